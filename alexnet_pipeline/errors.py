@@ -1,0 +1,39 @@
+"""The errors that a user may meet: each is one line of text and an exit code."""
+
+
+class PipelineError(Exception):
+    """Something failed; the message says what was found, what was expected, where, and what next."""
+
+    exit_code = 1
+
+
+class RefusedError(PipelineError):
+    """The request cannot be carried out as it stands; nothing was changed."""
+
+    exit_code = 2
+
+
+class InterruptedRunError(PipelineError):
+    """A signal ended the run; what was committed is whole and the same command resumes it."""
+
+    def __init__(self, signal_number: int, message: str) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + signal_number
+
+
+class RejectedImageError(PipelineError):
+    """One input cannot become a sample.
+
+    Attributes:
+        reason: one of `records.Reason`.
+        detail: what was found, for the person who looks into it.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+    def __reduce__(self) -> tuple[type["RejectedImageError"], tuple[str, str]]:
+        """Keep both arguments when the error crosses a process boundary."""
+        return (type(self), (self.reason, self.detail))
