@@ -1,0 +1,1 @@
+"""Bytes in, pixels of a fixed size out."""

@@ -1,0 +1,91 @@
+"""A source size in, the placement of the target out: how much to scale and what to keep."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from alexnet_pipeline.errors import RejectedImageError
+from alexnet_pipeline.records import Geometry, Reason, Rounding
+
+DEFINITIONS: dict[Geometry, str] = {
+    "center-crop": "shorter side to the size, then the central square",
+    "squash": "both sides to the size, aspect lost",
+    "shorter": "shorter side to the size, the rest kept",
+    "pad": "longer side to the size, centred on black",
+}
+# libjpeg's limit on either side (JPEG_MAX_DIMENSION); beyond it `shorter` has no JPEG to write.
+MAX_SIDE_PX = 65_500
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """How one axis is resampled: `source` samples to `full`, of which `count` from `start` on are kept."""
+
+    source: int
+    full: int
+    start: int
+    count: int
+
+    @property
+    def enlarges(self) -> bool:
+        """Whether there are more samples after than before."""
+        return self.full > self.source
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """How a picture becomes the target.
+
+    Attributes:
+        rows: the vertical axis.
+        columns: the horizontal axis.
+        canvas_px: (height, width) of the target.
+        corner_px: (top, left) of the resampled part on the canvas.
+    """
+
+    rows: Axis
+    columns: Axis
+    canvas_px: tuple[int, int]
+    corner_px: tuple[int, int]
+
+    @property
+    def upsampled(self) -> bool:
+        """Whether any axis is enlarged."""
+        return self.rows.enlarges or self.columns.enlarges
+
+
+def place(height: int, width: int, size_px: int, geometry: Geometry, rounding: Rounding) -> Placement:
+    """The placement of a picture of (height, width).
+
+    Raises:
+        RejectedImageError: too_large, where `shorter` would make a side longer than JPEG allows.
+    """
+    if geometry == "squash":
+        full = (size_px, size_px)
+    else:
+        anchor = max(height, width) if geometry == "pad" else min(height, width)
+        full = (_scaled(height, size_px, anchor, rounding), _scaled(width, size_px, anchor, rounding))
+    if geometry == "center-crop":
+        starts = tuple(_crop_start(side - size_px, rounding) for side in full)
+        axes = [
+            Axis(source, side, start, size_px)
+            for source, side, start in zip((height, width), full, starts, strict=True)
+        ]
+        return Placement(axes[0], axes[1], (size_px, size_px), (0, 0))
+    canvas = (size_px, size_px) if geometry == "pad" else full
+    if max(canvas) > MAX_SIDE_PX:
+        raise RejectedImageError(Reason.TOO_LARGE, f"{height}x{width} would become {full[0]}x{full[1]}")
+    corner = ((canvas[0] - full[0]) // 2, (canvas[1] - full[1]) // 2)
+    return Placement(Axis(height, full[0], 0, full[0]), Axis(width, full[1], 0, full[1]), canvas, corner)
+
+
+def _scaled(side: int, size_px: int, anchor: int, rounding: Rounding) -> int:
+    """Length of a side after the anchor has become the size; integers, so that no float rounding enters."""
+    if rounding == "truncate":
+        return max(1, side * size_px // anchor)
+    return max(1, (2 * side * size_px + anchor) // (2 * anchor))
+
+
+def _crop_start(excess_px: int, rounding: Rounding) -> int:
+    # torchvision's center_crop: int(round(excess / 2)), which rounds halves to even.
+    return round(excess_px / 2) if rounding == "truncate" else excess_px // 2
