@@ -1,0 +1,1 @@
+"""Raw images in: a path becomes classes and pictures, wherever their bytes lie."""

@@ -1,0 +1,118 @@
+"""A tar in, the names and byte ranges of its members out: headers are read, nothing is extracted.
+
+Python's tarfile stops without a word at a damaged header and at the first of two concatenated archives;
+this scan says what it found.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+BLOCK_BYTES = 512
+# A long name or a PAX header beyond this is an attack, not a name.
+MAX_EXTENSION_BYTES = 1 << 20
+MAX_PATH_BYTES = 4096
+
+Kind = Literal["file", "link", "special", "damage"]
+# Type flags of POSIX.1-1988 and GNU; whatever else there is, is special.
+KINDS: dict[bytes, Kind] = {b"0": "file", b"\0": "file", b"7": "file", b"1": "link", b"2": "link"}
+EXTENSIONS = (b"L", b"K", b"x", b"g")
+DIRECTORY = b"5"
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One member of a tar.
+
+    Attributes:
+        name: as the header says, undecodable bytes as surrogates.
+        kind: `damage` ends the scan, and `name` then says what was found.
+        offset: of the data, from the start of the file.
+        size_bytes: of the data.
+    """
+
+    name: str
+    kind: Kind
+    offset: int
+    size_bytes: int
+
+
+def scan_tar(descriptor: int, start: int, end: int) -> Iterator[Member]:
+    """The members of the tar in bytes [start, end) of an open file, in order.
+
+    Folders are left out. Concatenated archives are read through. A header that does not check, a member that
+    passes the end, or a missing end-of-archive mark gives one last member of kind `damage`.
+    """
+    at, ended = start, False
+    long_name, overrides = "", {}  # of the extended headers before a member
+    while at + BLOCK_BYTES <= end:
+        header = os.pread(descriptor, BLOCK_BYTES, at)
+        if not header.strip(b"\0"):
+            ended, at = True, at + BLOCK_BYTES
+            continue
+        size = _size(header)
+        if size is None or not _checks(header):
+            yield Member(f"damaged header at byte {at - start}", "damage", at, 0)
+            return
+        ended, kind, data = False, header[156:157], at + BLOCK_BYTES
+        size = int(overrides.get("size", size))
+        name = long_name or overrides.get("path") or _name(header)
+        if data + size > end or (kind in EXTENSIONS and size > MAX_EXTENSION_BYTES):
+            yield Member(f"{name!r} needs {size} bytes, {end - data} are left", "damage", at, 0)
+            return
+        at = data + (size + BLOCK_BYTES - 1) // BLOCK_BYTES * BLOCK_BYTES
+        if kind == b"L":
+            long_name = _text(os.pread(descriptor, size, data).rstrip(b"\0"))[:MAX_PATH_BYTES]
+        elif kind == b"x":
+            overrides = _pax(os.pread(descriptor, size, data))
+        elif kind not in EXTENSIONS:
+            long_name, overrides = "", {}
+            if kind != DIRECTORY and not name.endswith("/"):
+                yield Member(name, KINDS.get(kind, "special"), data, size)
+    if not ended:
+        yield Member(f"no end-of-archive mark in {end - start} bytes", "damage", at, 0)
+
+
+def _checks(header: bytes) -> bool:
+    """The header's checksum counts its own field as blanks."""
+    stored = _octal(header[148:156])
+    return stored is not None and stored == sum(header) - sum(header[148:156]) + 8 * 32
+
+
+def _size(header: bytes) -> int | None:
+    """Octal, or GNU's base 256 for members of 8 GiB and more."""
+    if header[124] == 0x80:
+        return int.from_bytes(header[125:136], "big")
+    return _octal(header[124:136])
+
+
+def _octal(field: bytes) -> int | None:
+    text = field.strip(b" \0") or b"0"
+    return int(text, 8) if not text.strip(b"01234567") else None
+
+
+def _name(header: bytes) -> str:
+    name = header[:100].partition(b"\0")[0]
+    prefix = header[345:500].partition(b"\0")[0] if header[257:263] == b"ustar\0" else b""
+    return _text(prefix + b"/" + name if prefix else name)
+
+
+def _text(raw: bytes) -> str:
+    return raw.decode("utf-8", "surrogateescape")
+
+
+def _pax(data: bytes) -> dict[str, str]:
+    """The records `LENGTH KEY=VALUE` of a PAX header; what does not parse is left out."""
+    records: dict[str, str] = {}
+    while data:
+        length, _, _ = data.partition(b" ")
+        if not length.isdigit() or not 0 < int(length) <= len(data):
+            break
+        record, data = data[: int(length)], data[int(length) :]
+        key, found, value = record.partition(b" ")[2].rstrip(b"\n").partition(b"=")
+        if found and key in {b"path", b"size"} and (key != b"size" or value.isdigit()):
+            records[_text(key)] = _text(value)[:MAX_PATH_BYTES]
+    return records
