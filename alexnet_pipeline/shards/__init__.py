@@ -1,0 +1,1 @@
+"""Shards out: from a plan to committed shards, their indexes and the manifest."""

@@ -1,0 +1,1 @@
+"""Where jobs run; nothing else in the package knows."""
