@@ -76,7 +76,7 @@ def resample(image: Bytes, placement: Placement, method: Method, *, linear_light
         _passes(linear, *row_taps, *column_taps, first, width, result, LEVEL_GUESSES, LEVEL_BOUNDS)
     else:
         _passes(source, *row_taps, *column_taps, first, width, result, LEVEL_GUESSES, LEVEL_BOUNDS[:0])
-    return _on_canvas(result.reshape(rows.count, columns.count, 3), placement)
+    return on_canvas(result.reshape(rows.count, columns.count, 3), placement)
 
 
 @functools.lru_cache(maxsize=8192)
@@ -106,7 +106,8 @@ def _engine_code(axis: Axis, method: Method) -> tuple[int, float, bool]:
     return kernel.code, kernel.radius, scaled
 
 
-def _on_canvas(part: Bytes, placement: Placement) -> Bytes:
+def on_canvas(part: Bytes, placement: Placement) -> Bytes:
+    """Lay the resampled part (HWC uint8) on the placement's canvas, black around it."""
     if part.shape[:2] == placement.canvas_px:
         return part
     canvas = np.zeros((*placement.canvas_px, 3), np.uint8)

@@ -1,0 +1,90 @@
+"""A picture, a placement and a library's filter in, that library's pixels out: comparators, not definitions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from alexnet_pipeline.errors import RefusedError, RejectedImageError
+from alexnet_pipeline.pixels.geometry import Placement
+from alexnet_pipeline.pixels.kernels import Method
+from alexnet_pipeline.pixels.resample import on_canvas
+from alexnet_pipeline.records import Reason
+
+OPENCV_FLAGS = {
+    "nearest": cv2.INTER_NEAREST,
+    "nearest-exact": cv2.INTER_NEAREST_EXACT,
+    "linear": cv2.INTER_LINEAR,
+    "cubic": cv2.INTER_CUBIC,
+    "area": cv2.INTER_AREA,
+    "lanczos4": cv2.INTER_LANCZOS4,
+}
+# Libraries compute the whole target before we crop it; a strip of 1 x 60,000 would take gigabytes.
+MAX_TARGET_PIXELS = 64_000_000
+
+
+def resample_by_library(image: NDArray[np.uint8], placement: Placement, method: Method) -> NDArray[np.uint8]:
+    """Resample by a library's own filter.
+
+    Args:
+        image: HWC uint8, RGB.
+        placement: the whole target is computed, then cropped.
+        method: one with a library.
+
+    Returns:
+        HWC uint8 of the placement's canvas size.
+
+    Raises:
+        RejectedImageError: too_large, where the uncropped target is.
+    """
+    rows, columns = placement.rows, placement.columns
+    if rows.full * columns.full > MAX_TARGET_PIXELS:
+        raise RejectedImageError(Reason.TOO_LARGE, f"{method.name} would compute {rows.full}x{columns.full}")
+    filters = {"opencv": _by_opencv, "pillow": _by_pillow}
+    whole = filters[method.library](image, rows.full, columns.full, method.kernel)
+    part = whole[rows.start : rows.start + rows.count, columns.start : columns.start + columns.count]
+    return on_canvas(np.ascontiguousarray(part), placement)
+
+
+def check_library(method: Method) -> None:
+    """Make sure that the method's library is installed.
+
+    Raises:
+        RefusedError: it is not; the message says how to get it.
+    """
+    if method.library == "pillow":
+        _pillow()
+
+
+def versions() -> dict[str, str]:
+    """The version of PIL, where it is installed."""
+    try:
+        return {"pillow": str(_pillow().__version__)}
+    except RefusedError:
+        return {}
+
+
+def _by_opencv(image: NDArray[np.uint8], height: int, width: int, name: str) -> NDArray[np.uint8]:
+    if name == "area+cubic":  # cuda-convnet2's make-data: INTER_AREA down, INTER_CUBIC up
+        name = "area" if height < image.shape[0] else "cubic"
+    return np.asarray(cv2.resize(image, (width, height), interpolation=OPENCV_FLAGS[name]), np.uint8)
+
+
+def _by_pillow(image: NDArray[np.uint8], height: int, width: int, name: str) -> NDArray[np.uint8]:
+    pillow = _pillow()
+    filter_ = getattr(pillow.Resampling, name.upper())
+    return np.asarray(pillow.fromarray(image).resize((width, height), filter_))
+
+
+def _pillow() -> Any:
+    try:
+        from PIL import Image  # noqa: PLC0415 - an extra, and only comparators need it
+    except ImportError as error:
+        raise RefusedError(
+            "pillow:* methods need Pillow-SIMD: pip install 'alexnet-pipeline[simd]' (a C compiler, libjpeg and "
+            "zlib headers; Debian: build-essential libjpeg62-turbo-dev zlib1g-dev)"
+        ) from error
+    return Image

@@ -1,0 +1,226 @@
+"""One job in, one committed shard per method out: each picture is read and decoded once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alexnet_pipeline.errors import PipelineError, RejectedImageError
+from alexnet_pipeline.pixels import codec
+from alexnet_pipeline.pixels.convert import convert
+from alexnet_pipeline.records import FileRecord, MethodOptions, RawImage, Reason, Reject, ShardRecord
+from alexnet_pipeline.shards import ustar
+from alexnet_pipeline.shards.commit import DatasetState, PartFile, sync_folder, write_whole
+from alexnet_pipeline.shards.indexes import Components, dali_index
+from alexnet_pipeline.shards.plan import source_stamp
+from alexnet_pipeline.shards.statistics import Sums
+
+# CPU seconds for one picture with all methods. The caps admit nothing near it; a decoder that loops does.
+PICTURE_LIMIT_S = 30.0
+# `.cls` has at least so many digits, so that DALI decodes ImageNet's and the sample's labels alike.
+LABEL_DIGITS = 4
+# Pictures whose bytes the system is asked for ahead of time.
+READ_AHEAD = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where one method's shard of a job goes.
+
+    Attributes:
+        folder: the data set's.
+        options: that decide its bytes.
+    """
+
+    folder: Path
+    options: MethodOptions
+
+
+@dataclass(frozen=True, slots=True)
+class ShardJob:
+    """One shard of one split, for every method that lacks it.
+
+    Attributes:
+        split: `train`, `val` or `test`.
+        index: the shard's number.
+        images: planned, in order.
+        targets: one per method.
+        classes: number of classes of the set.
+        doomed: position of a picture that killed workers -> the reason to reject it with.
+    """
+
+    split: str
+    index: int
+    images: tuple[RawImage, ...]
+    targets: tuple[Target, ...]
+    classes: int
+    doomed: dict[int, Reason] = field(default_factory=dict)
+
+
+def write_job(job: ShardJob, progress: Callable[[int], None]) -> list[ShardRecord]:
+    """Write and commit the job's shards.
+
+    Args:
+        job: what to write.
+        progress: told the position of each picture before it is worked on, and their number at the end.
+
+    Returns:
+        One record per target.
+
+    Raises:
+        PipelineError: a file cannot be written, or an input changed while it was read.
+    """
+    stamp = source_stamp(job.images)
+    digits = max(LABEL_DIGITS, len(str(job.classes - 1)))
+    with ExitStack() as stack:
+        writers = [stack.enter_context(_ShardWriter(job, target)) for target in job.targets]
+        rejects: list[Reject] = []
+        for position, image in enumerate(job.images):
+            progress(position)
+            signal.setitimer(signal.ITIMER_PROF, PICTURE_LIMIT_S)
+            _read_ahead(job.images, position + READ_AHEAD)
+            try:
+                if position in job.doomed:
+                    raise RejectedImageError(job.doomed[position], "the decoder did not survive this picture")
+                samples = _samples(image, writers)
+            except RejectedImageError as error:
+                rejects.append(Reject(image.name, error.reason, error.detail))
+                continue
+            for writer, sample in zip(writers, samples, strict=True):
+                writer.add(image, sample, digits)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        progress(len(job.images))
+        return [writer.finish(stamp, tuple(rejects)) for writer in writers]
+
+
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    pixels: NDArray[np.uint8]
+    encoded: bytes
+    record: bytes
+    upsampled: bool
+
+
+def _samples(image: RawImage, writers: list[_ShardWriter]) -> list[_Sample]:
+    """Every method's sample; all or none, so that methods keep the same keys in the same shards."""
+    data = _read(image)
+    decoded = codec.decode(data, max_pixels=writers[0].options.max_pixels)
+    digest = hashlib.sha256(data).hexdigest()
+    samples = []
+    for writer in writers:
+        options = writer.options
+        pixels, placement = convert(decoded, options)
+        encoded = codec.encode(
+            pixels, encoding=options.encoding, quality=options.quality, subsampling=options.subsampling
+        )
+        record = {
+            "height": decoded.shape[0],
+            "name": image.name,
+            "sha256": digest,
+            "upsampled": placement.upsampled,
+            "width": decoded.shape[1],
+            "wnid": image.wnid,
+        }
+        text = json.dumps(record, separators=(",", ":")).encode("ascii")
+        samples.append(_Sample(pixels, encoded, text, placement.upsampled))
+    return samples
+
+
+def _read(image: RawImage) -> bytes:
+    try:
+        descriptor = os.open(image.path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            data = os.pread(descriptor, image.size_bytes, image.offset)
+            changed = os.fstat(descriptor).st_mtime_ns != image.modified_ns
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise RejectedImageError(Reason.UNREADABLE, error.strerror or str(error)) from error
+    if changed or len(data) != image.size_bytes:
+        raise PipelineError(f"{image.path} changed while it was read; run the same command again to resume")
+    return data
+
+
+def _read_ahead(images: tuple[RawImage, ...], position: int) -> None:
+    """Ask the system for a later picture's bytes; what goes wrong here goes wrong again in `_read`."""
+    if position >= len(images):
+        return
+    image = images[position]
+    try:
+        descriptor = os.open(image.path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return
+    os.posix_fadvise(descriptor, image.offset, image.size_bytes, os.POSIX_FADV_WILLNEED)
+    os.close(descriptor)
+
+
+class _ShardWriter:
+    """One method's shard while it grows."""
+
+    def __init__(self, job: ShardJob, target: Target) -> None:
+        self.options = options = target.options
+        self._index = job.index
+        self._state = DatasetState(target.folder)
+        self._name = f"{options.name}-{job.split}-{job.index:06d}"
+        self._extension = codec.EXTENSIONS[options.encoding]
+        self._part = PartFile(target.folder / f"{self._name}.tar")
+        self._sha256, self._md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
+        self._size_bytes, self._first_key = 0, ""
+        self._samples: list[Components] = []
+        side = 0 if options.geometry == "shorter" else options.size_px
+        self._sums = Sums.zero((side, side, 3), job.classes)
+
+    def __enter__(self) -> _ShardWriter:
+        self._part.__enter__()
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        self._part.__exit__(None, None, None)
+
+    def add(self, image: RawImage, sample: _Sample, digits: int) -> None:
+        """Append one sample, its members sorted by name."""
+        members = {
+            "cls": b"%0*d" % (digits, image.label),
+            "json": sample.record,
+            self._extension: sample.encoded,
+        }
+        self._first_key = self._first_key or image.key
+        components: Components = []
+        for extension, data in sorted(members.items()):
+            name = f"{image.key}.{extension}"
+            components.append((extension, self._size_bytes + ustar.BLOCK_BYTES, len(data), name))
+            self._append(ustar.member(name, data))
+        self._samples.append(components)
+        self._sums.add(sample.pixels, image.label, upsampled=sample.upsampled)
+
+    def finish(self, stamp: str, rejects: tuple[Reject, ...]) -> ShardRecord:
+        """Commit statistics, index and tar, in this order: a tar that has its name has all that belongs to it."""
+        folder = self._state.folder
+        write_whole(self._state.sums_path(self._index), self._sums.to_bytes())
+        if not self._samples:  # an empty tar would give DALI a phantom sample
+            return ShardRecord(self._index, None, None, "", 0, "", stamp, rejects)
+        self._append(ustar.end_of_archive(self._size_bytes))
+        index = dali_index(self._samples)
+        idx = FileRecord(f"{self._name}.idx", len(index), hashlib.sha256(index).hexdigest())
+        write_whole(folder / idx.name, index)
+        self._part.commit()
+        sync_folder(folder)
+        tar = FileRecord(f"{self._name}.tar", self._size_bytes, self._sha256.hexdigest())
+        return ShardRecord(
+            self._index, tar, idx, self._md5.hexdigest(), len(self._samples), self._first_key, stamp, rejects
+        )
+
+    def _append(self, data: bytes) -> None:
+        self._part.write(data)
+        self._sha256.update(data)
+        self._md5.update(data)
+        self._size_bytes += len(data)
