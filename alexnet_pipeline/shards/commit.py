@@ -142,12 +142,14 @@ class DatasetState:
             for path in self._state.glob("*"):
                 if path != lock:
                     path.unlink()
-        self.clear_parts()
 
-    def clear_parts(self) -> None:
-        """Remove what killed workers left; only the holder of the lock may."""
-        for path in self.folder.glob(PART + "*"):
-            path.unlink(missing_ok=True)
+    def clear_parts(self, first: int, last: int) -> None:
+        """Remove what stopped workers left of shards [first, last); only the holder of their lock may."""
+        for path in (*self.folder.glob(PART + "*"), *self._state.glob(PART + "*")):
+            number = path.name.partition(".npz")[0].rpartition("-")[2].partition(".")[0]
+            if number.isdigit() and first <= int(number) < last:
+                with suppress(OSError):
+                    path.unlink()
 
     @contextmanager
     def locked(self, first: int, last: int) -> Iterator[None]:
@@ -173,7 +175,7 @@ class DatasetState:
     def journal(self) -> dict[int, ShardRecord]:
         """The committed shards by index; a line that a crash cut short is left out."""
         records: dict[int, ShardRecord] = {}
-        for path in sorted(self._state.glob("journal-*.jsonl")):
+        for path in sorted(self._state.glob("journal-*.jsonl"), key=_written_ns):
             for line in path.read_bytes().splitlines(keepends=True):
                 if line.endswith(b"\n"):
                     with suppress(ValueError, KeyError, TypeError):
@@ -225,6 +227,10 @@ class JournalWriter:
             self._handle.write(data)
             self._handle.flush()
             os.fsync(self._handle.fileno())
+
+
+def _written_ns(path: Path) -> int:
+    return path.stat().st_mtime_ns
 
 
 def free_bytes(folder: Path) -> int:
