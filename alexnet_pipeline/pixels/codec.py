@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from alexnet_pipeline.errors import RejectedImageError
 from alexnet_pipeline.pixels import orientation
 from alexnet_pipeline.pixels.sniff import sniff
-from alexnet_pipeline.pixels.strictness import check_size
+from alexnet_pipeline.pixels.strictness import check_size, jpeg_size, without_icc
 from alexnet_pipeline.records import Encoding, Reason, Subsampling
 
 Pixels = NDArray[np.uint8]
@@ -28,6 +28,9 @@ DEFAULT_MAX_PIXELS = 64_000_000
 # a file of 6,000 scans in 66 kB costs seconds.
 MAX_SCANS = 100
 START_OF_SCAN = b"\xff\xda"
+END_OF_IMAGE = b"\xff\xd9"
+# What cameras and editors leave behind the end mark.
+MAX_TRAILER_BYTES = 4096
 # zlib level of PNG output.
 PNG_COMPRESSION = 6
 # libjpeg's and TurboJPEG's words for a file that ends early, and for variants that this build cannot read.
@@ -93,23 +96,42 @@ def cmyk_to_rgb(cmyk: Pixels, *, inverted: bool) -> Pixels:
 
 
 def _decode_jpeg(data: bytes, max_pixels: int) -> Pixels:
+    scans = data.count(START_OF_SCAN)
+    if scans > MAX_SCANS:
+        raise RejectedImageError(Reason.TOO_COMPLEX, f"{scans} scans, the cap is {MAX_SCANS}")
     try:
-        height, width, colours, _ = simplejpeg.decode_jpeg_header(data, strict=False)
-        if height * width > max_pixels:
-            raise RejectedImageError(Reason.TOO_LARGE, f"{height}x{width}, the cap is {max_pixels} pixels")
-        scans = data.count(START_OF_SCAN)
-        if scans > MAX_SCANS:
-            raise RejectedImageError(Reason.TOO_COMPLEX, f"{scans} scans, the cap is {MAX_SCANS}")
-        if colours in {"CMYK", "YCCK"}:
-            image = cmyk_to_rgb(simplejpeg.decode_jpeg(data, "CMYK"), inverted=b"Adobe" in data)
+        image = _libjpeg(data, max_pixels)
+    except ValueError as error:
+        message = str(error).lower()
+        if "icc" in message:  # a damaged profile leaves the pixels whole, so prove those without it
+            return _decode_jpeg(without_icc(data), max_pixels)
+        if "subsampling" in message:
+            image = _odd_sampling(data, max_pixels)
         else:
-            image = simplejpeg.decode_jpeg(data, "RGB")
+            raise RejectedImageError(_jpeg_reason(message), f"JPEG: {error}") from error
     except KeyError as error:  # simplejpeg looks an unknown colour space up in a table
         raise RejectedImageError(Reason.CORRUPT, "JPEG: no colour space that libjpeg-turbo knows") from error
-    except ValueError as error:
-        raise RejectedImageError(_jpeg_reason(str(error).lower()), f"JPEG: {error}") from error
     turn = orientation.jpeg_orientation(data)
     return image if turn == orientation.UPRIGHT else orientation.upright(image, turn)
+
+
+def _libjpeg(data: bytes, max_pixels: int) -> Pixels:
+    height, width, colours, _ = simplejpeg.decode_jpeg_header(data, strict=False)
+    if height * width > max_pixels:
+        raise RejectedImageError(Reason.TOO_LARGE, f"{height}x{width}, the cap is {max_pixels} pixels")
+    if colours in {"CMYK", "YCCK"}:
+        return cmyk_to_rgb(simplejpeg.decode_jpeg(data, "CMYK"), inverted=b"Adobe" in data)
+    return np.asarray(simplejpeg.decode_jpeg(data, "RGB"))
+
+
+def _odd_sampling(data: bytes, max_pixels: int) -> Pixels:
+    """TurboJPEG knows the usual chroma samplings only; libjpeg itself, through OpenCV, knows all.
+
+    It does not tell of warnings, so the end mark is what proves the file whole.
+    """
+    if END_OF_IMAGE not in data[-MAX_TRAILER_BYTES:]:
+        raise RejectedImageError(Reason.TRUNCATED, "JPEG without an end mark")
+    return _by_opencv("JPEG", data, jpeg_size(data, max_pixels))
 
 
 def _jpeg_reason(message: str) -> Reason:
@@ -126,7 +148,12 @@ ORIENTATION_OF = {
 
 
 def _decode_other(name: str, data: bytes, max_pixels: int) -> Pixels:
-    size = check_size(name, data, max_pixels)
+    image = _by_opencv(name, data, check_size(name, data, max_pixels))
+    turn = ORIENTATION_OF[name](data) if name in ORIENTATION_OF else orientation.UPRIGHT
+    return image if turn == orientation.UPRIGHT else orientation.upright(image, turn)
+
+
+def _by_opencv(name: str, data: bytes, size: tuple[int, int]) -> Pixels:
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error as error:
@@ -134,11 +161,9 @@ def _decode_other(name: str, data: bytes, max_pixels: int) -> Pixels:
     if image is None:
         raise RejectedImageError(Reason.CORRUPT, f"{name}: OpenCV cannot decode it")
     if image.shape[:2] != size:
-        raise RejectedImageError(
-            Reason.CORRUPT, f"{name}: the header says {size[0]}x{size[1]}, decoded {image.shape[0]}x{image.shape[1]}"
-        )
-    turn = ORIENTATION_OF[name](data) if name in ORIENTATION_OF else orientation.UPRIGHT
-    return orientation.upright(np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8), turn)
+        found = f"{image.shape[0]}x{image.shape[1]}"
+        raise RejectedImageError(Reason.CORRUPT, f"{name}: the header says {size[0]}x{size[1]}, decoded {found}")
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
 
 
 @functools.lru_cache(maxsize=64)

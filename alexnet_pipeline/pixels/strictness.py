@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from alexnet_pipeline.errors import RejectedImageError
 from alexnet_pipeline.records import Reason
@@ -13,6 +13,10 @@ from alexnet_pipeline.records import Reason
 Check = Callable[[bytes, int], tuple[int, int]]
 
 INFLATE_STEP_BYTES = 1 << 20
+JPEG_APP2, JPEG_SCAN = 0xE2, 0xDA
+# Start-of-frame markers; C4, C8 and CC are something else.
+JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 # Bytes of one value of the integer field types BYTE, SHORT, LONG, LONG8; TIFF 6.0 section 2 and BigTIFF.
 TIFF_TYPE_BYTES = {1: 1, 3: 2, 4: 4, 16: 8}
@@ -33,6 +37,41 @@ def check_size(name: str, data: bytes, max_pixels: int) -> tuple[int, int]:
     return height, width
 
 
+def jpeg_size(data: bytes, max_pixels: int) -> tuple[int, int]:
+    """(height, width) from a JPEG's frame header.
+
+    Raises:
+        RejectedImageError: there is none, or it is too large.
+    """
+    for marker, at, _ in _jpeg_segments(data):
+        if marker in JPEG_FRAMES and at + 9 <= len(data):
+            height, width = struct.unpack_from(">HH", data, at + 5)
+            _cap(height, width, max_pixels)
+            return height, width
+    raise RejectedImageError(Reason.CORRUPT, "JPEG without a frame header")
+
+
+def without_icc(data: bytes) -> bytes:
+    """The same JPEG without its APP2 segments."""
+    kept, last = [], 0
+    for marker, at, end in _jpeg_segments(data):
+        if marker == JPEG_APP2:
+            kept.append(data[last:at])
+            last = end
+    if not kept:
+        raise RejectedImageError(Reason.CORRUPT, "JPEG: a damaged ICC profile that cannot be found")
+    return b"".join((*kept, data[last:]))
+
+
+def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """(marker, start, end) of each segment before the first scan."""
+    at = 2
+    while at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] != JPEG_SCAN:
+        end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+        yield data[at + 1], at, end
+        at = end
+
+
 def _cap(height: int, width: int, max_pixels: int) -> None:
     if height <= 0 or width <= 0:
         raise RejectedImageError(Reason.CORRUPT, f"the header says {height}x{width}")
@@ -41,6 +80,8 @@ def _cap(height: int, width: int, max_pixels: int) -> None:
 
 
 def _png(data: bytes, max_pixels: int) -> tuple[int, int]:
+    if data[:8] != PNG_SIGNATURE:
+        raise RejectedImageError(Reason.CORRUPT, "PNG signature damaged")
     width, height, depth, colour, _, _, interlace = struct.unpack_from(">IIBBBBB", data, 16)
     _cap(height, width, max_pixels)
     at, name, packed = 8, b"", []
