@@ -79,6 +79,20 @@ def encode(image: Pixels, *, encoding: Encoding, quality: int, subsampling: Subs
     return _npy_header(image.shape) + image.tobytes()
 
 
+def decode_sample(data: bytes, encoding: Encoding) -> Pixels:
+    """Decode what `encode` made.
+
+    Raises:
+        RejectedImageError: it is damaged.
+    """
+    if encoding != "raw":
+        return decode(data)
+    try:
+        return np.asarray(np.load(io.BytesIO(data), allow_pickle=False), np.uint8)
+    except (ValueError, EOFError) as error:
+        raise RejectedImageError(Reason.CORRUPT, f"not a .npy of bytes: {error}") from error
+
+
 def versions() -> dict[str, str]:
     """The libraries that decide bytes here."""
     return {"opencv": cv2.__version__, "simplejpeg": simplejpeg.__version__}
