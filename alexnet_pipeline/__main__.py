@@ -1,0 +1,6 @@
+"""`python -m alexnet_pipeline` is `alexnet-pipeline`."""
+
+from alexnet_pipeline.cli import main
+
+if __name__ == "__main__":
+    main()
