@@ -1,0 +1,110 @@
+"""Events of a run in, what a person at a terminal or in a log sees out: on stderr, stdout stays for data."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Any, Self
+
+import click
+
+# Without a terminal one line in so many seconds is enough, and a log stays readable.
+PLAIN_PERIOD_S = 30.0
+
+
+def printable(text: str) -> str:
+    """A name from the outside without control characters or undecodable bytes."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def size_text(size_bytes: float) -> str:
+    """Bytes in the largest decimal unit that leaves a number of at least 1."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if size_bytes < 1000:
+            return f"{size_bytes:.3g} {unit}"
+        size_bytes /= 1000
+    return f"{size_bytes:.3g} TB"
+
+
+def time_text(seconds: float) -> str:
+    """Seconds as `5 s`, `3 min` or `2 h 10 min`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
+class ConsoleReporter:
+    """Shows how a run goes: a bar on a terminal, else a line now and then.
+
+    Args:
+        what: goes before the numbers.
+        quiet: only warnings.
+        plain: no bar, even on a terminal.
+    """
+
+    def __init__(self, what: str, *, quiet: bool, plain: bool) -> None:
+        self._what, self._quiet = what, quiet
+        self._rich = not quiet and not plain and click.get_text_stream("stderr").isatty()
+        self._bar: Any = None
+        self._task: Any = None
+        self._images, self._started, self._last = 0, 0.0, 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def begin(self, images: int, resumed_images: int) -> None:
+        """A run begins."""
+        self._images, self._started = images, time.monotonic()
+        self._last = self._started
+        if resumed_images and not self._quiet:
+            self._line(f"{self._what}: {resumed_images:,} images were done before")
+        if self._rich and images:
+            self._start_bar(images)
+
+    def progress(self, images: int, rejects: int) -> None:
+        """So many images are worked on."""
+        now = time.monotonic()
+        rate = images / max(1e-9, now - self._started)
+        if self._bar:
+            self._bar.update(self._task, completed=images, rejects=rejects, rate=f"{rate:,.0f}", refresh=True)
+        elif not self._quiet and (now - self._last >= PLAIN_PERIOD_S):
+            self._last = now
+            left = time_text((self._images - images) / max(1e-9, rate))
+            self._line(
+                f"{self._what}: {images:,} of {self._images:,} images, {rate:,.0f} images/s, {left} left, "
+                f"{rejects} rejected"
+            )
+
+    def warn(self, line: str) -> None:
+        """Something a person should know, even when quiet."""
+        self._line(f"warning: {printable(line)}")
+
+    def _line(self, text: str) -> None:
+        if self._bar:
+            self._bar.console.print(text, markup=False, highlight=False)
+        else:
+            click.echo(text, err=True)
+
+    def _start_bar(self, images: int) -> None:
+        from rich.console import Console  # noqa: PLC0415 - 60 ms that `--help` need not wait for
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]} images/s"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[rejects]} rejected"),
+            console=Console(stderr=True),
+            auto_refresh=False,
+        )
+        self._task = self._bar.add_task(self._what, total=images, rate="0", rejects=0)
+        self._bar.start()
