@@ -1,0 +1,35 @@
+"""What tests of several rooms share: real data where it lies, and a small raw set."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from alexnet_pipeline.sample import write_sample
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """The folder of real images; tests that need it are skipped without it."""
+    folder = Path(os.environ.get("ALEXNET_PIPELINE_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no real images in {folder}; set ALEXNET_PIPELINE_DATA")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def raw_folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sample, small, as class folders."""
+    folder = tmp_path_factory.mktemp("raw") / "folders"
+    write_sample(folder, train_images=60, val_images=20)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def raw_tars(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same pictures as ILSVRC2012's original files."""
+    folder = tmp_path_factory.mktemp("raw") / "tars"
+    write_sample(folder, train_images=60, val_images=20, layout="ilsvrc")
+    return folder
