@@ -1,0 +1,168 @@
+"""Layouts, labels and keys: the same pictures give the same listing wherever they lie."""
+
+import io
+import os
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from alexnet_pipeline.errors import RefusedError
+from alexnet_pipeline.raw.labels import read_devkit
+from alexnet_pipeline.raw.listing import key_of
+from alexnet_pipeline.raw.source import open_source
+from alexnet_pipeline.sample import CLASSES
+
+
+def triples(listing) -> list[tuple[str, int, bytes]]:
+    found = []
+    for position in range(len(listing)):
+        image = listing.image(position)
+        with Path(image.path).open("rb") as handle:
+            handle.seek(image.offset)
+            found.append((image.key, image.label, image.name, handle.read(image.size_bytes)))
+    return sorted(found)
+
+
+def test_folders_and_tars_are_the_same(raw_folders, raw_tars) -> None:
+    """Keys, labels, names and bytes of both splits."""
+    folders, tars = open_source(raw_folders), open_source(raw_tars)
+    assert folders.classes == tars.classes == tuple(sorted(wnid for wnid, _ in CLASSES))
+    for ours, theirs in zip(folders.listings(), tars.listings(), strict=True):
+        assert ours.split == theirs.split
+        assert triples(ours) == triples(theirs)
+
+
+def test_devkit_order(raw_tars, raw_folders) -> None:
+    """ILSVRC2012_ID - 1, which runs against the sorted order in the sample."""
+    source = open_source(raw_tars, "devkit")
+    assert source.classes == tuple(sorted((wnid for wnid, _ in CLASSES), reverse=True))
+    assert {image.wnid for image in map(source.listings()[0].image, range(60))} == set(source.classes)
+    with pytest.raises(RefusedError, match="needs ILSVRC2012_devkit"):
+        open_source(raw_folders, "devkit")
+
+
+def test_a_damaged_devkit_is_refused(tmp_path, raw_tars) -> None:
+    """In one line that names the file."""
+    whole = (raw_tars / "ILSVRC2012_devkit_t12.tar.gz").read_bytes()
+    path = tmp_path / "devkit.tar.gz"
+    for length in (0, 5, 100, len(whole) // 2, len(whole) - 20):
+        path.write_bytes(whole[:length])
+        with pytest.raises(RefusedError, match=r"devkit\.tar\.gz"):
+            read_devkit(path)
+
+
+def test_validation_needs_labels(tmp_path, raw_tars) -> None:
+    """A val tar without devkit refuses val, not train."""
+    for name in ("ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"):
+        (tmp_path / name).symlink_to(raw_tars / name)
+    assert len(open_source(tmp_path).listings(["train"])[0]) == 60
+    with pytest.raises(RefusedError, match="labels"):
+        open_source(tmp_path).listings()
+
+
+@pytest.mark.parametrize("layout", ["nothing", "file", "empty", "flat"])
+def test_no_source_is_refused(tmp_path, layout) -> None:
+    """What was found and what was expected."""
+    path = tmp_path / "source"
+    if layout == "file":
+        path.write_bytes(b"x")
+    elif layout != "nothing":
+        path.mkdir()
+    if layout == "flat":
+        (path / "a.jpg").write_bytes(b"x")
+    with pytest.raises(RefusedError, match="source"):
+        open_source(path).listings()
+
+
+def test_keys_are_safe_and_unique(tmp_path) -> None:
+    """Hostile names keep apart, and their own name stays in the record."""
+    folder = tmp_path / "cat"
+    folder.mkdir()
+    names = ["a.jpg", "a.png", "a b.jpg", "a.b.jpg", "ä.jpg", "ö.jpg", "x" * 200 + ".jpg", "cat_a.jpg", "..jpg.jpg"]
+    for name in names:
+        (folder / name).write_bytes(b"x")
+    (folder / os.fsdecode(b"bad\xff.jpg")).write_bytes(b"x")
+    (folder / "<script>alert(1)<").write_bytes(b"x")
+    listing = open_source(tmp_path).listings()[0]
+    assert len(listing) == len(set(listing.keys)) == 11  # the name that begins with a dot is hidden
+    for key in listing.keys:
+        assert key.isascii()
+        assert len(key) <= 90
+        assert not set(key) & set(" ./<>")
+
+
+def test_the_class_leads_the_key_once() -> None:
+    """ImageNet's names have it already."""
+    assert key_of("n01440764", "n01440764/n01440764_10026.JPEG") == "n01440764_10026"
+    assert key_of("n01440764", "n01440764/ILSVRC2012_val_00000293.JPEG") == "ILSVRC2012_val_00000293"
+    assert key_of("cat", "cat/0001.jpg") == "cat_0001"
+
+
+def test_odd_entries_are_accounted_for(tmp_path) -> None:
+    """Pipes, folders and dangling links are rejected by name; clutter is not an input."""
+    (tmp_path / "cat" / "inner").mkdir(parents=True)
+    (tmp_path / "cat" / "a.jpg").write_bytes(b"x")
+    (tmp_path / "cat" / ".DS_Store").write_bytes(b"x")
+    (tmp_path / "cat" / "dangling.jpg").symlink_to("nowhere")
+    os.mkfifo(tmp_path / "cat" / "pipe.jpg")
+    listing = open_source(tmp_path).listings()[0]
+    assert listing.names == ["cat/a.jpg"]
+    assert {(r.name, r.reason) for r in listing.rejects} == {
+        ("cat/inner", "special_member"),
+        ("cat/pipe.jpg", "special_member"),
+        ("cat/dangling.jpg", "unreadable"),
+    }
+
+
+def nested(path: Path, members: list[tuple[str, bytes, bytes]]) -> None:
+    """A train tar of one class whose inner members are (name, type, data)."""
+    inner = io.BytesIO()
+    with tarfile.open(fileobj=inner, mode="w") as archive:
+        for name, kind, data in members:
+            entry = tarfile.TarInfo(name)
+            entry.type, entry.linkname, entry.size = kind, "x", len(data)
+            archive.addfile(entry, io.BytesIO(data))
+    with tarfile.open(path / "ILSVRC2012_img_train.tar", "w") as archive:
+        entry = tarfile.TarInfo("n90000001.tar")
+        entry.size = len(inner.getvalue())
+        archive.addfile(entry, io.BytesIO(inner.getvalue()))
+
+
+def test_hostile_tars_are_listed_not_followed(tmp_path) -> None:
+    """Each member exactly once, as a picture or by a named reason."""
+    regular = tarfile.REGTYPE
+    nested(
+        tmp_path,
+        [
+            ("n90000001_1.JPEG", regular, b"a"),
+            ("n90000001_1.JPEG", regular, b"b"),
+            ("../../etc/cron.d/x", regular, b"c"),
+            ("/etc/passwd", regular, b"d"),
+            ("link.JPEG", tarfile.SYMTYPE, b""),
+            ("device.JPEG", tarfile.CHRTYPE, b""),
+        ],
+    )
+    listing = open_source(tmp_path).listings()[0]
+    assert listing.names == ["n90000001/n90000001_1.JPEG"]
+    assert sorted(r.reason for r in listing.rejects) == [
+        "duplicate_key",
+        "link_member",
+        "special_member",
+        "unsafe_name",
+        "unsafe_name",
+    ]
+
+
+def test_a_cut_tar_keeps_what_is_whole(tmp_path, raw_tars) -> None:
+    """Pictures before the damage are kept, and the damage is named; labels of a cut val tar stay right."""
+    for name in ("ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar", "ILSVRC2012_devkit_t12.tar.gz"):
+        data = (raw_tars / name).read_bytes()
+        (tmp_path / name).write_bytes(data if "devkit" in name else data[: len(data) * 2 // 3])
+    whole = {image[0]: image for listing in open_source(raw_tars).listings() for image in triples(listing)}
+    for listing in open_source(tmp_path).listings():
+        assert 0 < len(listing) < (60 if listing.split == "train" else 20)
+        assert [r.reason for r in listing.rejects] == ["truncated_archive"] * len(listing.rejects)
+        assert listing.rejects
+        for image in triples(listing):
+            assert whole[image[0]] == image
