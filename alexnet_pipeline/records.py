@@ -135,7 +135,6 @@ class ShardRecord:
         md5: of the tar, for the wids index; empty where there is no tar.
         samples_images: samples in the tar.
         first_key: of the first sample; empty where there is no tar.
-        source_stamp: digest of the sizes and modification times of the planned inputs.
         rejects: the planned inputs that did not become samples.
     """
 
@@ -145,8 +144,21 @@ class ShardRecord:
     md5: str
     samples_images: int
     first_key: str
-    source_stamp: str
     rejects: tuple[Reject, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class JournalEntry:
+    """One line of the journal: a committed shard and what it was made from.
+
+    Attributes:
+        shard: the finished shard.
+        source_stamp: digest of the sizes and modification times of its planned inputs; kept out of the
+            manifest, which must not depend on when a source was copied.
+    """
+
+    shard: ShardRecord
+    source_stamp: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +249,11 @@ def shard_from_json(data: dict[str, Any]) -> ShardRecord:
             "rejects": tuple(map(reject_from_json, data["rejects"])),
         }
     )
+
+
+def entry_from_json(data: dict[str, Any]) -> JournalEntry:
+    """Inverse of `to_json` for a journal entry."""
+    return JournalEntry(shard_from_json(data["shard"]), data["source_stamp"])
 
 
 def manifest_from_json(data: dict[str, Any]) -> Manifest:

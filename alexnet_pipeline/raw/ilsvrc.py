@@ -75,10 +75,15 @@ def _by_number(pictures: list[Member], path: Path, labels: int, *, cut: bool) ->
             f"{path} holds {len(ordered)} pictures, the devkit labels {labels}; do the two belong together?"
         )
     # A cut tar keeps its first pictures. Names carry the number, and only numbers tell which label is whose.
-    numbers = {int(m.name.rpartition("_")[2].partition(".")[0] or -1): m for m in ordered}
+    numbers = {_number(member.name): member for member in ordered}
     if not set(numbers) <= set(range(1, labels + 1)):
         raise RefusedError(f"{path} is cut short and its names carry no numbers: labels cannot be told")
     return [numbers[number] for number in sorted(numbers)]
+
+
+def _number(name: str) -> int:
+    digits = PurePosixPath(name).stem.rpartition("_")[2]
+    return int(digits) if digits.isascii() and digits.isdigit() else 0
 
 
 def _is_file(builder: ListingBuilder, member: Member, archive: str, name: str) -> bool:

@@ -20,11 +20,11 @@ from alexnet_pipeline.pixels.geometry import DEFINITIONS
 from alexnet_pipeline.pixels.kernels import find_method
 from alexnet_pipeline.raw.source import open_source
 from alexnet_pipeline.records import (
+    JournalEntry,
     Manifest,
     MethodOptions,
     RawImage,
     Reject,
-    ShardRecord,
     fingerprint,
 )
 from alexnet_pipeline.shards.commit import DatasetState, free_bytes
@@ -289,7 +289,7 @@ def _check_finished(dataset: _Dataset) -> None:
     if begun is None or begun["fingerprint"] != manifest.fingerprint:
         raise RefusedError(f"{dataset.state.folder} is finished, but its .state is not its own; use --restart")
     _check_begun(dataset, restart=False)
-    stale = [s.index for s in manifest.shards if s.source_stamp != source_stamp(dataset.plan.images(s.index))]
+    stale = [i for i, entry in dataset.state.journal().items() if _is_stale(dataset, i, entry)]
     if stale:
         raise RefusedError(
             f"{dataset.state.folder} is finished, and {len(stale)} of its shards' inputs were touched since "
@@ -327,10 +327,10 @@ def _write_missing(datasets: list[_Dataset], run: RunOptions, reporter: Reporter
             if missing[d.state.folder]
         }
 
-        def done(job: ShardJob, records: list[ShardRecord]) -> None:
-            for target, record in zip(job.targets, records, strict=True):
-                journals[target.folder].append(record)
-            rejects.count(records[0].rejects)
+        def done(job: ShardJob, entries: list[JournalEntry]) -> None:
+            for target, entry in zip(job.targets, entries, strict=True):
+                journals[target.folder].append(entry)
+            rejects.count(entries[0].shard.rejects)
 
         run_jobs(jobs, run.workers, done, lambda n: reporter.progress(n, rejects.total), reporter.warn)
 
@@ -346,7 +346,7 @@ def _jobs(datasets: list[_Dataset], run: RunOptions) -> tuple[list[ShardJob], di
             index
             for index in range(*_range(dataset, run.shard_range))
             if index not in journal
-            or journal[index].source_stamp != source_stamp(dataset.plan.images(index))
+            or _is_stale(dataset, index, journal[index])
             or not dataset.state.sums_path(index).exists()
         }
     jobs = []
@@ -358,6 +358,10 @@ def _jobs(datasets: list[_Dataset], run: RunOptions) -> tuple[list[ShardJob], di
                 plan = group[0].plan
                 jobs.append(ShardJob(split, index, plan.images(index), targets, len(plan.listing.classes)))
     return jobs, missing
+
+
+def _is_stale(dataset: _Dataset, index: int, entry: JournalEntry) -> bool:
+    return entry.source_stamp != source_stamp(dataset.plan.images(index))
 
 
 class _Rejects:
@@ -387,7 +391,7 @@ def _finish(dataset: _Dataset, run: RunOptions) -> DatasetSummary:
     journal = state.journal()
     if run.shard_range is None:
         return _summary(state.folder, _gather(state, dataset.record))
-    shards = [journal[index] for index in range(*_range(dataset, run.shard_range)) if index in journal]
+    shards = [journal[index].shard for index in range(*_range(dataset, run.shard_range)) if index in journal]
     return DatasetSummary(
         folder=str(state.folder),
         method=dataset.options.method,
@@ -409,7 +413,7 @@ def _gather(state: DatasetState, record: dict[str, Any]) -> Manifest:
             f"{state.folder}: {len(missing)} of {record['shards']} shards are missing, the first is {missing[0]}; "
             "run `shard` for their range"
         )
-    return write_manifest(state, record, [journal[index] for index in range(record["shards"])])
+    return write_manifest(state, record, [journal[index].shard for index in range(record["shards"])])
 
 
 def _summary(folder: Path, manifest: Manifest) -> DatasetSummary:

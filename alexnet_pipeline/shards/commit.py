@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any, BinaryIO, Self
 
 from alexnet_pipeline.errors import PipelineError, RefusedError
-from alexnet_pipeline.records import ShardRecord, shard_from_json, to_json
+from alexnet_pipeline.records import JournalEntry, ShardRecord, entry_from_json, to_json
 
 STATE = ".state"
 PART = ".part-"
@@ -172,16 +172,16 @@ class DatasetState:
                 ) from error
             yield
 
-    def journal(self) -> dict[int, ShardRecord]:
+    def journal(self) -> dict[int, JournalEntry]:
         """The committed shards by index; a line that a crash cut short is left out."""
-        records: dict[int, ShardRecord] = {}
+        entries: dict[int, JournalEntry] = {}
         for path in sorted(self._state.glob("journal-*.jsonl"), key=_written_ns):
             for line in path.read_bytes().splitlines(keepends=True):
                 if line.endswith(b"\n"):
                     with suppress(ValueError, KeyError, TypeError):
-                        record = shard_from_json(json.loads(line))
-                        records[record.index] = record
-        return {index: record for index, record in records.items() if self._is_there(record)}
+                        entry = entry_from_json(json.loads(line))
+                        entries[entry.shard.index] = entry
+        return {index: entry for index, entry in entries.items() if self._is_there(entry.shard)}
 
     @contextmanager
     def journal_writer(self, first: int, last: int) -> Iterator[JournalWriter]:
@@ -218,9 +218,9 @@ class JournalWriter:
         if handle.tell():  # a crash may have cut the last line; an empty line costs nothing
             self._write(b"\n")
 
-    def append(self, record: ShardRecord) -> None:
+    def append(self, entry: JournalEntry) -> None:
         """Record one committed shard."""
-        self._write(to_json(record).encode("ascii") + b"\n")
+        self._write(to_json(entry).encode("ascii") + b"\n")
 
     def _write(self, data: bytes) -> None:
         with naming(self._path):

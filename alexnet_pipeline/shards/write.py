@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from alexnet_pipeline.errors import PipelineError, RejectedImageError
 from alexnet_pipeline.pixels import codec
 from alexnet_pipeline.pixels.convert import convert
-from alexnet_pipeline.records import FileRecord, MethodOptions, RawImage, Reason, Reject, ShardRecord
+from alexnet_pipeline.records import FileRecord, JournalEntry, MethodOptions, RawImage, Reason, Reject, ShardRecord
 from alexnet_pipeline.shards import ustar
 from alexnet_pipeline.shards.commit import DatasetState, PartFile, sync_folder, write_whole
 from alexnet_pipeline.shards.indexes import Components, dali_index
@@ -66,7 +66,7 @@ class ShardJob:
     doomed: dict[int, Reason] = field(default_factory=dict)
 
 
-def write_job(job: ShardJob, progress: Callable[[int], None]) -> list[ShardRecord]:
+def write_job(job: ShardJob, progress: Callable[[int], None]) -> list[JournalEntry]:
     """Write and commit the job's shards.
 
     Args:
@@ -74,7 +74,7 @@ def write_job(job: ShardJob, progress: Callable[[int], None]) -> list[ShardRecor
         progress: told the position of each picture before it is worked on, and their number at the end.
 
     Returns:
-        One record per target.
+        One journal entry per target.
 
     Raises:
         PipelineError: a file cannot be written, or an input changed while it was read.
@@ -99,7 +99,7 @@ def write_job(job: ShardJob, progress: Callable[[int], None]) -> list[ShardRecor
                 writer.add(image, sample, digits)
         signal.setitimer(signal.ITIMER_PROF, 0)
         progress(len(job.images))
-        return [writer.finish(stamp, tuple(rejects)) for writer in writers]
+        return [JournalEntry(writer.finish(tuple(rejects)), stamp) for writer in writers]
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,12 +202,12 @@ class _ShardWriter:
         self._samples.append(components)
         self._sums.add(sample.pixels, image.label, upsampled=sample.upsampled)
 
-    def finish(self, stamp: str, rejects: tuple[Reject, ...]) -> ShardRecord:
+    def finish(self, rejects: tuple[Reject, ...]) -> ShardRecord:
         """Commit statistics, index and tar, in this order: a tar that has its name has all that belongs to it."""
         folder = self._state.folder
         write_whole(self._state.sums_path(self._index), self._sums.to_bytes())
         if not self._samples:  # an empty tar would give DALI a phantom sample
-            return ShardRecord(self._index, None, None, "", 0, "", stamp, rejects)
+            return ShardRecord(self._index, None, None, "", 0, "", rejects)
         self._append(ustar.end_of_archive(self._size_bytes))
         index = dali_index(self._samples)
         idx = FileRecord(f"{self._name}.idx", len(index), hashlib.sha256(index).hexdigest())
@@ -216,7 +216,7 @@ class _ShardWriter:
         sync_folder(folder)
         tar = FileRecord(f"{self._name}.tar", self._size_bytes, self._sha256.hexdigest())
         return ShardRecord(
-            self._index, tar, idx, self._md5.hexdigest(), len(self._samples), self._first_key, stamp, rejects
+            self._index, tar, idx, self._md5.hexdigest(), len(self._samples), self._first_key, rejects
         )
 
     def _append(self, data: bytes) -> None:

@@ -58,7 +58,7 @@ def test_lossy_formats_come_back_nearly(suffix) -> None:
 
 def test_palettes_come_back() -> None:
     """A GIF's few colours, exactly."""
-    image = np.kron([[[255, 0, 0], [0, 0, 255]], [[0, 255, 0], [9, 9, 9]]], np.ones((8, 8, 1))).astype(np.uint8)
+    image = np.kron([[[255, 0, 0], [0, 0, 255]], [[0, 255, 0], [255, 255, 255]]], np.ones((8, 8, 1))).astype(np.uint8)
     assert np.abs(decode(by_opencv(image, ".gif")).astype(int) - image).max() <= 8
 
 

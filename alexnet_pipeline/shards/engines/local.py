@@ -18,7 +18,7 @@ from typing import Any
 from pebble import ProcessExpired, ProcessPool
 
 from alexnet_pipeline.errors import PipelineError
-from alexnet_pipeline.records import Reason, ShardRecord
+from alexnet_pipeline.records import Reason, JournalEntry
 from alexnet_pipeline.shards.write import ShardJob, write_job
 
 # How often progress is looked at, in seconds.
@@ -30,7 +30,7 @@ STOP_S = 5.0
 # prctl's option to be killed when the parent dies, from Linux' sys/prctl.h.
 PR_SET_PDEATHSIG = 1
 
-Done = Callable[[ShardJob, list[ShardRecord]], None]
+Done = Callable[[ShardJob, list[JournalEntry]], None]
 Progress = Callable[[int], None]
 Warn = Callable[[str], None]
 
@@ -43,7 +43,7 @@ def run_jobs(jobs: Sequence[ShardJob], workers: int, done: Done, progress: Progr
     Args:
         jobs: to be written.
         workers: processes.
-        done: called with each finished job and its records.
+        done: called with each finished job and its journal entries.
         progress: called often with the number of pictures worked on so far.
         warn: called with one line when a worker dies.
 
@@ -121,7 +121,7 @@ def _start_worker(positions: Any) -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _run(slot: int, job: ShardJob) -> list[ShardRecord]:
+def _run(slot: int, job: ShardJob) -> list[JournalEntry]:
     def progress(position: int) -> None:
         _positions[slot] = position
 

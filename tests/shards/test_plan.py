@@ -1,0 +1,73 @@
+"""The global order: pure, complete, and the same whatever order the disk lists in."""
+
+import dataclasses
+from array import array
+
+import numpy as np
+
+from alexnet_pipeline.raw.listing import ListingBuilder
+from alexnet_pipeline.records import MethodOptions
+from alexnet_pipeline.shards.plan import plan_shards, source_stamp
+
+
+def listing(order):
+    builder = ListingBuilder("train", ("a", "b"))
+    for number in order:
+        wnid = "ab"[number % 2]
+        builder.add(wnid, f"{wnid}/{number:03d}.jpg", builder.add_file("f"), 0, number, 0)
+    return builder.build()
+
+
+def names(plan):
+    return [image.name for shard in range(plan.shards) for image in plan.images(shard)]
+
+
+def test_listing_order_does_not_matter() -> None:
+    """But the seed does, and every picture comes once."""
+    options = MethodOptions(shard_size_images=30)
+    straight, backwards = plan_shards(listing(range(100)), options), plan_shards(listing(range(99, -1, -1)), options)
+    assert names(straight) == names(backwards)
+    assert straight.digest() == backwards.digest()
+    assert len(set(names(straight))) == 100
+    assert straight.shards == 4
+    other = plan_shards(listing(range(100)), dataclasses.replace(options, seed=1))
+    assert names(other) != names(straight)
+    assert sorted(names(other)) == sorted(names(straight))
+
+
+FROZEN = [3, 0, 6, 7, 4, 5, 9, 1, 8, 2]
+
+
+def test_order_is_frozen() -> None:
+    """The same in every release: a data set of today can be made again in years."""
+    plan = plan_shards(listing(range(10)), MethodOptions())
+    assert [int(name[2:5]) for name in names(plan)] == FROZEN
+
+
+def test_order_is_shuffled() -> None:
+    """Positions and numbers are unrelated."""
+    order = [int(name[2:5]) for name in names(plan_shards(listing(range(1000)), MethodOptions()))]
+    assert abs(np.corrcoef(order, np.arange(1000))[0, 1]) < 0.1
+
+
+def test_source_order_and_limit() -> None:
+    """As asked."""
+    plan = plan_shards(listing(range(50)), MethodOptions(shuffle=False, limit_images=7, shard_size_images=3))
+    assert names(plan) == [f"{'ab'[n % 2]}/{n:03d}.jpg" for n in range(7)]
+    assert [len(plan.images(shard)) for shard in range(plan.shards)] == [3, 3, 1]
+
+
+def test_stamp_sees_touched_inputs() -> None:
+    """Size or time."""
+    images = plan_shards(listing(range(4)), MethodOptions()).images(0)
+    touched = (dataclasses.replace(images[0], modified_ns=1), *images[1:])
+    assert source_stamp(images) != source_stamp(touched)
+
+
+def test_another_listing_has_another_digest() -> None:
+    """One picture less, or a label changed."""
+    options = MethodOptions()
+    whole = plan_shards(listing(range(10)), options)
+    assert plan_shards(listing(range(9)), options).digest() != whole.digest()
+    relabelled = dataclasses.replace(whole.listing, labels=array("i", [1] * 10))
+    assert plan_shards(relabelled, options).digest() != whole.digest()
