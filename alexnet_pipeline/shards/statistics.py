@@ -38,7 +38,8 @@ class Sums:
     def add(self, picture: NDArray[np.uint8], label: int, *, upsampled: bool) -> None:
         """Count one HWC uint8 picture."""
         flat = picture.reshape(picture.shape[0], -1)
-        _add_pixels(flat, self.image.reshape(self.image.shape[0], -1), self.channels, self.products)
+        image = self.image.reshape(self.image.shape[0], self.image.shape[1] * 3)
+        _add_pixels(flat, image, self.channels, self.products)
         self.counts += (flat.size // 3, 1, upsampled)
         self.labels[label] += 1
 

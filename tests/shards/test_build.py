@@ -1,5 +1,6 @@
 """From a source to data sets: same bytes always, nothing lost, resumable after any end."""
 
+import gc
 import hashlib
 import io
 import json
@@ -150,6 +151,7 @@ def test_every_geometry_verifies(raw_folders, tmp_path, geometry) -> None:
     assert not api.verify(tmp_path, deep=True).problems
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
 def test_webdataset_and_dali_read_every_sample(reference) -> None:
     """By their own readers, with the right label, DALI through our index."""
     import webdataset
@@ -159,6 +161,7 @@ def test_webdataset_and_dali_read_every_sample(reference) -> None:
     wanted = [(group[0][0].name[:-4], int(group[0][1])) for group, _ in samples(folder)]
     found = [(s["__key__"], int(s["cls"])) for s in webdataset.WebDataset(tars, shardshuffle=False)]
     assert found == wanted
+    gc.collect()  # webdataset leaves its files to the collector; let it happen where that is expected
     pytest.importorskip("nvidia.dali", reason="the extra 'train' is not installed")
     from nvidia.dali import fn, pipeline_def
 
@@ -175,6 +178,7 @@ def test_webdataset_and_dali_read_every_sample(reference) -> None:
     assert labels == [label for _, label in wanted]
 
 
+@pytest.mark.filterwarnings("ignore")
 def test_wids_reads_the_index(reference) -> None:
     """By its own index reader."""
     wids = pytest.importorskip("wids", reason="wids is not installed")
@@ -290,7 +294,7 @@ def test_changed_input_is_never_mixed(raw_folders, tmp_path) -> None:
     with pytest.raises(RefusedError, match="touched"):
         api.shard(source, out, shard_size=8)
     shutil.copy(victim, victim.with_name("new.JPEG"))
-    with pytest.raises(RefusedError, match="other pictures"):
+    with pytest.raises(RefusedError, match="images: 20 -> 21"):
         api.shard(source, out, shard_size=8)
 
 

@@ -1,0 +1,135 @@
+"""Workers that die or hang cost a picture at most, and never the run."""
+
+import hashlib
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from alexnet_pipeline import api
+from alexnet_pipeline.shards.build import SilentReporter
+
+
+class Recorder(SilentReporter):
+    """Keeps warnings."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def warn(self, line: str) -> None:
+        self.lines.append(line)
+
+
+def workers() -> list[int]:
+    """Processes that descend from us and have loaded the engine."""
+    found, parents = [], {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        parents[int(stat.parent.name)] = int(fields[1])
+    servers = [pid for pid, parent in parents.items() if parent == os.getpid()]
+    for pid, parent in parents.items():
+        if parent in servers:
+            found.append(pid)
+    return found
+
+
+def hashes(folder: Path) -> list[str]:
+    return [hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.rglob("*.tar"))]
+
+
+def test_a_killed_worker_costs_nothing(raw_folders, tmp_path) -> None:
+    """The picture is named, the job tried again, the bytes are the same."""
+    api.shard(raw_folders, tmp_path / "calm", shard_size=20, split=["train"])
+    recorder = Recorder()
+    stop = threading.Event()
+
+    def kill() -> None:
+        while not stop.is_set() and not list((tmp_path / "wild").rglob(".part-*.tar")):
+            time.sleep(0.005)
+        for pid in workers():
+            os.kill(pid, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    try:
+        done = api.shard(
+            raw_folders, tmp_path / "wild", shard_size=20, split=["train"], workers=2, reporter=recorder
+        )
+    finally:
+        stop.set()
+        killer.join()
+    assert recorder.lines
+    assert "n9000" in recorder.lines[0] or "shard" in recorder.lines[0]
+    assert done[0].images == 59
+    assert hashes(tmp_path / "wild") == hashes(tmp_path / "calm")
+
+
+DEADLY = b"\xff\xd8\xff deadly"
+
+
+@pytest.mark.parametrize(("kind", "reason"), [("crash", "decoder_crash"), ("loop", "timeout")])
+def test_a_deadly_picture_is_left_out_by_name(raw_folders, tmp_path, kind, reason) -> None:
+    """A decoder that crashes or loops on it takes two workers, not the run."""
+    source = tmp_path / "raw" / "cat"
+    source.mkdir(parents=True)
+    for number, path in enumerate(sorted((raw_folders / "val").glob("*/*"))[:6]):
+        (source / f"{number}.jpg").write_bytes(path.read_bytes())
+    (source / "deadly.jpg").write_bytes(DEADLY)
+    (tmp_path / "site").mkdir()
+    patch = tmp_path / "site" / "sitecustomize.py"
+    patch.write_text(PATCH.format(deadly=DEADLY, kind=kind))
+    code = "import sys; from alexnet_pipeline.cli import main; main()"
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
+    import subprocess
+    import sys
+
+    command = [sys.executable, "-c", code, "--json", "shard", str(source.parent), str(tmp_path / "out")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 3, done.stderr
+    assert "cat/deadly.jpg" in done.stderr
+    import json
+
+    (summary,) = json.loads(done.stdout)
+    assert summary["images"] == 6
+    assert [(r["name"], r["reason"]) for r in summary["rejects"]] == [("cat/deadly.jpg", reason)]
+
+
+# Stands for a broken decoder, in every process of the run: crashes, or loops beyond a limit made short.
+PATCH = """
+import importlib.abc, importlib.machinery, sys
+
+class Finder(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name != "alexnet_pipeline.shards.write":
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        plain = spec.loader.exec_module
+        def execute(module):
+            plain(module)
+            spoil(module)
+        spec.loader.exec_module = execute
+        return spec
+
+def spoil(module):
+    import os
+    module.PICTURE_LIMIT_S = 0.5
+    decode = module.codec.decode
+    def deadly(data, **options):
+        if data == {deadly!r}:
+            if {kind!r} == "crash":
+                os.kill(os.getpid(), 11)
+            while True:
+                pass
+        return decode(data, **options)
+    module.codec.decode = deadly
+
+import importlib.util
+sys.meta_path.insert(0, Finder())
+"""

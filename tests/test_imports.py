@@ -1,0 +1,63 @@
+"""Who may import whom, from the syntax tree: the house's directions hold."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "alexnet_pipeline"
+# What each room may import of ours; a file's own room is always allowed.
+ALLOWED = {
+    "errors": set(),
+    "records": set(),
+    "console": set(),
+    "doctor": set(),
+    "raw": {"errors", "records"},
+    "pixels": {"errors", "records"},
+    "shards": {"errors", "records", "raw", "pixels"},
+    "sample": {"errors", "pixels", "sample_patterns"},
+    "sample_patterns": set(),
+    "api": {"errors", "records", "pixels", "shards"},
+    "cli": {"errors", "records", "console", "doctor", "api", "shards", "pixels", "sample"},
+    "__main__": {"cli"},
+    "__init__": {"api", "errors", "sample"},
+}
+# Heavy or optional packages, and where they may be imported.
+ONLY_IN = {"torch": set(), "nvidia": set(), "PIL": {"libraries"}, "webdataset": {"inspect"}, "rich": {"console"}}
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def imports(path: Path) -> set[str]:
+    """Dotted names that a file imports, wherever it does."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_directions(path: Path) -> None:
+    """Rooms import only what lies before them."""
+    room = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    ours = {name.split(".")[1] for name in imports(path) if name.startswith("alexnet_pipeline.")}
+    assert ours <= ALLOWED[room] | {room}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_heavy_packages_stay_where_they_belong(path: Path) -> None:
+    """`shard`, `verify` and `--help` work without torch, DALI and PIL."""
+    tops = {name.split(".")[0] for name in imports(path)}
+    assert not {top for top in tops & set(ONLY_IN) if path.stem not in ONLY_IN[top]}
+    assert "tools" not in tops
+
+
+def test_nothing_pickles_or_runs_a_shell() -> None:
+    """No pickle, no shell=True, no extraction of archives."""
+    for path in FILES:
+        text = path.read_text()
+        assert "pickle" not in imports(path)
+        for word in ("shell=True", ".extractall(", "os.system(", "allow_pickle=True"):
+            assert word not in text, path
