@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from types import TracebackType
 from typing import Any, Self
@@ -45,7 +46,7 @@ class ConsoleReporter:
 
     def __init__(self, what: str, *, quiet: bool, plain: bool) -> None:
         self._what, self._quiet = what, quiet
-        self._rich = not quiet and not plain and click.get_text_stream("stderr").isatty()
+        self._rich = not quiet and not plain and sys.stderr.isatty()
         self._bar: Any = None
         self._task: Any = None
         self._images, self._started, self._last = 0, 0.0, 0.0

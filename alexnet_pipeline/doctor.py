@@ -32,7 +32,6 @@ PARTS = (
     ("simplejpeg", "strict JPEG decoding and encoding (libjpeg-turbo)", ""),
     ("opencv-python-headless", "PNG, GIF, BMP, WebP, TIFF; the opencv:* methods", ""),
     ("scipy", "the ILSVRC2012 devkit's labels", ""),
-    ("pebble", "worker processes that may crash", ""),
     ("webdataset", "`inspect` reads shards with it", ""),
     ("fsspec", "remote sources", ""),
     ("rich", "progress", ""),

@@ -24,8 +24,9 @@ from alexnet_pipeline.shards.indexes import Components, dali_index
 from alexnet_pipeline.shards.plan import source_stamp
 from alexnet_pipeline.shards.statistics import Sums
 
-# CPU seconds for one picture with all methods. The caps admit nothing near it; a decoder that loops does.
-PICTURE_LIMIT_S = 30.0
+# CPU seconds to decode one picture; CPU, so that a loaded machine rejects nothing. The caps admit nothing near
+# it, a decoder that loops does.
+DECODE_LIMIT_S = 30.0
 # `.cls` has at least so many digits, so that DALI decodes ImageNet's and the sample's labels alike.
 LABEL_DIGITS = 4
 # Pictures whose bytes the system is asked for ahead of time.
@@ -86,7 +87,6 @@ def write_job(job: ShardJob, progress: Callable[[int], None]) -> list[JournalEnt
         rejects: list[Reject] = []
         for position, image in enumerate(job.images):
             progress(position)
-            signal.setitimer(signal.ITIMER_PROF, PICTURE_LIMIT_S)
             _read_ahead(job.images, position + READ_AHEAD)
             try:
                 if position in job.doomed:
@@ -97,7 +97,6 @@ def write_job(job: ShardJob, progress: Callable[[int], None]) -> list[JournalEnt
                 continue
             for writer, sample in zip(writers, samples, strict=True):
                 writer.add(image, sample, digits)
-        signal.setitimer(signal.ITIMER_PROF, 0)
         progress(len(job.images))
         return [JournalEntry(writer.finish(tuple(rejects)), stamp) for writer in writers]
 
@@ -113,7 +112,11 @@ class _Sample:
 def _samples(image: RawImage, writers: list[_ShardWriter]) -> list[_Sample]:
     """Every method's sample; all or none, so that methods keep the same keys in the same shards."""
     data = _read(image)
-    decoded = codec.decode(data, max_pixels=writers[0].options.max_pixels)
+    signal.setitimer(signal.ITIMER_PROF, DECODE_LIMIT_S)  # SIGPROF then ends this worker
+    try:
+        decoded = codec.decode(data, max_pixels=writers[0].options.max_pixels)
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
     digest = hashlib.sha256(data).hexdigest()
     samples = []
     for writer in writers:

@@ -119,7 +119,7 @@ class Finder(importlib.abc.MetaPathFinder):
 
 def spoil(module):
     import os
-    module.PICTURE_LIMIT_S = 0.5
+    module.DECODE_LIMIT_S = 0.5
     decode = module.codec.decode
     def deadly(data, **options):
         if data == {deadly!r}:
