@@ -51,16 +51,19 @@ def read_samples(path: Path, limit: int) -> Iterator[SampleView]:
         RefusedError: there is no tar.
         PipelineError: a sample lacks a member or does not decode.
     """
-    import webdataset  # noqa: PLC0415 - pulls torch where that is installed, which nothing else here needs
+    # Imported here: webdataset pulls torch where that is installed, which nothing else here needs.
+    from webdataset.tariterators import group_by_keys, tar_file_iterator  # noqa: PLC0415
 
     tars = [path] if path.is_file() else sorted(path.glob("*.tar"))
     if not tars:
         raise RefusedError(f"{path} holds no tar; expected a split's folder, like shards/lanczos/train, or one tar")
-    dataset = webdataset.WebDataset([str(tar) for tar in tars], shardshuffle=False, empty_check=False)
-    for number, sample in enumerate(dataset):
-        if number == limit:
-            return
-        yield _view(sample)
+    for tar in tars:
+        with tar.open("rb") as stream:  # opened here, because webdataset leaves a file open when one stops early
+            for sample in group_by_keys(tar_file_iterator(stream)):
+                if not limit:
+                    return
+                limit -= 1
+                yield _view(sample)
 
 
 def write_contact_sheet(samples: list[SampleView], path: Path) -> None:
