@@ -83,7 +83,9 @@ class ShardRange(click.ParamType):
 
     name = "A:B"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
         """Parse."""
         first, found, last = str(value).partition(":")
         if isinstance(value, tuple):
@@ -160,7 +162,9 @@ def _shard_options(command: Callable[..., Any]) -> Callable[..., Any]:
             type=click.Choice(["cuda-convnet2", "torchvision"]),
             help="Another tool's preparation; other options still win.",
         ),
-        click.option("--linear-light", is_flag=True, help="Resample in linear light, through the sRGB curve."),
+        click.option(
+            "--linear-light", is_flag=True, help="Resample in linear light, through the sRGB curve."
+        ),
         click.option(
             "--encoding",
             type=click.Choice(["jpg", "png", "raw"]),
@@ -179,7 +183,9 @@ def _shard_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--name", default="imagenet", show_default=True, help="First part of shard names."),
         click.option("--shard-size", type=int, default=1000, show_default=True, help="Images per shard."),
         click.option("--seed", type=int, default=0, show_default=True, help="Of the global order."),
-        click.option("--shuffle/--no-shuffle", default=True, help="Or keep source order, for spinning disks."),
+        click.option(
+            "--shuffle/--no-shuffle", default=True, help="Or keep source order, for spinning disks."
+        ),
         click.option(
             "--label-order",
             type=click.Choice(["wnid", "devkit"]),
@@ -336,7 +342,8 @@ def methods_command(ctx: click.Context) -> None:
 
     methods = [find_method(name) for name in method_names()]
     lines = [
-        f"{method.name:22} {method.kernel:14} {method.support or '-':7} {method.definition}" for method in methods
+        f"{method.name:22} {method.kernel:14} {method.support or '-':7} {method.definition}"
+        for method in methods
     ]
     lines += [
         "",
@@ -359,7 +366,9 @@ def doctor_command(ctx: click.Context) -> None:
     from alexnet_pipeline.doctor import examine  # noqa: PLC0415
 
     parts = examine()
-    lines = [f"{'ok' if p.version else '--':3} {p.package:24} {p.version or 'missing':16} {p.gives}" for p in parts]
+    lines = [
+        f"{'ok' if p.version else '--':3} {p.package:24} {p.version or 'missing':16} {p.gives}" for p in parts
+    ]
     lines += [f"    {part.package}: {part.get}" for part in parts if not part.version]
     _print(ctx, parts, lines)
     if any(part.version is None and not part.extra for part in parts):
@@ -413,7 +422,13 @@ def demo_command(ctx: click.Context, directory: Path, restart: bool) -> None:
         write_sample(raw)
     with _reporter(ctx, "shard") as reporter:
         summaries = api.shard(
-            raw, shards, methods=DEMO_METHODS, shard_size=100, name="sample", restart=restart, reporter=reporter
+            raw,
+            shards,
+            methods=DEMO_METHODS,
+            shard_size=100,
+            name="sample",
+            restart=restart,
+            reporter=reporter,
         )
     found = api.verify(shards, deep=True)
     lines = [*_dataset_lines(summaries), "", *_verification_lines(found)]
@@ -460,7 +475,9 @@ def _print_datasets(ctx: click.Context, summaries: list[DatasetSummary], accept:
 def _dataset_lines(summaries: list[DatasetSummary]) -> list[str]:
     lines = []
     for done in summaries:
-        shards = f"{done.shards} shards" if done.complete else f"{done.shards} of {done.planned_shards} shards"
+        shards = (
+            f"{done.shards} shards" if done.complete else f"{done.shards} of {done.planned_shards} shards"
+        )
         state = "" if done.complete else "  not merged yet: run `alexnet-pipeline merge`"
         lines.append(
             f"{done.folder}: {done.images:,} images in {shards}, {size_text(done.size_bytes)}, "
@@ -470,7 +487,9 @@ def _dataset_lines(summaries: list[DatasetSummary]) -> list[str]:
     if seen:
         reasons = Counter(reason for _, reason in seen)
         lines.append("rejected: " + ", ".join(f"{count} {reason}" for reason, count in reasons.most_common()))
-        lines += [f"  {printable(r.name)}: {r.reason}, {printable(r.detail)}" for r in [*seen.values()][:SHOWN]]
+        lines += [
+            f"  {printable(r.name)}: {r.reason}, {printable(r.detail)}" for r in [*seen.values()][:SHOWN]
+        ]
     if len(seen) > SHOWN:
         lines.append(f"  and {len(seen) - SHOWN} more, all in manifest.json")
     return lines
@@ -487,7 +506,9 @@ def _verification_lines(found: Verification) -> list[str]:
 
 def _estimate_lines(planned: Estimate) -> list[str]:
     lines = [f"source: {planned.layout}"]
-    lines += [f"{split}: {images:,} images, {shards} shards" for split, (images, shards) in planned.splits.items()]
+    lines += [
+        f"{split}: {images:,} images, {shards} shards" for split, (images, shards) in planned.splits.items()
+    ]
     lines += [f"{method}: about {size_text(size)}" for method, size in planned.methods.items()]
     needed = sum(planned.methods.values())
     room = "" if needed < planned.free_bytes else " -- NOT ENOUGH"

@@ -20,7 +20,17 @@ def test_a_run_from_end_to_end(raw_tars, tmp_path) -> None:
     assert done.exit_code == 3, done.output
     train, val = json.loads(done.stdout)
     assert (train["images"], val["images"], train["rejects"][0]["reason"]) == (59, 20, "truncated")
-    again = run("shard", raw_tars, tmp_path / "out", "--method", "lanczos", "--shard-size", 30, "--accept", "truncated")
+    again = run(
+        "shard",
+        raw_tars,
+        tmp_path / "out",
+        "--method",
+        "lanczos",
+        "--shard-size",
+        30,
+        "--accept",
+        "truncated",
+    )
     assert again.exit_code == 0
     assert run("verify", tmp_path / "out", "--deep").exit_code == 0
     sheet = tmp_path / "sheet.png"
@@ -99,8 +109,14 @@ def test_configuration_and_variables(raw_folders, tmp_path) -> None:
 def test_methods_and_doctor_and_json() -> None:
     """Lists for people and for programs."""
     assert "sinc(x) sinc(x/3)" in run("methods").stdout
-    assert {"lanczos", "antialias", "pillow:lanczos"} <= {m["name"] for m in json.loads(run("--json", "methods").stdout)}
-    assert {p["package"] for p in json.loads(run("--json", "doctor").stdout)} >= {"numba", "torch", "pillow-simd"}
+    assert {"lanczos", "antialias", "pillow:lanczos"} <= {
+        m["name"] for m in json.loads(run("--json", "methods").stdout)
+    }
+    assert {p["package"] for p in json.loads(run("--json", "doctor").stdout)} >= {
+        "numba",
+        "torch",
+        "pillow-simd",
+    }
 
 
 def test_demo(tmp_path) -> None:

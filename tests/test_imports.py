@@ -23,7 +23,13 @@ ALLOWED = {
     "__init__": {"api", "errors", "sample"},
 }
 # Heavy or optional packages, and where they may be imported.
-ONLY_IN = {"torch": set(), "nvidia": set(), "PIL": {"libraries"}, "webdataset": {"inspect"}, "rich": {"console"}}
+ONLY_IN = {
+    "torch": set(),
+    "nvidia": set(),
+    "PIL": {"libraries"},
+    "webdataset": {"inspect"},
+    "rich": {"console"},
+}
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 

@@ -81,7 +81,9 @@ def pillow_script(paths: list[Path], target: Path) -> float:
     return (time.process_time() - started) / len(paths) * 1e3
 
 
-def shard(source: Path, out: Path, methods: tuple[str, ...], workers: int, limit: int) -> tuple[float, float, int]:
+def shard(
+    source: Path, out: Path, methods: tuple[str, ...], workers: int, limit: int
+) -> tuple[float, float, int]:
     """(CPU s, wall s, largest resident kB of a process) of the whole command."""
     shutil.rmtree(out, ignore_errors=True)
     command = [sys.executable, "-m", "alexnet_pipeline", "-q", "shard", str(source), str(out)]
@@ -118,7 +120,9 @@ sys.exit(process.returncode)
 """
 
 
-def slope(source: Path, out: Path, methods: tuple[str, ...], workers: int, images: int) -> tuple[float, float, int]:
+def slope(
+    source: Path, out: Path, methods: tuple[str, ...], workers: int, images: int
+) -> tuple[float, float, int]:
     """(CPU ms a picture, wall ms a picture, resident kB) without start-up."""
     short = max(1, images // 8)
     few = shard(source, out, methods, workers, short)
@@ -177,7 +181,9 @@ def main() -> None:
 
     print(f"# benchmark_shard, {datetime.date.today()}\n")
     print(f"`python tools/benchmark_shard.py SOURCE --images {given.images} --repeats {given.repeats}`\n")
-    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, PIL {PIL.__version__}\n")
+    print(
+        f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, PIL {PIL.__version__}\n"
+    )
     print(report(figures))
 
 

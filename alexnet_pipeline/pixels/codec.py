@@ -176,14 +176,14 @@ def _by_opencv(name: str, data: bytes, size: tuple[int, int]) -> Pixels:
         raise RejectedImageError(Reason.CORRUPT, f"{name}: OpenCV cannot decode it")
     if image.shape[:2] != size:
         found = f"{image.shape[0]}x{image.shape[1]}"
-        raise RejectedImageError(Reason.CORRUPT, f"{name}: the header says {size[0]}x{size[1]}, decoded {found}")
+        raise RejectedImageError(
+            Reason.CORRUPT, f"{name}: the header says {size[0]}x{size[1]}, decoded {found}"
+        )
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
 
 
 @functools.lru_cache(maxsize=64)
 def _npy_header(shape: tuple[int, ...]) -> bytes:
     buffer = io.BytesIO()
-    np.lib.format.write_array_header_1_0(
-        buffer, {"descr": "|u1", "fortran_order": False, "shape": shape}
-    )
+    np.lib.format.write_array_header_1_0(buffer, {"descr": "|u1", "fortran_order": False, "shape": shape})
     return buffer.getvalue()

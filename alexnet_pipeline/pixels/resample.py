@@ -207,7 +207,12 @@ def _passes(
         rows = min(BAND, result.shape[0] - top)
         for row in range(rows):
             _combine_rows(
-                source, row_first[top + row], row_taps[top + row], row_weights[top + row], first * 3, lines[row]
+                source,
+                row_first[top + row],
+                row_taps[top + row],
+                row_weights[top + row],
+                first * 3,
+                lines[row],
             )
         _lay_beside_each_other(
             lines[0], lines[1], lines[2], lines[3], lines[4], lines[5], lines[6], lines[7], band
@@ -325,6 +330,8 @@ def _srgb_to_linear(encoded: NDArray[np.float64]) -> NDArray[np.float64]:
 LINEAR_OF_LEVEL = _srgb_to_linear(np.arange(256) / 255).astype(np.float32)
 LEVEL_BOUNDS = _srgb_to_linear(np.maximum(np.arange(256) - 0.5, 0) / 255).astype(np.float32)
 # Never above the true level, so that the search only goes up.
-LEVEL_GUESSES = (np.searchsorted(LEVEL_BOUNDS, np.arange(GUESSES) / (GUESSES - 1) - 1e-6, "right") - 1).clip(
-    0
-).astype(np.uint8)
+LEVEL_GUESSES = (
+    (np.searchsorted(LEVEL_BOUNDS, np.arange(GUESSES) / (GUESSES - 1) - 1e-6, "right") - 1)
+    .clip(0)
+    .astype(np.uint8)
+)

@@ -6,7 +6,10 @@ from __future__ import annotations
 ALLOWED: tuple[tuple[bytes, str], ...] = (
     (b"\xff\xd8\xff", "JPEG"),
     (b"\x89PNG\r\n\x1a\n", "PNG"),
-    (b"PNG\r\n\x1a\n", "PNG"),  # its first byte lost on a 7-bit channel: rejected as corrupt, not as a stranger
+    (
+        b"PNG\r\n\x1a\n",
+        "PNG",
+    ),  # its first byte lost on a 7-bit channel: rejected as corrupt, not as a stranger
     (b"GIF87a", "GIF"),
     (b"GIF89a", "GIF"),
     (b"BM", "BMP"),

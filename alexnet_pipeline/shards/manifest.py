@@ -12,7 +12,14 @@ from typing import Any
 import numpy as np
 
 from alexnet_pipeline.errors import PipelineError, RefusedError
-from alexnet_pipeline.records import FileRecord, Manifest, MethodOptions, Reject, ShardRecord, manifest_from_json
+from alexnet_pipeline.records import (
+    FileRecord,
+    Manifest,
+    MethodOptions,
+    Reject,
+    ShardRecord,
+    manifest_from_json,
+)
 from alexnet_pipeline.shards.commit import DatasetState, write_whole
 from alexnet_pipeline.shards.indexes import timm_index, wids_index
 from alexnet_pipeline.shards.statistics import Sums
@@ -75,7 +82,9 @@ def read_manifest(path: Path) -> Manifest:
     try:
         text = path.read_bytes()
     except FileNotFoundError as error:
-        raise RefusedError(f"{path} is missing: no finished data set; `shard` resumes an unfinished one") from error
+        raise RefusedError(
+            f"{path} is missing: no finished data set; `shard` resumes an unfinished one"
+        ) from error
     except OSError as error:
         raise PipelineError(f"cannot read {path}: {error.strerror}") from error
     try:
@@ -88,7 +97,9 @@ def read_manifest(path: Path) -> Manifest:
         raise RefusedError(f"{path} has format version {version}; this release reads {FORMAT_VERSION}")
     blank = manifest_text(dataclasses.replace(manifest, digest=""))
     if manifest_text(manifest) != text or hashlib.sha256(blank).hexdigest() != manifest.digest:
-        raise PipelineError(f"{path} is damaged: its digest does not match; shard the source again with --restart")
+        raise PipelineError(
+            f"{path} is damaged: its digest does not match; shard the source again with --restart"
+        )
     return manifest
 
 
@@ -104,7 +115,9 @@ def _merge_sums(state: DatasetState, shards: list[ShardRecord]) -> Sums:
         try:
             sums = Sums.from_bytes(path.read_bytes())
         except (OSError, ValueError, KeyError) as error:
-            raise PipelineError(f"{path} cannot be read ({error}); shard the source again with --restart") from error
+            raise PipelineError(
+                f"{path} cannot be read ({error}); shard the source again with --restart"
+            ) from error
         if total is None:
             total = sums
         else:

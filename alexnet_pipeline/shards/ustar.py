@@ -13,9 +13,7 @@ OWNER = "alexnet-pipeline"
 # mode 0444, uid 0, gid 0 before the size; mtime 0 after it; then the checksum.
 _IDS = b"0000444\x000000000\x000000000\x00"
 _MTIME = b"00000000000\x00"
-_TAIL = (
-    b"0" + bytes(100) + b"ustar\x0000" + OWNER.encode().ljust(32, b"\0") * 2 + bytes(2 * 8 + 155 + 12)
-)
+_TAIL = b"0" + bytes(100) + b"ustar\x0000" + OWNER.encode().ljust(32, b"\0") * 2 + bytes(2 * 8 + 155 + 12)
 # Sum over all constant bytes, with the checksum field counted as eight blanks.
 _CONSTANT_SUM = sum(_IDS) + sum(_MTIME) + sum(_TAIL) + 8 * 32
 

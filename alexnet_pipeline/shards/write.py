@@ -17,7 +17,15 @@ from numpy.typing import NDArray
 from alexnet_pipeline.errors import PipelineError, RejectedImageError
 from alexnet_pipeline.pixels import codec
 from alexnet_pipeline.pixels.convert import convert
-from alexnet_pipeline.records import FileRecord, JournalEntry, MethodOptions, RawImage, Reason, Reject, ShardRecord
+from alexnet_pipeline.records import (
+    FileRecord,
+    JournalEntry,
+    MethodOptions,
+    RawImage,
+    Reason,
+    Reject,
+    ShardRecord,
+)
 from alexnet_pipeline.shards import ustar
 from alexnet_pipeline.shards.commit import DatasetState, PartFile, sync_folder, write_whole
 from alexnet_pipeline.shards.indexes import Components, dali_index

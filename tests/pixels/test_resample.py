@@ -194,7 +194,9 @@ def test_pillow_agrees_where_it_should(method: str, name: str) -> None:
     assert off.mean() <= (0.01 if method == "nearest" else 0)
 
 
-@pytest.mark.parametrize(("method", "mode"), [("bilinear", "bilinear"), ("bicubic", "bicubic"), ("bilinear-aa", "bilinear")])
+@pytest.mark.parametrize(
+    ("method", "mode"), [("bilinear", "bilinear"), ("bicubic", "bicubic"), ("bilinear-aa", "bilinear")]
+)
 def test_torch_agrees(method: str, mode: str) -> None:
     """Torch's float path with and without antialias."""
     torch = pytest.importorskip("torch", reason="the extra 'train' is not installed")

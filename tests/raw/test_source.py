@@ -79,7 +79,17 @@ def test_keys_are_safe_and_unique(tmp_path) -> None:
     """Hostile names keep apart, and their own name stays in the record."""
     folder = tmp_path / "cat"
     folder.mkdir()
-    names = ["a.jpg", "a.png", "a b.jpg", "a.b.jpg", "ä.jpg", "ö.jpg", "x" * 200 + ".jpg", "cat_a.jpg", "..jpg.jpg"]
+    names = [
+        "a.jpg",
+        "a.png",
+        "a b.jpg",
+        "a.b.jpg",
+        "ä.jpg",
+        "ö.jpg",
+        "x" * 200 + ".jpg",
+        "cat_a.jpg",
+        "..jpg.jpg",
+    ]
     for name in names:
         (folder / name).write_bytes(b"x")
     (folder / os.fsdecode(b"bad\xff.jpg")).write_bytes(b"x")

@@ -179,7 +179,7 @@ def test_webdataset_and_dali_read_every_sample(reference) -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_wids_reads_the_index(reference) -> None:
+def test_wids_reads_the_index(reference, tmp_path) -> None:
     """By its own index reader."""
     wids = pytest.importorskip("wids", reason="wids is not installed")
     folder = reference / "lanczos" / "train"
@@ -187,9 +187,12 @@ def test_wids_reads_the_index(reference) -> None:
     for shard in index["shardlist"]:
         shard["url"] = str(folder / shard["url"])
         assert shard["md5sum"] == hashlib.md5(Path(shard["url"]).read_bytes()).hexdigest()
-    with wids.ShardListDataset(index["shardlist"], keep=True) as dataset:
-        assert len(dataset) == 59
-        assert dataset[58]["__key__"]
+    dataset = wids.ShardListDataset(index["shardlist"], keep=True, cache_dir=str(tmp_path))
+    assert len(dataset) == 59
+    wanted = [json.loads(group[2][1])["name"] for group, _ in samples(folder)]
+    assert [dataset[position][".json"]["name"] for position in range(59)] == wanted
+    dataset.close()
+    gc.collect()
 
 
 def start(arguments: list[str], **options) -> subprocess.Popen:
@@ -269,7 +272,11 @@ def test_other_settings_are_refused(raw_folders, tmp_path) -> None:
     """With the field that differs, and the output untouched; --restart begins again."""
     api.shard(raw_folders, tmp_path, split=["val"], shard_size=8, shard_range=(0, 1))
     before = content(tmp_path)
-    for change, word in [({"quality": 80}, "quality: 95 -> 80"), ({"seed": 3}, "seed"), ({"limit": 9}, "limit")]:
+    for change, word in [
+        ({"quality": 80}, "quality: 95 -> 80"),
+        ({"seed": 3}, "seed"),
+        ({"limit": 9}, "limit"),
+    ]:
         with pytest.raises(RefusedError, match=word):
             api.shard(raw_folders, tmp_path, split=["val"], shard_size=8, **change)
     assert content(tmp_path) == before

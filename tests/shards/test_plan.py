@@ -25,7 +25,10 @@ def names(plan):
 def test_listing_order_does_not_matter() -> None:
     """But the seed does, and every picture comes once."""
     options = MethodOptions(shard_size_images=30)
-    straight, backwards = plan_shards(listing(range(100)), options), plan_shards(listing(range(99, -1, -1)), options)
+    straight, backwards = (
+        plan_shards(listing(range(100)), options),
+        plan_shards(listing(range(99, -1, -1)), options),
+    )
     assert names(straight) == names(backwards)
     assert straight.digest() == backwards.digest()
     assert len(set(names(straight))) == 100

@@ -47,7 +47,8 @@ def test_every_flipped_bit_is_found(copy) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["imagenet-val-000001.tar", "imagenet-val-000001.idx", "mean.npy", "shardindex.json", "_info.json"]
+    "name",
+    ["imagenet-val-000001.tar", "imagenet-val-000001.idx", "mean.npy", "shardindex.json", "_info.json"],
 )
 def test_missing_files_are_found(copy, name) -> None:
     """By name."""

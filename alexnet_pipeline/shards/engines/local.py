@@ -156,7 +156,9 @@ def _after_death(
     late = position >= len(job.images)
     where = f"shard {job.index} of {job.split}" if late else job.images[position].name
     cause = "ran out of time" if exit_code == -signal.SIGPROF else f"died ({exit_code})"
-    warn(f"a worker {cause} at {where}; trying again" if count < MAX_DEATHS else f"a worker {cause} at {where}")
+    warn(
+        f"a worker {cause} at {where}; trying again" if count < MAX_DEATHS else f"a worker {cause} at {where}"
+    )
     if count < MAX_DEATHS:
         return job
     if late:
@@ -188,4 +190,6 @@ def _answer(slot: int, job: ShardJob, positions: Any) -> list[JournalEntry] | Pi
     except PipelineError as error:
         return error
     except Exception:  # noqa: BLE001 - a mistake of ours, carried to the parent with its traceback
-        return PipelineError(f"a worker failed in shard {job.index} of {job.split}:\n{traceback.format_exc()}")
+        return PipelineError(
+            f"a worker failed in shard {job.index} of {job.split}:\n{traceback.format_exc()}"
+        )
