@@ -239,9 +239,7 @@ def resize(
         RefusedError: the picture or the method is not one of those.
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
-        raise RefusedError(
-            f"resize got {image.dtype} of shape {image.shape}; expected HWC uint8 with 3 channels"
-        )
+        raise RefusedError(f"resize got {image.dtype} of shape {image.shape}; expected HWC uint8 with 3 channels")
     options = MethodOptions(method=method, size_px=size, geometry=geometry, linear_light=linear_light)
     check_options(options)
     return convert(np.ascontiguousarray(image), options)[0]

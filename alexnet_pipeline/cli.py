@@ -78,14 +78,12 @@ def _fail(ctx: click.Context, error: PipelineError) -> None:
     ctx.exit(error.exit_code)
 
 
-class ShardRange(click.ParamType):
+class ShardRange(click.ParamType[tuple[int, int]]):
     """`A:B`, shards A to B-1."""
 
     name = "A:B"
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, int]:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
         """Parse."""
         first, found, last = str(value).partition(":")
         if isinstance(value, tuple):
@@ -148,9 +146,7 @@ def _shard_options(command: Callable[..., Any]) -> Callable[..., Any]:
             metavar="NAME",
             help="Downsampling method, repeatable; see `methods`.  [default: antialias]",
         ),
-        click.option(
-            "--split", multiple=True, help="train, val or test, repeatable.  [default: all the source has]"
-        ),
+        click.option("--split", multiple=True, help="train, val or test, repeatable.  [default: all the source has]"),
         click.option("--size", default=256, show_default=True, metavar="PX", help="Target side."),
         click.option(
             "--geometry",
@@ -162,9 +158,7 @@ def _shard_options(command: Callable[..., Any]) -> Callable[..., Any]:
             type=click.Choice(["cuda-convnet2", "torchvision"]),
             help="Another tool's preparation; other options still win.",
         ),
-        click.option(
-            "--linear-light", is_flag=True, help="Resample in linear light, through the sRGB curve."
-        ),
+        click.option("--linear-light", is_flag=True, help="Resample in linear light, through the sRGB curve."),
         click.option(
             "--encoding",
             type=click.Choice(["jpg", "png", "raw"]),
@@ -183,9 +177,7 @@ def _shard_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--name", default="imagenet", show_default=True, help="First part of shard names."),
         click.option("--shard-size", type=int, default=1000, show_default=True, help="Images per shard."),
         click.option("--seed", type=int, default=0, show_default=True, help="Of the global order."),
-        click.option(
-            "--shuffle/--no-shuffle", default=True, help="Or keep source order, for spinning disks."
-        ),
+        click.option("--shuffle/--no-shuffle", default=True, help="Or keep source order, for spinning disks."),
         click.option(
             "--label-order",
             type=click.Choice(["wnid", "devkit"]),
@@ -220,15 +212,13 @@ def _shard_options(command: Callable[..., Any]) -> Callable[..., Any]:
     help="Leave a bad image out by name, or stop.",
 )
 @click.option("--max-rejects", type=click.IntRange(0), help="Stop beyond so many rejected images.")
-@click.option(
-    "--accept", multiple=True, metavar="REASON", help="Rejects for this reason keep exit code 0, repeatable."
-)
+@click.option("--accept", multiple=True, metavar="REASON", help="Rejects for this reason keep exit code 0, repeatable.")
 @click.option("--restart", is_flag=True, help="Begin again instead of resuming.")
 @click.option("--shard-range", type=ShardRange(), help="Only these shards of each split; then `merge`.")
 @click.option("--dry-run", is_flag=True, help="Print the plan with an estimate of time and disk.")
 @click.pass_context
 def shard_command(
-    ctx: click.Context, source: Path, out: Path, dry_run: bool, accept: tuple[str, ...], **given: Any
+    ctx: click.Context, /, source: Path, out: Path, dry_run: bool, accept: tuple[str, ...], **given: Any
 ) -> None:
     """Convert SOURCE to shards under OUT, resuming what was begun.
 
@@ -341,10 +331,7 @@ def methods_command(ctx: click.Context) -> None:
     from alexnet_pipeline.pixels.kernels import KERNELS, SUPPORTS, find_method, method_names  # noqa: PLC0415
 
     methods = [find_method(name) for name in method_names()]
-    lines = [
-        f"{method.name:22} {method.kernel:14} {method.support or '-':7} {method.definition}"
-        for method in methods
-    ]
+    lines = [f"{method.name:22} {method.kernel:14} {method.support or '-':7} {method.definition}" for method in methods]
     lines += [
         "",
         f"Any KERNEL:SUPPORT works too: {', '.join(KERNELS)} with {' or '.join(SUPPORTS)}.",
@@ -366,9 +353,7 @@ def doctor_command(ctx: click.Context) -> None:
     from alexnet_pipeline.doctor import examine  # noqa: PLC0415
 
     parts = examine()
-    lines = [
-        f"{'ok' if p.version else '--':3} {p.package:24} {p.version or 'missing':16} {p.gives}" for p in parts
-    ]
+    lines = [f"{'ok' if p.version else '--':3} {p.package:24} {p.version or 'missing':16} {p.gives}" for p in parts]
     lines += [f"    {part.package}: {part.get}" for part in parts if not part.version]
     _print(ctx, parts, lines)
     if any(part.version is None and not part.extra for part in parts):
@@ -388,7 +373,7 @@ def doctor_command(ctx: click.Context) -> None:
 @click.option("--val-images", type=click.IntRange(10), default=100, show_default=True)
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.pass_context
-def sample_command(ctx: click.Context, directory: Path, **given: Any) -> None:
+def sample_command(ctx: click.Context, /, directory: Path, **given: Any) -> None:
     """Write the embedded sample's raw images: generated, variable-size, ten classes.
 
     \b
@@ -475,9 +460,7 @@ def _print_datasets(ctx: click.Context, summaries: list[DatasetSummary], accept:
 def _dataset_lines(summaries: list[DatasetSummary]) -> list[str]:
     lines = []
     for done in summaries:
-        shards = (
-            f"{done.shards} shards" if done.complete else f"{done.shards} of {done.planned_shards} shards"
-        )
+        shards = f"{done.shards} shards" if done.complete else f"{done.shards} of {done.planned_shards} shards"
         state = "" if done.complete else "  not merged yet: run `alexnet-pipeline merge`"
         lines.append(
             f"{done.folder}: {done.images:,} images in {shards}, {size_text(done.size_bytes)}, "
@@ -487,9 +470,7 @@ def _dataset_lines(summaries: list[DatasetSummary]) -> list[str]:
     if seen:
         reasons = Counter(reason for _, reason in seen)
         lines.append("rejected: " + ", ".join(f"{count} {reason}" for reason, count in reasons.most_common()))
-        lines += [
-            f"  {printable(r.name)}: {r.reason}, {printable(r.detail)}" for r in [*seen.values()][:SHOWN]
-        ]
+        lines += [f"  {printable(r.name)}: {r.reason}, {printable(r.detail)}" for r in [*seen.values()][:SHOWN]]
     if len(seen) > SHOWN:
         lines.append(f"  and {len(seen) - SHOWN} more, all in manifest.json")
     return lines
@@ -506,9 +487,7 @@ def _verification_lines(found: Verification) -> list[str]:
 
 def _estimate_lines(planned: Estimate) -> list[str]:
     lines = [f"source: {planned.layout}"]
-    lines += [
-        f"{split}: {images:,} images, {shards} shards" for split, (images, shards) in planned.splits.items()
-    ]
+    lines += [f"{split}: {images:,} images, {shards} shards" for split, (images, shards) in planned.splits.items()]
     lines += [f"{method}: about {size_text(size)}" for method, size in planned.methods.items()]
     needed = sum(planned.methods.values())
     room = "" if needed < planned.free_bytes else " -- NOT ENOUGH"

@@ -106,11 +106,7 @@ Picture = tuple[int, str, bytes]
 def _pictures(split: str, count: int, seed: int) -> Iterator[Picture]:
     for index in range(count):
         label = index % len(CLASSES)
-        name = (
-            f"{CLASSES[label][0]}_{index}.JPEG"
-            if split == "train"
-            else f"ILSVRC2012_val_{index + 1:08d}.JPEG"
-        )
+        name = f"{CLASSES[label][0]}_{index}.JPEG" if split == "train" else f"ILSVRC2012_val_{index + 1:08d}.JPEG"
         yield label, name, _encode(label, index, split, seed)
 
 

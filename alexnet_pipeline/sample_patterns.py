@@ -169,9 +169,7 @@ def _draw_inks(ground: Colour, rng: np.random.Generator) -> tuple[Colour, Colour
 def _shadow(coverage: Plane, radius: float, rng: np.random.Generator) -> Plane:
     """How much light the figure takes from the ground, in [0, 1]: its blurred coverage, moved."""
     height, width = coverage.shape
-    small = cv2.resize(
-        coverage, (width // SHADOW_SHRINK, height // SHADOW_SHRINK), interpolation=cv2.INTER_AREA
-    )
+    small = cv2.resize(coverage, (width // SHADOW_SHRINK, height // SHADOW_SHRINK), interpolation=cv2.INTER_AREA)
     sigma = 0.06 * radius / SHADOW_SHRINK
     move_px = rng.uniform(-0.12, 0.12, 2) * radius / SHADOW_SHRINK
     matrix = np.array([[1, 0, move_px[0]], [0, 1, move_px[1]]])
@@ -215,9 +213,7 @@ def _cross(x: Plane, y: Plane, radius: float, rng: np.random.Generator) -> tuple
     return _filled(np.maximum(upright, level), x, y, radius, rng)
 
 
-def _filled(
-    inside_px: Plane, x: Plane, y: Plane, radius: float, rng: np.random.Generator
-) -> tuple[Plane, Plane]:
+def _filled(inside_px: Plane, x: Plane, y: Plane, radius: float, rng: np.random.Generator) -> tuple[Plane, Plane]:
     """A plain shape from the distance to its edge, in the first ink with a slope towards the second."""
     slope = rng.uniform(0.0, 0.15) / radius
     tone = _across(x, y, rng.uniform(0, 2 * math.pi)) * np.float32(slope) + np.float32(0.2)
@@ -246,18 +242,14 @@ def _diagonal_stripes(x: Plane, y: Plane, radius: float, rng: np.random.Generato
     return _stripes(math.pi / 4 * rng.choice((-1, 1)), x, y, radius, rng)
 
 
-def _stripes(
-    angle: float, x: Plane, y: Plane, radius: float, rng: np.random.Generator
-) -> tuple[Plane, Plane]:
+def _stripes(angle: float, x: Plane, y: Plane, radius: float, rng: np.random.Generator) -> tuple[Plane, Plane]:
     wave = _chirp(_across(x, y, angle + rng.uniform(-0.14, 0.14)), radius, rng)
     return _pane(x, y, radius, rng), wave * np.float32(0.5) + np.float32(0.5)
 
 
 def _checker(x: Plane, y: Plane, radius: float, rng: np.random.Generator) -> tuple[Plane, Plane]:
     turn = rng.uniform(-0.25, 0.25)
-    product = _chirp(_across(x, y, turn), radius, rng) * _chirp(
-        _across(x, y, turn + math.pi / 2), radius, rng
-    )
+    product = _chirp(_across(x, y, turn), radius, rng) * _chirp(_across(x, y, turn + math.pi / 2), radius, rng)
     return _pane(x, y, radius, rng), product * np.float32(0.5) + np.float32(0.5)
 
 
@@ -266,7 +258,7 @@ def _zone_plate(x: Plane, y: Plane, radius: float, rng: np.random.Generator) -> 
     distance = _distance(x, y)
     fine_px = rng.uniform(*FINE_PERIOD_PX)
     phase = distance * distance * np.float32(math.pi / (radius * fine_px))
-    period_px: Plane = np.float32(radius * fine_px) / np.maximum(distance, np.float32(1))
+    period_px = cast(Plane, np.float32(radius * fine_px) / np.maximum(distance, np.float32(1)))
     wave = _wave(phase + np.float32(rng.uniform(0, 2 * math.pi)), period_px)
     return _edge(np.float32(radius) - distance), wave * np.float32(0.5) + np.float32(0.5)
 
@@ -276,9 +268,7 @@ def _dots(x: Plane, y: Plane, radius: float, rng: np.random.Generator) -> tuple[
     turn = rng.uniform(0, math.pi / 2)
     pitch_px = rng.uniform(*DOT_PITCH_PX)
     wave_number = np.float32(2 * math.pi / pitch_px)
-    height = np.cos(_across(x, y, turn) * wave_number) + np.cos(
-        _across(x, y, turn + math.pi / 2) * wave_number
-    )
+    height = np.cos(_across(x, y, turn) * wave_number) + np.cos(_across(x, y, turn + math.pi / 2) * wave_number)
     level = _across(x, y, rng.uniform(0, 2 * math.pi)) * np.float32(0.7 / radius) + np.float32(0.7)
     dots = np.clip((height - level) * np.float32(pitch_px / 8) + np.float32(0.5), 0, 1)
     return _pane(x, y, radius, rng), 1 - dots

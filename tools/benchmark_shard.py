@@ -11,6 +11,7 @@ would: Pillow-SIMD (or Pillow) with a tar, and img2dataset's own resizer where i
 from __future__ import annotations
 
 import argparse
+import contextlib
 import datetime
 import io
 import json
@@ -41,7 +42,9 @@ def make_pictures(source: Path, target: Path, count: int) -> list[Path]:
         image = simplejpeg.decode_jpeg(original.read_bytes())
         keep = random.uniform(0.85, 1.0, 2)
         height, width = (max(64, int(side * part)) for side, part in zip(image.shape[:2], keep, strict=True))
-        top, left = (int(random.integers(0, a - min(a, b) + 1)) for a, b in zip(image.shape, (height, width)))
+        top, left = (
+            int(random.integers(0, a - min(a, b) + 1)) for a, b in zip(image.shape, (height, width), strict=False)
+        )
         crop = np.ascontiguousarray(image[top : top + height, left : left + width])
         path = target / original.parent.name / f"{original.parent.name}_{number}.JPEG"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -81,9 +84,7 @@ def pillow_script(paths: list[Path], target: Path) -> float:
     return (time.process_time() - started) / len(paths) * 1e3
 
 
-def shard(
-    source: Path, out: Path, methods: tuple[str, ...], workers: int, limit: int
-) -> tuple[float, float, int]:
+def shard(source: Path, out: Path, methods: tuple[str, ...], workers: int, limit: int) -> tuple[float, float, int]:
     """(CPU s, wall s, largest resident kB of a process) of the whole command."""
     shutil.rmtree(out, ignore_errors=True)
     command = [sys.executable, "-m", "alexnet_pipeline", "-q", "shard", str(source), str(out)]
@@ -120,9 +121,7 @@ sys.exit(process.returncode)
 """
 
 
-def slope(
-    source: Path, out: Path, methods: tuple[str, ...], workers: int, images: int
-) -> tuple[float, float, int]:
+def slope(source: Path, out: Path, methods: tuple[str, ...], workers: int, images: int) -> tuple[float, float, int]:
     """(CPU ms a picture, wall ms a picture, resident kB) without start-up."""
     short = max(1, images // 8)
     few = shard(source, out, methods, workers, short)
@@ -145,10 +144,8 @@ def measure(source: Path, images: int, repeats: int) -> dict[str, list[float]]:
             row["four methods, 2 workers"], _, _ = slope(
                 raw, out, ("lanczos", "nearest", "bilinear", "antialias"), 2, images
             )
-            try:
+            with contextlib.suppress(ImportError):
                 row["Pillow script"] = pillow_script(paths, Path(scratch) / "pillow.tar")
-            except ImportError:
-                pass
             row["wall, 2 workers"], row["wall, 1 worker"] = wall_two, wall_one
             row["efficiency 1 to 2"] = wall_one / wall_two / 2
             row["resident MB"] = resident / 1e3
@@ -164,7 +161,9 @@ def report(figures: dict[str, list[float]]) -> str:
     for name, values in figures.items():
         value = statistics.median(values)
         plain = name in {"efficiency 1 to 2", "resident MB"}
-        ratio = "" if plain else f"{statistics.median(v / f for v, f in zip(values, figures['floor'])):.2f}"
+        ratio = (
+            "" if plain else f"{statistics.median(v / f for v, f in zip(values, figures['floor'], strict=True)):.2f}"
+        )
         lines.append(f"| {name} | {value:.2f} | {ratio} |")
     return "\n".join([*lines, "", f"Floor: {floor:.2f} ms CPU."])
 
@@ -181,9 +180,7 @@ def main() -> None:
 
     print(f"# benchmark_shard, {datetime.date.today()}\n")
     print(f"`python tools/benchmark_shard.py SOURCE --images {given.images} --repeats {given.repeats}`\n")
-    print(
-        f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, PIL {PIL.__version__}\n"
-    )
+    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, PIL {PIL.__version__}\n")
     print(report(figures))
 
 

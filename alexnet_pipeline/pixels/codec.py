@@ -176,9 +176,7 @@ def _by_opencv(name: str, data: bytes, size: tuple[int, int]) -> Pixels:
         raise RejectedImageError(Reason.CORRUPT, f"{name}: OpenCV cannot decode it")
     if image.shape[:2] != size:
         found = f"{image.shape[0]}x{image.shape[1]}"
-        raise RejectedImageError(
-            Reason.CORRUPT, f"{name}: the header says {size[0]}x{size[1]}, decoded {found}"
-        )
+        raise RejectedImageError(Reason.CORRUPT, f"{name}: the header says {size[0]}x{size[1]}, decoded {found}")
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
 
 

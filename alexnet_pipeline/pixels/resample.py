@@ -12,6 +12,7 @@ import math
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numba
 import numpy as np
@@ -37,7 +38,8 @@ GUESSES = 4096
 
 def _use_writable_cache() -> None:
     """Point numba at a folder it can write, since it raises at import where there is none."""
-    if numba.config.CACHE_DIR or os.access(Path(__file__).parent, os.W_OK):
+    settings: Any = numba.config  # numba's settings are set at run time, which its types do not know
+    if settings.CACHE_DIR or os.access(Path(__file__).parent, os.W_OK):
         return
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "alexnet-pipeline" / "numba"
     try:
@@ -45,7 +47,7 @@ def _use_writable_cache() -> None:
         usable = os.access(home, os.W_OK)
     except OSError:
         usable = False
-    numba.config.CACHE_DIR = str(home if usable else Path(tempfile.mkdtemp(prefix="alexnet-pipeline-")))
+    settings.CACHE_DIR = str(home if usable else Path(tempfile.mkdtemp(prefix="alexnet-pipeline-")))
 
 
 _use_writable_cache()
@@ -91,7 +93,7 @@ def axis_weights(axis: Axis, method: Method) -> tuple[Integers, Integers, Floats
     Source: shared definition, half-pixel centres; taps outside the picture are dropped, the rest normalised.
     """
     code, radius, scaled = _engine_code(axis, method)
-    return _weights(axis.source, axis.full, axis.start, axis.count, code, radius, scaled)  # type: ignore[no-any-return]
+    return _weights(axis.source, axis.full, axis.start, axis.count, code, radius, scaled)
 
 
 def _engine_code(axis: Axis, method: Method) -> tuple[int, float, bool]:
@@ -214,9 +216,7 @@ def _passes(
                 first * 3,
                 lines[row],
             )
-        _lay_beside_each_other(
-            lines[0], lines[1], lines[2], lines[3], lines[4], lines[5], lines[6], lines[7], band
-        )
+        _lay_beside_each_other(lines[0], lines[1], lines[2], lines[3], lines[4], lines[5], lines[6], lines[7], band)
         for column in range(column_first.size):
             _combine_columns(
                 band, column_first[column] - first, column_taps[column], column_weights[column], sums, column
@@ -229,9 +229,7 @@ def _passes(
 
 
 @compiled
-def _combine_rows(
-    source: Bytes | Floats, row: int, taps: int, weights: Floats, offset: int, line: Floats
-) -> None:
+def _combine_rows(source: Bytes | Floats, row: int, taps: int, weights: Floats, offset: int, line: Floats) -> None:
     """The weighted sum of source rows: four at a time keeps the sums in registers."""
     width = line.size
     end = offset + width
@@ -281,9 +279,7 @@ def _lay_beside_each_other(
 
 
 @compiled
-def _combine_columns(
-    band: Floats, column: int, taps: int, weights: Floats, sums: Floats, output: int
-) -> None:
+def _combine_columns(band: Floats, column: int, taps: int, weights: Floats, sums: Floats, output: int) -> None:
     """The weighted sum of a band's columns. Unsigned indices spare numba its test for negative ones."""
     at = np.uintp(column) * BAND_SAMPLES
     to = np.uintp(output) * BAND_SAMPLES
@@ -331,7 +327,5 @@ LINEAR_OF_LEVEL = _srgb_to_linear(np.arange(256) / 255).astype(np.float32)
 LEVEL_BOUNDS = _srgb_to_linear(np.maximum(np.arange(256) - 0.5, 0) / 255).astype(np.float32)
 # Never above the true level, so that the search only goes up.
 LEVEL_GUESSES = (
-    (np.searchsorted(LEVEL_BOUNDS, np.arange(GUESSES) / (GUESSES - 1) - 1e-6, "right") - 1)
-    .clip(0)
-    .astype(np.uint8)
+    (np.searchsorted(LEVEL_BOUNDS, np.arange(GUESSES) / (GUESSES - 1) - 1e-6, "right") - 1).clip(0).astype(np.uint8)
 )

@@ -91,10 +91,7 @@ def _png(data: bytes, max_pixels: int) -> tuple[int, int]:
         if end > len(data):
             raise RejectedImageError(Reason.TRUNCATED, f"PNG chunk {name!r} passes the end")
         # Capital first letter: critical. A damaged comment hurts nobody.
-        if (
-            name[:1].isupper()
-            and zlib.crc32(data[at + 4 : end - 4]) != struct.unpack_from(">I", data, end - 4)[0]
-        ):
+        if name[:1].isupper() and zlib.crc32(data[at + 4 : end - 4]) != struct.unpack_from(">I", data, end - 4)[0]:
             raise RejectedImageError(Reason.CORRUPT, f"PNG chunk {name!r} fails its CRC")
         if name == b"IDAT":
             packed.append(data[at + 8 : end - 4])

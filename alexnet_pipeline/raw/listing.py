@@ -87,9 +87,7 @@ class ListingBuilder:
         other = self._seen.get(key)
         if other is not None:
             if other == name:
-                self.reject(
-                    name, Reason.DUPLICATE_KEY, "the same name occurs more than once; the first is kept"
-                )
+                self.reject(name, Reason.DUPLICATE_KEY, "the same name occurs more than once; the first is kept")
                 return
             key = _with_digest(key, name)
         self._seen[key] = name

@@ -51,9 +51,7 @@ def open_source(path: Path, label_order: LabelOrder = "wnid") -> Source:
     """
     if not path.is_dir():
         found = "a file" if path.exists() else "nothing"
-        raise RefusedError(
-            f"{path}: found {found}, expected a folder of class folders or of ILSVRC2012's tars"
-        )
+        raise RefusedError(f"{path}: found {found}, expected a folder of class folders or of ILSVRC2012's tars")
     devkit = read_devkit(path / ilsvrc.DEVKIT) if (path / ilsvrc.DEVKIT).exists() else None
     if label_order == "devkit" and devkit is None:
         raise RefusedError(f"label order 'devkit' needs {ilsvrc.DEVKIT} in {path}")

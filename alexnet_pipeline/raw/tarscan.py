@@ -47,7 +47,8 @@ def scan_tar(descriptor: int, start: int, end: int) -> Iterator[Member]:
     passes the end, or a missing end-of-archive mark gives one last member of kind `damage`.
     """
     at, ended = start, False
-    long_name, overrides = "", {}  # of the extended headers before a member
+    long_name = ""  # of the extended headers before a member, like the overrides
+    overrides: dict[str, str] = {}
     while at + BLOCK_BYTES <= end:
         header = os.pread(descriptor, BLOCK_BYTES, at)
         if not header.strip(b"\0"):

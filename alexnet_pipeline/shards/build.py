@@ -259,9 +259,7 @@ def _range(dataset: _Dataset, wanted: tuple[int, int] | None) -> tuple[int, int]
 
 def _refuse_mixture(datasets: list[_Dataset], run: RunOptions) -> None:
     if run.shard_range:
-        raise RefusedError(
-            "--restart with --shard-range would remove other ranges' shards; restart without a range"
-        )
+        raise RefusedError("--restart with --shard-range would remove other ranges' shards; restart without a range")
     for dataset in datasets:
         tars = list(dataset.state.folder.glob("*.tar"))
         if tars and dataset.state.begun() is None and not dataset.state.manifest.exists():
@@ -289,9 +287,7 @@ def _check_finished(dataset: _Dataset) -> None:
     manifest = read_manifest(dataset.state.manifest)
     begun = dataset.state.begun()
     if begun is None or begun["fingerprint"] != manifest.fingerprint:
-        raise RefusedError(
-            f"{dataset.state.folder} is finished, but its .state is not its own; use --restart"
-        )
+        raise RefusedError(f"{dataset.state.folder} is finished, but its .state is not its own; use --restart")
     _check_begun(dataset, restart=False)
     stale = [i for i, entry in dataset.state.journal().items() if _is_stale(dataset, i, entry)]
     if stale:
@@ -380,9 +376,7 @@ class _Rejects:
         limit = self._run.max_rejects_images
         if rejects and self._run.on_error == "fail":
             first = rejects[0]
-            raise PipelineError(
-                f"{first.name}: {first.reason}, {first.detail}; --on-error skip leaves it out"
-            )
+            raise PipelineError(f"{first.name}: {first.reason}, {first.detail}; --on-error skip leaves it out")
         if limit is not None and self.total > limit:
             raise PipelineError(
                 f"{self.total} pictures rejected, more than --max-rejects {limit}; the last: {rejects[-1].name} "

@@ -56,13 +56,9 @@ def read_samples(path: Path, limit: int) -> Iterator[SampleView]:
 
     tars = [path] if path.is_file() else sorted(path.glob("*.tar"))
     if not tars:
-        raise RefusedError(
-            f"{path} holds no tar; expected a split's folder, like shards/lanczos/train, or one tar"
-        )
+        raise RefusedError(f"{path} holds no tar; expected a split's folder, like shards/lanczos/train, or one tar")
     for tar in tars:
-        with tar.open(
-            "rb"
-        ) as stream:  # opened here, because webdataset leaves a file open when one stops early
+        with tar.open("rb") as stream:  # opened here, because webdataset leaves a file open when one stops early
             members = ({**member, "__url__": str(tar)} for member in tar_file_iterator(stream))
             for sample in group_by_keys(members):
                 if not limit:
@@ -92,9 +88,7 @@ def _view(sample: dict[str, Any]) -> SampleView:
     encodings: dict[str, Encoding] = {extension: name for name, extension in codec.EXTENSIONS.items()}
     found = next((extension for extension in encodings if extension in sample), None)
     if found is None or "cls" not in sample:
-        raise PipelineError(
-            f"sample {sample.get('__key__')} lacks a picture or a label; run `verify` on its shards"
-        )
+        raise PipelineError(f"sample {sample.get('__key__')} lacks a picture or a label; run `verify` on its shards")
     data = sample[found]
     return SampleView(
         key=sample["__key__"],

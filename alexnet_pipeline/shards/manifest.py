@@ -82,9 +82,7 @@ def read_manifest(path: Path) -> Manifest:
     try:
         text = path.read_bytes()
     except FileNotFoundError as error:
-        raise RefusedError(
-            f"{path} is missing: no finished data set; `shard` resumes an unfinished one"
-        ) from error
+        raise RefusedError(f"{path} is missing: no finished data set; `shard` resumes an unfinished one") from error
     except OSError as error:
         raise PipelineError(f"cannot read {path}: {error.strerror}") from error
     try:
@@ -97,9 +95,7 @@ def read_manifest(path: Path) -> Manifest:
         raise RefusedError(f"{path} has format version {version}; this release reads {FORMAT_VERSION}")
     blank = manifest_text(dataclasses.replace(manifest, digest=""))
     if manifest_text(manifest) != text or hashlib.sha256(blank).hexdigest() != manifest.digest:
-        raise PipelineError(
-            f"{path} is damaged: its digest does not match; shard the source again with --restart"
-        )
+        raise PipelineError(f"{path} is damaged: its digest does not match; shard the source again with --restart")
     return manifest
 
 
@@ -115,9 +111,7 @@ def _merge_sums(state: DatasetState, shards: list[ShardRecord]) -> Sums:
         try:
             sums = Sums.from_bytes(path.read_bytes())
         except (OSError, ValueError, KeyError) as error:
-            raise PipelineError(
-                f"{path} cannot be read ({error}); shard the source again with --restart"
-            ) from error
+            raise PipelineError(f"{path} cannot be read ({error}); shard the source again with --restart") from error
         if total is None:
             total = sums
         else:

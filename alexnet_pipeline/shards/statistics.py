@@ -46,7 +46,7 @@ class Sums:
     def merge(self, other: Sums) -> None:
         """Add the sums of other pictures."""
         for mine, theirs in zip(self._arrays(), other._arrays(), strict=True):
-            mine += theirs
+            np.add(mine, theirs, out=mine)
 
     def to_bytes(self) -> bytes:
         """A compressed `.npz`, about half a megabyte for 256 x 256."""

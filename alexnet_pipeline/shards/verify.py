@@ -103,9 +103,7 @@ def find_datasets(path: Path) -> list[Path]:
     Raises:
         RefusedError: there is none.
     """
-    found = {
-        p.parent for name in ("manifest.json", "*.tar") for p in (*path.glob(name), *path.glob(f"**/{name}"))
-    }
+    found = {p.parent for name in ("manifest.json", "*.tar") for p in (*path.glob(name), *path.glob(f"**/{name}"))}
     if not found:
         raise RefusedError(f"{path} holds no shards; expected a folder that `alexnet-pipeline shard` wrote")
     return sorted(found)
@@ -172,9 +170,7 @@ def _check_shard(folder: Path, manifest: Manifest, shard: ShardRecord, *, deep: 
         if dali_index(samples) != (folder / shard.idx.name).read_bytes():
             yield Problem(str(folder / shard.idx.name), "does not describe its tar")
         if len(samples) != shard.samples_images:
-            yield Problem(
-                str(path), f"holds {len(samples)} samples, the manifest says {shard.samples_images}"
-            )
+            yield Problem(str(path), f"holds {len(samples)} samples, the manifest says {shard.samples_images}")
         for components in samples:
             yield from _check_sample(path, handle.fileno(), components, manifest, deep=deep)
 

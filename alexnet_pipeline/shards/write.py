@@ -226,9 +226,7 @@ class _ShardWriter:
         self._part.commit()
         sync_folder(folder)
         tar = FileRecord(f"{self._name}.tar", self._size_bytes, self._sha256.hexdigest())
-        return ShardRecord(
-            self._index, tar, idx, self._md5.hexdigest(), len(self._samples), self._first_key, rejects
-        )
+        return ShardRecord(self._index, tar, idx, self._md5.hexdigest(), len(self._samples), self._first_key, rejects)
 
     def _append(self, data: bytes) -> None:
         self._part.write(data)

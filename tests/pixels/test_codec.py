@@ -58,9 +58,7 @@ def test_lossy_formats_come_back_nearly(suffix) -> None:
 
 def test_palettes_come_back() -> None:
     """A GIF's few colours, exactly."""
-    image = np.kron([[[255, 0, 0], [0, 0, 255]], [[0, 255, 0], [255, 255, 255]]], np.ones((8, 8, 1))).astype(
-        np.uint8
-    )
+    image = np.kron([[[255, 0, 0], [0, 0, 255]], [[0, 255, 0], [255, 255, 255]]], np.ones((8, 8, 1))).astype(np.uint8)
     assert np.abs(decode(by_opencv(image, ".gif")).astype(int) - image).max() <= 8
 
 
@@ -171,12 +169,7 @@ def png_of(width: int, height: int, body: bytes = b"") -> bytes:
         return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
     head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", head)
-        + chunk(b"IDAT", zlib.compress(body))
-        + chunk(b"IEND", b"")
-    )
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(body)) + chunk(b"IEND", b"")
 
 
 def test_bombs_are_refused_by_their_header() -> None:
@@ -220,10 +213,7 @@ def test_encoding_is_exact_or_as_asked() -> None:
     png = encode(picture(), encoding="png", quality=1, subsampling="420")
     assert (decode(png) == picture()).all()
     assert png == encode(picture(), encoding="png", quality=1, subsampling="420")
-    assert (
-        simplejpeg.decode_jpeg_header(encode(picture(), encoding="jpg", quality=90, subsampling="420"))[3]
-        == "420"
-    )
+    assert simplejpeg.decode_jpeg_header(encode(picture(), encoding="jpg", quality=90, subsampling="420"))[3] == "420"
     assert simplejpeg.decode_jpeg_header(jpeg(picture()))[3] == "444"
     sizes = [len(encode(picture(), encoding="jpg", quality=q, subsampling="420")) for q in (50, 90, 100)]
     assert sizes == sorted(sizes)

@@ -10,9 +10,7 @@ import pytest
 from alexnet_pipeline.raw.tarscan import Member, scan_tar
 
 
-def make(
-    path: Path, format: int = tarfile.USTAR_FORMAT, names: tuple[str, ...] = ("a", "b/c", "d" * 90)
-) -> Path:
+def make(path: Path, format: int = tarfile.USTAR_FORMAT, names: tuple[str, ...] = ("a", "b/c", "d" * 90)) -> Path:
     with tarfile.open(path, "w", format=format) as archive:
         for number, name in enumerate(names):
             entry = tarfile.TarInfo(name)
@@ -89,9 +87,7 @@ def test_concatenated_archives_are_read_through(tmp_path) -> None:
     assert [m.name for m in scan(both)] == ["a", "b/c", "d" * 90, "x", "y"]
 
 
-@pytest.mark.parametrize(
-    "field", [b"-0000000007\0", b"0000_000007\0", b"zzzzzzzzzzz\0", b"\x80" + b"\xff" * 11]
-)
+@pytest.mark.parametrize("field", [b"-0000000007\0", b"0000_000007\0", b"zzzzzzzzzzz\0", b"\x80" + b"\xff" * 11])
 def test_hostile_sizes_end_the_scan(tmp_path, field) -> None:
     """Negative, malformed or beyond the file, with a checksum that fits."""
     path = make(tmp_path / "x.tar")

@@ -58,9 +58,7 @@ def test_a_killed_worker_costs_nothing(raw_folders, tmp_path) -> None:
     killer = threading.Thread(target=kill)
     killer.start()
     try:
-        done = api.shard(
-            raw_folders, tmp_path / "wild", shard_size=20, split=["train"], workers=2, reporter=recorder
-        )
+        done = api.shard(raw_folders, tmp_path / "wild", shard_size=20, split=["train"], workers=2, reporter=recorder)
     finally:
         stop.set()
         killer.join()

@@ -124,8 +124,9 @@ class _Crew:
     def answers(self) -> list[tuple[int, list[JournalEntry] | PipelineError | int]]:
         """Who has answered within a tick: (slot, entries, or an error, or a dead worker's exit code)."""
         found: list[tuple[int, list[JournalEntry] | PipelineError | int]] = []
-        for pipe in wait(list(self.busy), TICK_S):
-            worker = self.busy.pop(pipe)  # type: ignore[arg-type]
+        ready = wait(list(self.busy), TICK_S)
+        for pipe in [pipe for pipe in self.busy if pipe in ready]:
+            worker = self.busy.pop(pipe)
             try:
                 found.append((worker.slot, worker.pipe.recv()))
                 self._idle.append(worker)
@@ -156,9 +157,7 @@ def _after_death(
     late = position >= len(job.images)
     where = f"shard {job.index} of {job.split}" if late else job.images[position].name
     cause = "ran out of time" if exit_code == -signal.SIGPROF else f"died ({exit_code})"
-    warn(
-        f"a worker {cause} at {where}; trying again" if count < MAX_DEATHS else f"a worker {cause} at {where}"
-    )
+    warn(f"a worker {cause} at {where}; trying again" if count < MAX_DEATHS else f"a worker {cause} at {where}")
     if count < MAX_DEATHS:
         return job
     if late:
@@ -190,6 +189,4 @@ def _answer(slot: int, job: ShardJob, positions: Any) -> list[JournalEntry] | Pi
     except PipelineError as error:
         return error
     except Exception:  # noqa: BLE001 - a mistake of ours, carried to the parent with its traceback
-        return PipelineError(
-            f"a worker failed in shard {job.index} of {job.split}:\n{traceback.format_exc()}"
-        )
+        return PipelineError(f"a worker failed in shard {job.index} of {job.split}:\n{traceback.format_exc()}")
