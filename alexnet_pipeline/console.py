@@ -96,7 +96,12 @@ class ConsoleReporter:
     def _start_bar(self, images: int) -> None:
         from rich.console import Console  # noqa: PLC0415 - 60 ms that `--help` need not wait for
         from rich.progress import (  # noqa: PLC0415
-            BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+        )
 
         self._bar = Progress(
             TextColumn("{task.description}"),
