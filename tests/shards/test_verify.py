@@ -83,3 +83,10 @@ def test_nothing_to_verify_is_refused(tmp_path) -> None:
     """An empty folder is not sound."""
     with pytest.raises(RefusedError, match="no shards"):
         api.verify(tmp_path)
+
+
+def test_the_committed_sample_is_still_read() -> None:
+    """Shards of an earlier release stay sound in this one."""
+    found = api.verify(Path(__file__).parents[2] / "shards" / "sample", deep=True)
+    assert not found.problems
+    assert (found.shards, found.images) == (2, 11)
