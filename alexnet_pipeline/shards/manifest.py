@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import io
 import json
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +111,7 @@ def _merge_sums(state: DatasetState, shards: list[ShardRecord]) -> Sums:
         path = state.sums_path(shard.index)
         try:
             sums = Sums.from_bytes(path.read_bytes())
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, zlib.error) as error:
             raise PipelineError(f"{path} cannot be read ({error}); shard the source again with --restart") from error
         if total is None:
             total = sums
