@@ -41,9 +41,8 @@ class Sums:
 
     def add(self, picture: NDArray[np.uint8], label: int, *, upsampled: bool) -> None:
         """Count one HWC uint8 picture."""
-        flat = picture.reshape(picture.shape[0], -1)
-        image = self.image.reshape(self.image.shape[0], self.image.shape[1] * 3)
-        _add_pixels(flat, image, self.channels, self.products)
+        flat = picture.reshape(-1)
+        _add_pixels(flat, self.image.reshape(-1), self.channels, self.products)
         self.counts += (flat.size // 3, 1, upsampled)
         self.labels[label] += 1
 
@@ -97,38 +96,50 @@ def _zeros(*shape: int) -> NDArray[np.int64]:
     return np.zeros(shape, np.int64)
 
 
+# Bytes that are summed side by side: sixteen pixels, so that byte k is always of channel k mod 3.
+LANES = 48
+# Groups of lanes until 32-bit lanes of squared bytes must be emptied: 65,536 * 255^2 < 2^32.
+GROUPS = 65_536
+
+
 @compiled
 def _add_pixels(
-    picture: NDArray[np.uint8],
+    flat: NDArray[np.uint8],
     image: NDArray[np.int64],
     channels: NDArray[np.int64],
     products: NDArray[np.int64],
 ) -> None:
-    # One row's sums fit 32 bits up to 65,536 columns of 255 squared, which lets LLVM use short lanes.
-    for row in range(picture.shape[0]):
-        line = picture[row]
-        r = g = b = rr = rg = rb = gg = gb = bb = np.uint32(0)
-        for x in range(0, line.size, 3):
-            red, green, blue = np.uint32(line[x]), np.uint32(line[x + 1]), np.uint32(line[x + 2])
-            r += red
-            g += green
-            b += blue
-            rr += red * red
-            rg += red * green
-            rb += red * blue
-            gg += green * green
-            gb += green * blue
-            bb += blue * blue
-        channels[0] += np.int64(r)
-        channels[1] += np.int64(g)
-        channels[2] += np.int64(b)
-        products[0, 0] += np.int64(rr)
-        products[0, 1] += np.int64(rg)
-        products[0, 2] += np.int64(rb)
-        products[1, 1] += np.int64(gg)
-        products[1, 2] += np.int64(gb)
-        products[2, 2] += np.int64(bb)
-        if image.size:
-            total = image[row]
-            for x in range(line.size):
-                total[x] += line[x]
+    """Add a picture's bytes (R, G, B, R, ...) to all sums.
+
+    Lane by lane, products of neighbours one and two bytes on give RG, GB and RB; LLVM makes vectors of that, and
+    of a loop over pixels it does not.
+    """
+    for x in range(image.size):
+        image[x] += flat[x]
+    sums, squares = np.zeros(LANES, np.uint32), np.zeros(LANES, np.uint32)
+    next_one, next_two = np.zeros(LANES, np.uint32), np.zeros(LANES, np.uint32)
+    groups = max(0, (flat.size - 2) // LANES)
+    for start in range(0, groups, GROUPS):
+        for group in range(start, min(groups, start + GROUPS)):
+            at = group * LANES
+            here, one, two = flat[at : at + LANES], flat[at + 1 : at + 1 + LANES], flat[at + 2 : at + 2 + LANES]
+            for lane in range(LANES):
+                value = np.uint32(here[lane])
+                sums[lane] += value
+                squares[lane] += value * value
+                next_one[lane] += value * np.uint32(one[lane])
+                next_two[lane] += value * np.uint32(two[lane])
+        for lane in range(LANES):
+            channel = lane % 3
+            channels[channel] += np.int64(sums[lane])
+            products[channel, channel] += np.int64(squares[lane])
+            if channel < 2:
+                products[channel, channel + 1] += np.int64(next_one[lane])
+            if channel == 0:
+                products[0, 2] += np.int64(next_two[lane])
+            sums[lane] = squares[lane] = next_one[lane] = next_two[lane] = 0
+    for at in range(groups * LANES, flat.size, 3):
+        for first in range(3):
+            channels[first] += flat[at + first]
+            for second in range(first, 3):
+                products[first, second] += np.int64(flat[at + first]) * np.int64(flat[at + second])
