@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import functools
 import io
+import math
+import re
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -15,18 +18,21 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from alexnet_pipeline.errors import RejectedImageError
-from alexnet_pipeline.pixels import orientation
+from alexnet_pipeline.pixels import orientation, tiff_head
+from alexnet_pipeline.pixels.jpeg_head import JpegHead, count_scans, read_head, without_icc
 from alexnet_pipeline.pixels.sniff import sniff
-from alexnet_pipeline.pixels.strictness import check_size, jpeg_size, without_icc
+from alexnet_pipeline.pixels.strictness import check_cap, check_size, essential_png
 from alexnet_pipeline.records import Encoding, Reason, Subsampling
 
 Pixels = NDArray[np.uint8]
 
 EXTENSIONS: dict[Encoding, str] = {"jpg": "jpg", "png": "png", "raw": "npy"}
 DEFAULT_MAX_PIXELS = 64_000_000
-# Start-of-scan marks in one file. Ten scans are usual, a full progression of three components stays below 100;
-# a file of 6,000 scans in 66 kB costs seconds.
+# Scans in one JPEG. Encoders write about ten, a full progression of three components stays below 100; 6,000
+# scans in 66 kB cost seconds.
 MAX_SCANS = 100
+# A marker with its length.
+MARKER_BYTES = 4
 START_OF_SCAN = b"\xff\xda"
 END_OF_IMAGE = b"\xff\xd9"
 # What cameras and editors leave behind the end mark.
@@ -35,7 +41,11 @@ MAX_TRAILER_BYTES = 4096
 PNG_COMPRESSION = 6
 # libjpeg's and TurboJPEG's words for a file that ends early, and for variants that this build cannot read.
 TRUNCATION_WORDS = ("premature end", "ends prematurely", "input file read error")
-VARIANT_WORDS = ("unsupported", "not implemented", "sof type", "precision", "not supported")
+VARIANT_WORDS = ("unsupported jpeg", "unsupported color", "not implemented")
+# Longer headers of a .npy of three axes do not occur.
+NPY_HEADER_BYTES = 128
+NPY_SHAPE = re.compile(rb"'shape': \((\d+), (\d+), (\d+)\)")
+TURBO_VERSION = re.compile(rb"libjpeg-turbo version ([0-9.]+)")
 
 cv2.setNumThreads(1)  # parallelism is over pictures
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
@@ -87,15 +97,23 @@ def decode_sample(data: bytes, encoding: Encoding) -> Pixels:
     """
     if encoding != "raw":
         return decode(data)
-    try:
-        return np.asarray(np.load(io.BytesIO(data), allow_pickle=False), np.uint8)
-    except (ValueError, EOFError) as error:
-        raise RejectedImageError(Reason.CORRUPT, f"not a .npy of bytes: {error}") from error
+    found = NPY_SHAPE.search(data, 0, NPY_HEADER_BYTES)
+    shape = tuple(map(int, found.groups())) if found else ()
+    header = _npy_header(shape)
+    if not data.startswith(header) or len(data) - len(header) != math.prod(shape):
+        raise RejectedImageError(Reason.CORRUPT, f"{len(data)} bytes are not a .npy of HWC bytes")
+    return np.frombuffer(data, np.uint8, offset=len(header)).reshape(shape).copy()
 
 
+@functools.cache
 def versions() -> dict[str, str]:
-    """The libraries that decide bytes here."""
-    return {"opencv": cv2.__version__, "simplejpeg": simplejpeg.__version__}
+    """The libraries that decide bytes here.
+
+    simplejpeg does not tell which libjpeg-turbo it was built with, but its binary holds that library's text.
+    """
+    found = {"opencv": cv2.__version__, "simplejpeg": simplejpeg.__version__}
+    turbo = TURBO_VERSION.search(Path(simplejpeg._jpeg.__file__).read_bytes())
+    return {**found, "libjpeg-turbo": turbo[1].decode()} if turbo else found
 
 
 def cmyk_to_rgb(cmyk: Pixels, *, inverted: bool) -> Pixels:
@@ -105,47 +123,49 @@ def cmyk_to_rgb(cmyk: Pixels, *, inverted: bool) -> Pixels:
         cmyk: (height, width, 4) uint8.
         inverted: Adobe writes 255 minus the ink.
     """
-    light = cmyk.astype(np.uint32) if inverted else 255 - cmyk.astype(np.uint32)
+    light = (cmyk if inverted else 255 - cmyk).astype(np.uint16)  # 255 * 255 + 127 fits
     return ((light[..., :3] * light[..., 3:] + 127) // 255).astype(np.uint8)
 
 
 def _decode_jpeg(data: bytes, max_pixels: int) -> Pixels:
-    scans = data.count(START_OF_SCAN)
+    head = read_head(data)
+    scans = count_scans(data, head)
     if scans > MAX_SCANS:
         raise RejectedImageError(Reason.TOO_COMPLEX, f"{scans} scans, the cap is {MAX_SCANS}")
     try:
-        image = _libjpeg(data, max_pixels)
+        image = _libjpeg(data, head, max_pixels)
     except ValueError as error:
         message = str(error).lower()
         if "icc" in message:  # a damaged profile leaves the pixels whole, so prove those without it
             return _decode_jpeg(without_icc(data), max_pixels)
-        if "subsampling" in message:
-            image = _odd_sampling(data, max_pixels)
-        else:
+        if "subsampling" not in message:
             raise RejectedImageError(_jpeg_reason(message), f"JPEG: {error}") from error
-    except KeyError as error:  # simplejpeg looks an unknown colour space up in a table
-        raise RejectedImageError(Reason.CORRUPT, "JPEG: no colour space that libjpeg-turbo knows") from error
-    turn = orientation.jpeg_orientation(data)
-    return image if turn == orientation.UPRIGHT else orientation.upright(image, turn)
+        image = _odd_sampling(data, head, max_pixels)
+    return orientation.upright(image, orientation.exif_orientation(head.exif))
 
 
-def _libjpeg(data: bytes, max_pixels: int) -> Pixels:
-    height, width, colours, _ = simplejpeg.decode_jpeg_header(data, strict=False)
-    if height * width > max_pixels:
-        raise RejectedImageError(Reason.TOO_LARGE, f"{height}x{width}, the cap is {max_pixels} pixels")
+def _libjpeg(data: bytes, head: JpegHead, max_pixels: int) -> Pixels:
+    height, width, colours, _ = simplejpeg.decode_jpeg_header(data, strict=True)
+    check_cap(int(height), int(width), max_pixels)
     if colours in {"CMYK", "YCCK"}:
-        return cmyk_to_rgb(simplejpeg.decode_jpeg(data, "CMYK"), inverted=b"Adobe" in data)
-    return np.asarray(simplejpeg.decode_jpeg(data, "RGB"))
+        return cmyk_to_rgb(simplejpeg.decode_jpeg(data, "CMYK", strict=True), inverted=head.adobe)
+    return np.asarray(simplejpeg.decode_jpeg(data, "RGB", strict=True))
 
 
-def _odd_sampling(data: bytes, max_pixels: int) -> Pixels:
+def _odd_sampling(data: bytes, head: JpegHead, max_pixels: int) -> Pixels:
     """TurboJPEG knows the usual chroma samplings only; libjpeg itself, through OpenCV, knows all.
 
-    It does not tell of warnings, so the end mark is what proves the file whole.
+    ImageNet has such files (libjpeg-turbo issues 323 and 436). OpenCV tells of no warnings, so the end mark
+    is all that proves the file whole.
     """
-    if END_OF_IMAGE not in data[-MAX_TRAILER_BYTES:]:
+    ended = END_OF_IMAGE in data[-MAX_TRAILER_BYTES:]
+    whole = head.height and data.startswith(START_OF_SCAN, head.scan_at)
+    if not whole and (ended or head.scan_at + MARKER_BYTES <= len(data)):
+        raise RejectedImageError(Reason.CORRUPT, "JPEG whose segments lead to no frame and scan")
+    if not ended:
         raise RejectedImageError(Reason.TRUNCATED, "JPEG without an end mark")
-    return _by_opencv("JPEG", data, jpeg_size(data, max_pixels))
+    check_cap(head.height, head.width, max_pixels)
+    return _by_opencv("JPEG", data, (head.height, head.width))
 
 
 def _jpeg_reason(message: str) -> Reason:
@@ -154,29 +174,28 @@ def _jpeg_reason(message: str) -> Reason:
     return Reason.UNSUPPORTED_FORMAT if any(words in message for words in VARIANT_WORDS) else Reason.CORRUPT
 
 
-ORIENTATION_OF = {
-    "PNG": orientation.png_orientation,
-    "WebP": orientation.webp_orientation,
-    "TIFF": orientation.tiff_orientation,
-}
-
-
 def _decode_other(name: str, data: bytes, max_pixels: int) -> Pixels:
-    image = _by_opencv(name, data, check_size(name, data, max_pixels))
-    turn = ORIENTATION_OF[name](data) if name in ORIENTATION_OF else orientation.UPRIGHT
-    return image if turn == orientation.UPRIGHT else orientation.upright(image, turn)
+    size = check_size(name, data, max_pixels)
+    turn = orientation.UPRIGHT
+    if name == "TIFF":
+        turn, data = tiff_head.neutral(data)
+    elif name == "PNG":
+        turn, data = orientation.png_orientation(data), essential_png(data)
+    elif name == "WebP":
+        turn = orientation.webp_orientation(data)
+    return orientation.upright(_by_opencv(name, data, size), turn)
 
 
 def _by_opencv(name: str, data: bytes, size: tuple[int, int]) -> Pixels:
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error as error:
-        raise RejectedImageError(Reason.CORRUPT, f"{name}: {error.err}") from error
+        raise RejectedImageError(Reason.CORRUPT, f"{name}: {' '.join(error.err.split())}") from error
     if image is None:
         raise RejectedImageError(Reason.CORRUPT, f"{name}: OpenCV cannot decode it")
     if image.shape[:2] != size:
-        found = f"{image.shape[0]}x{image.shape[1]}"
-        raise RejectedImageError(Reason.CORRUPT, f"{name}: the header says {size[0]}x{size[1]}, decoded {found}")
+        found, said = f"{image.shape[0]}x{image.shape[1]}", f"{size[0]}x{size[1]}"
+        raise RejectedImageError(Reason.CORRUPT, f"{name}: the header says {said}, decoded {found}")
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
 
 

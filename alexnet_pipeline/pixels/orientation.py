@@ -12,8 +12,8 @@ SHORT = 3
 UPRIGHT = 1
 
 
-def tiff_orientation(tiff: bytes) -> int:
-    """The orientation in a TIFF structure, which EXIF is as well; 1 where there is none that makes sense."""
+def exif_orientation(tiff: bytes) -> int:
+    """The orientation in EXIF, which is a TIFF structure; 1 where there is none that makes sense."""
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
     if order is None:
         return UPRIGHT
@@ -26,22 +26,6 @@ def tiff_orientation(tiff: bytes) -> int:
                 return int(value)
     except struct.error:
         pass
-    return UPRIGHT
-
-
-def jpeg_orientation(data: bytes) -> int:
-    """The orientation in a JPEG's first EXIF segment."""
-    at = 2
-    while data[at : at + 1] == b"\xff" and at + 4 <= len(data):
-        marker, length = data[at + 1], int.from_bytes(data[at + 2 : at + 4], "big")
-        if marker == 0xFF:  # a fill byte
-            at += 1
-        elif marker == 0xE1 and data[at + 4 : at + 10] == b"Exif\0\0":
-            return tiff_orientation(data[at + 10 : at + 2 + length])
-        elif marker == 0xDA:
-            break
-        else:
-            at += 2 + length
     return UPRIGHT
 
 
@@ -60,7 +44,7 @@ def _riff_like(data: bytes, at: int, wanted: bytes, order: str, *, name_first: b
         name = data[at : at + 4] if name_first else data[at + 4 : at + 8]
         (size,) = struct.unpack_from(order + "I", data, at + 4 if name_first else at)
         if name == wanted:
-            return tiff_orientation(data[at + 8 : at + 8 + size].removeprefix(b"Exif\0\0"))
+            return exif_orientation(data[at + 8 : at + 8 + size].removeprefix(b"Exif\0\0"))
         at += 8 + (size + size % 2 if name_first else size + 4)
     return UPRIGHT
 
@@ -68,9 +52,11 @@ def _riff_like(data: bytes, at: int, wanted: bytes, order: str, *, name_first: b
 def upright(image: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
     """Turn an HWC picture as its orientation says.
 
-    Source: Exif 2.32, tag 274: 1 upright, 2 mirrored, 3 turned by 180, 4 flipped, 5 transposed, 6 to be turned
-    right, 7 transversed, 8 to be turned left.
+    Source: Exif 2.32, tag 274: 1 upright, 2 mirrored, 3 turned by 180, 4 flipped, 5 transposed, 6 to be
+    turned right, 7 transversed, 8 to be turned left.
     """
+    if orientation == UPRIGHT:
+        return image
     if orientation >= 5:
         image = image.transpose(1, 0, 2)
     if orientation in {3, 4, 7, 8}:

@@ -6,10 +6,7 @@ from __future__ import annotations
 ALLOWED: tuple[tuple[bytes, str], ...] = (
     (b"\xff\xd8\xff", "JPEG"),
     (b"\x89PNG\r\n\x1a\n", "PNG"),
-    (
-        b"PNG\r\n\x1a\n",
-        "PNG",
-    ),  # its first byte lost on a 7-bit channel: rejected as corrupt, not as a stranger
+    (b"PNG\r\n\x1a\n", "PNG"),  # its first byte lost on the way: rejected as corrupt, not as a stranger
     (b"GIF87a", "GIF"),
     (b"GIF89a", "GIF"),
     (b"BM", "BMP"),
@@ -18,11 +15,13 @@ ALLOWED: tuple[tuple[bytes, str], ...] = (
     (b"II+\0", "TIFF"),
     (b"MM\0+", "TIFF"),
 )
+# ISO/IEC 23008-12 annex B; a film has another brand and is no image.
+HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 # Formats that are recognised in order to say so: (offset, magic, name).
 OTHERS: tuple[tuple[int, bytes, str], ...] = (
     (4, b"ftypavif", "AVIF"),
     (4, b"ftypavis", "AVIF"),
-    (4, b"ftyp", "HEIF"),
+    *((4, b"ftyp" + brand, "HEIF") for brand in HEIF_BRANDS),
     (0, b"\0\0\0\x0cjP  ", "JPEG 2000"),
     (0, b"\xffO\xffQ", "JPEG 2000"),
     (0, b"\0\0\0\x0cJXL ", "JPEG XL"),

@@ -1,4 +1,4 @@
-"""A PNG, GIF, BMP, WebP or TIFF in, its size out if the file is whole: OpenCV passes what is cut or flipped."""
+"""A PNG, GIF, BMP, WebP or TIFF in, its size out if the file is whole: OpenCV passes what is cut."""
 
 from __future__ import annotations
 
@@ -6,21 +6,24 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator
 
+import numpy as np
+
 from alexnet_pipeline.errors import RejectedImageError
+from alexnet_pipeline.pixels import tiff_head
 from alexnet_pipeline.records import Reason
 
 # (height, width) of a format, or a RejectedImageError.
 Check = Callable[[bytes, int], tuple[int, int]]
 
+# Of packed and of unpacked data held at a time: a bomb costs no more memory than this.
+INFLATE_INPUT_BYTES = 1 << 16
 INFLATE_STEP_BYTES = 1 << 20
-JPEG_APP2, JPEG_SCAN = 0xE2, 0xDA
-# Start-of-frame markers; C4, C8 and CC are something else.
-JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
-# Bytes of one value of the integer field types BYTE, SHORT, LONG, LONG8; TIFF 6.0 section 2 and BigTIFF.
-TIFF_TYPE_BYTES = {1: 1, 3: 2, 4: 4, 16: 8}
-TIFF_MAX_ENTRIES = 4096
+# First column, first row, column step and row step of Adam7's passes; PNG 3rd edition, section 8.1.
+ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+# BMP compression kinds that are another format inside: BI_JPEG and BI_PNG.
+BMP_FOREIGN = {4: "JPEG", 5: "PNG"}
 
 
 def check_size(name: str, data: bytes, max_pixels: int) -> tuple[int, int]:
@@ -33,46 +36,26 @@ def check_size(name: str, data: bytes, max_pixels: int) -> tuple[int, int]:
         height, width = CHECKS[name](data, max_pixels)
     except (struct.error, IndexError) as error:
         raise RejectedImageError(Reason.TRUNCATED, f"{name} ends within a header") from error
-    _cap(height, width, max_pixels)
+    check_cap(height, width, max_pixels)
     return height, width
 
 
-def jpeg_size(data: bytes, max_pixels: int) -> tuple[int, int]:
-    """(height, width) from a JPEG's frame header.
+def essential_png(data: bytes) -> bytes:
+    """A PNG of the critical chunks alone, for one that `check_size` passed.
+
+    libpng then has no damaged comment to print warnings about, and OpenCV's reader of animations, which some
+    broken ones crash, is not reached.
+    """
+    critical = (data[at:end] for name, at, end in _png_chunks(data) if name[:1].isupper())
+    return PNG_SIGNATURE + b"".join(critical)
+
+
+def check_cap(height: int, width: int, max_pixels: int) -> None:
+    """Refuse what is too large, or has no pixels.
 
     Raises:
-        RejectedImageError: there is none, or it is too large.
+        RejectedImageError: too_large or corrupt.
     """
-    for marker, at, _ in _jpeg_segments(data):
-        if marker in JPEG_FRAMES and at + 9 <= len(data):
-            height, width = struct.unpack_from(">HH", data, at + 5)
-            _cap(height, width, max_pixels)
-            return height, width
-    raise RejectedImageError(Reason.CORRUPT, "JPEG without a frame header")
-
-
-def without_icc(data: bytes) -> bytes:
-    """The same JPEG without its APP2 segments."""
-    kept, last = [], 0
-    for marker, at, end in _jpeg_segments(data):
-        if marker == JPEG_APP2:
-            kept.append(data[last:at])
-            last = end
-    if not kept:
-        raise RejectedImageError(Reason.CORRUPT, "JPEG: a damaged ICC profile that cannot be found")
-    return b"".join((*kept, data[last:]))
-
-
-def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """(marker, start, end) of each segment before the first scan."""
-    at = 2
-    while at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] != JPEG_SCAN:
-        end = at + 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-        yield data[at + 1], at, end
-        at = end
-
-
-def _cap(height: int, width: int, max_pixels: int) -> None:
     if height <= 0 or width <= 0:
         raise RejectedImageError(Reason.CORRUPT, f"the header says {height}x{width}")
     if height * width > max_pixels:
@@ -82,32 +65,51 @@ def _cap(height: int, width: int, max_pixels: int) -> None:
 def _png(data: bytes, max_pixels: int) -> tuple[int, int]:
     if data[:8] != PNG_SIGNATURE:
         raise RejectedImageError(Reason.CORRUPT, "PNG signature damaged")
-    width, height, depth, colour, _, _, interlace = struct.unpack_from(">IIBBBBB", data, 16)
-    _cap(height, width, max_pixels)
-    at, name, packed = 8, b"", []
+    first, width, height, depth, colour, _, _, interlace = struct.unpack_from(">4sIIBBBBB", data, 12)
+    if first != b"IHDR":
+        raise RejectedImageError(Reason.CORRUPT, f"PNG begins with chunk {first!r}")
+    check_cap(height, width, max_pixels)
+    pixel_bits = depth * PNG_CHANNELS.get(colour, 1)
+    passes = ADAM7 if interlace else ((0, 0, 1, 1),)
+    packed = [memoryview(data)[at + 8 : end - 4] for name, at, end in _png_chunks(data) if name == b"IDAT"]
+    _inflates(packed, sum(_png_pass_bytes(height, width, pixel_bits, each) for each in passes))
+    return height, width
+
+
+def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """(name, start, end) of each chunk up to IEND; every critical one is proved by its CRC."""
+    at, name = len(PNG_SIGNATURE), b""
     while name != b"IEND":
         size, name = struct.unpack_from(">I4s", data, at)
         end = at + 12 + size
         if end > len(data):
             raise RejectedImageError(Reason.TRUNCATED, f"PNG chunk {name!r} passes the end")
         # Capital first letter: critical. A damaged comment hurts nobody.
-        if name[:1].isupper() and zlib.crc32(data[at + 4 : end - 4]) != struct.unpack_from(">I", data, end - 4)[0]:
-            raise RejectedImageError(Reason.CORRUPT, f"PNG chunk {name!r} fails its CRC")
-        if name == b"IDAT":
-            packed.append(data[at + 8 : end - 4])
+        if name[:1].isupper():
+            found = zlib.crc32(memoryview(data)[at + 4 : end - 4])
+            if found != int.from_bytes(data[end - 4 : end]):
+                raise RejectedImageError(Reason.CORRUPT, f"PNG chunk {name!r} fails its CRC")
+        yield name, at, end
         at = end
-    row_bits = width * depth * PNG_CHANNELS.get(colour, 1)
-    _inflates(b"".join(packed), 0 if interlace else height * (1 + (row_bits + 7) // 8))
-    return height, width
 
 
-def _inflates(packed: bytes, least_bytes: int) -> None:
-    """Inflate step by step, so that a bomb costs a step of memory."""
+def _png_pass_bytes(height: int, width: int, pixel_bits: int, grid: tuple[int, int, int, int]) -> int:
+    left, top, step_x, step_y = grid
+    rows, columns = -((top - height) // step_y), -((left - width) // step_x)
+    return rows * (1 + (columns * pixel_bits + 7) // 8) if rows > 0 < columns else 0
+
+
+def _inflates(chunks: list[memoryview], least_bytes: int) -> None:
     inflater, made = zlib.decompressobj(), 0
+    steps = (
+        chunk[at : at + INFLATE_INPUT_BYTES] for chunk in chunks for at in range(0, len(chunk), INFLATE_INPUT_BYTES)
+    )
     try:
-        while packed and not inflater.eof and made <= least_bytes:
-            made += len(inflater.decompress(packed, INFLATE_STEP_BYTES))
-            packed = inflater.unconsumed_tail
+        for step in steps:
+            rest: bytes | memoryview = step
+            while rest and made <= least_bytes and not inflater.eof:
+                made += len(inflater.decompress(rest, INFLATE_STEP_BYTES))
+                rest = inflater.unconsumed_tail
     except zlib.error as error:
         raise RejectedImageError(Reason.CORRUPT, f"PNG data: {error}") from error
     if made < least_bytes:
@@ -116,7 +118,7 @@ def _inflates(packed: bytes, least_bytes: int) -> None:
 
 def _gif(data: bytes, max_pixels: int) -> tuple[int, int]:
     width, height, flags = struct.unpack_from("<HHB", data, 6)
-    _cap(height, width, max_pixels)
+    check_cap(height, width, max_pixels)
     at = 13 + (3 << ((flags & 7) + 1) if flags & 0x80 else 0)
     while data[at] != 0x2C:
         if data[at] == 0x3B:
@@ -125,7 +127,7 @@ def _gif(data: bytes, max_pixels: int) -> tuple[int, int]:
             raise RejectedImageError(Reason.CORRUPT, f"GIF block {data[at]:#x}")
         at = _gif_blocks(data, at + 2)
     frame_width, frame_height, flags = struct.unpack_from("<HHB", data, at + 5)
-    _cap(frame_height, frame_width, max_pixels)
+    check_cap(frame_height, frame_width, max_pixels)
     _gif_blocks(data, at + 11 + (3 << ((flags & 7) + 1) if flags & 0x80 else 0))
     return height, width
 
@@ -143,7 +145,9 @@ def _bmp(data: bytes, max_pixels: int) -> tuple[int, int]:
         compression = 0
     else:
         width, height, _, bits, compression = struct.unpack_from("<iiHHI", data, 18)
-    _cap(abs(height), width, max_pixels)
+    check_cap(abs(height), width, max_pixels)
+    if compression in BMP_FOREIGN:
+        raise RejectedImageError(Reason.UNSUPPORTED_FORMAT, f"BMP holding a {BMP_FOREIGN[compression]}")
     needed = offset + (width * bits + 31) // 32 * 4 * abs(height)
     if compression in {0, 3, 6} and needed > len(data):
         raise RejectedImageError(Reason.TRUNCATED, f"BMP needs {needed} bytes, has {len(data)}")
@@ -167,37 +171,26 @@ def _webp(data: bytes, max_pixels: int) -> tuple[int, int]:
 
 
 def _tiff(data: bytes, max_pixels: int) -> tuple[int, int]:
-    fields = _tiff_fields(data)
-    height, width = fields.get(257, [0])[0], fields.get(256, [0])[0]
-    _cap(height, width, max_pixels)
-    offsets = fields.get(273) or fields.get(324) or []
-    sizes = fields.get(279) or fields.get(325) or []
-    if not offsets:
+    fields = tiff_head.read_fields(data)
+
+    def first(tag: int) -> int:
+        return int(fields[tag].values[0]) if tag in fields else 0
+
+    height, width = first(tiff_head.HEIGHT), first(tiff_head.WIDTH)
+    tiled = tiff_head.TILE_OFFSETS in fields
+    if tiled:  # a tile may be larger than the picture, and is allocated whole
+        check_cap(first(tiff_head.TILE_HEIGHT), first(tiff_head.TILE_WIDTH), max_pixels)
+    offsets = fields.get(tiff_head.TILE_OFFSETS if tiled else tiff_head.STRIP_OFFSETS)
+    sizes = fields.get(tiff_head.TILE_SIZES if tiled else tiff_head.STRIP_SIZES)
+    if offsets is None:
         raise RejectedImageError(Reason.CORRUPT, "TIFF without strips or tiles")
-    if any(offset + size > len(data) for offset, size in zip(offsets, sizes, strict=False)):
+    ends = offsets.values.astype(np.float64)  # no overflow, and exact far beyond any file
+    if sizes is not None:
+        pairs = min(len(ends), len(sizes.values))
+        ends[:pairs] += sizes.values[:pairs]
+    if ends.max() > len(data):
         raise RejectedImageError(Reason.TRUNCATED, "a TIFF strip passes the end")
     return height, width
-
-
-def _tiff_fields(data: bytes) -> dict[int, list[int]]:
-    """The first directory's integer fields."""
-    order = "<" if data[:2] == b"II" else ">"
-    big = data[2:4] in {b"+\0", b"\0+"}
-    word, count_format, entry_bytes = ("Q", "Q", 20) if big else ("I", "H", 12)
-    (at,) = struct.unpack_from(order + word, data, 8 if big else 4)
-    (entries,) = struct.unpack_from(order + count_format, data, at)
-    at += struct.calcsize(order + count_format)
-    fields: dict[int, list[int]] = {}
-    for _ in range(min(entries, TIFF_MAX_ENTRIES)):
-        tag, kind, count = struct.unpack_from(order + "HH" + word, data, at)
-        letter = {1: "B", 3: "H", 4: "I", 16: "Q"}.get(kind)
-        value = at + 4 + struct.calcsize(order + word)
-        if letter and count * TIFF_TYPE_BYTES[kind] > struct.calcsize(order + word):
-            (value,) = struct.unpack_from(order + word, data, value)
-        if letter and count * TIFF_TYPE_BYTES[kind] <= len(data):
-            fields[tag] = list(struct.unpack_from(f"{order}{count}{letter}", data, value))
-        at += entry_bytes
-    return fields
 
 
 CHECKS: dict[str, Check] = {"PNG": _png, "GIF": _gif, "BMP": _bmp, "WebP": _webp, "TIFF": _tiff}

@@ -56,12 +56,6 @@ def test_lossy_formats_come_back_nearly(suffix) -> None:
     assert np.abs(decode(by_opencv(picture(), suffix)).astype(int) - picture()).mean() < 12
 
 
-def test_palettes_come_back() -> None:
-    """A GIF's few colours, exactly."""
-    image = np.kron([[[255, 0, 0], [0, 0, 255]], [[0, 255, 0], [255, 255, 255]]], np.ones((8, 8, 1))).astype(np.uint8)
-    assert np.abs(decode(by_opencv(image, ".gif")).astype(int) - image).max() <= 8
-
-
 def test_sixteen_bit_grey_and_alpha_become_rgb() -> None:
     """Whatever the PNG holds, HWC uint8 with three channels comes out."""
     deep = picture().astype(np.uint16) * 257

@@ -1,0 +1,96 @@
+"""A JPEG's bytes in, what its segments before the first scan say out: size, scans, Adobe mark, EXIF."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from alexnet_pipeline.errors import RejectedImageError
+from alexnet_pipeline.records import Reason
+
+# Markers; ITU-T T.81 table B.1. Frames are C0..CF without C4 (Huffman), C8 (reserved) and CC (arithmetic).
+FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+PROGRESSIVE_FRAMES = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
+SCAN, APP1, APP2, APP14, FILL = 0xDA, 0xE1, 0xE2, 0xEE, 0xFF
+# TEM and RST0..7: markers without a length.
+BARE = frozenset({0x01, *range(0xD0, 0xD8)})
+# The only scan headers that libjpeg takes: the length fits the 1 to 4 components. Entropy-coded data cannot
+# hold these bytes, and a trailer holds them by chance once in 4 GB.
+SCAN_HEADER = re.compile(rb"\xff\xda\x00(?:\x08\x01|\x0a\x02|\x0c\x03|\x0e\x04)")
+
+
+@dataclass(slots=True)
+class JpegHead:
+    """What stands before the first scan.
+
+    Attributes:
+        height: in pixels, 0 without a frame header.
+        width: likewise.
+        many_scans: False only where one scan is certain to hold the whole frame.
+        scan_at: where the first scan's marker stands, or where the segments stop making sense.
+        adobe: there is an Adobe APP14 segment, hence CMYK is stored inverted.
+        exif: the TIFF structure of the first EXIF segment, empty without one.
+    """
+
+    height: int = 0
+    width: int = 0
+    many_scans: bool = True
+    scan_at: int = 2
+    adobe: bool = False
+    exif: bytes = b""
+
+
+def read_head(data: bytes) -> JpegHead:
+    """Walk the segments; never fails, whatever the bytes."""
+    head = JpegHead()
+    components = 0  # of the frame, where it is sequential
+    for marker, at, stop in _segments(data):
+        if marker in FRAMES and at + 10 <= len(data):
+            head.height = data[at + 5] << 8 | data[at + 6]
+            head.width = data[at + 7] << 8 | data[at + 8]
+            components = 0 if marker in PROGRESSIVE_FRAMES else data[at + 9]
+        elif marker == APP1 and not head.exif and data.startswith(b"Exif\0\0", at + 4):
+            head.exif = data[at + 10 : stop]
+        elif marker == APP14 and data.startswith(b"Adobe", at + 4):
+            head.adobe = True
+        elif marker == SCAN:
+            head.many_scans = data[at + 4 : at + 5] != bytes([components])
+        head.scan_at = at if marker == SCAN else stop
+    return head
+
+
+def count_scans(data: bytes, head: JpegHead) -> int:
+    """Scans in the file, those of pictures behind the first included; free of cost where there is one."""
+    return sum(1 for _ in SCAN_HEADER.finditer(data, head.scan_at)) if head.many_scans else 1
+
+
+def without_icc(data: bytes) -> bytes:
+    """The same JPEG without its APP2 segments.
+
+    Raises:
+        RejectedImageError: there is none.
+    """
+    kept, last = [], 0
+    for marker, at, stop in _segments(data):
+        if marker == APP2:
+            kept.append(data[last:at])
+            last = stop
+    if not kept:
+        raise RejectedImageError(Reason.CORRUPT, "JPEG: a damaged ICC profile that cannot be found")
+    return b"".join((*kept, data[last:]))
+
+
+def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """(marker, start, end) of each segment up to and with the first scan's header."""
+    at, marker = 2, 0
+    while marker != SCAN and at + 4 <= len(data) and data[at] == FILL:
+        marker = data[at + 1]
+        if marker == FILL:
+            at += 1
+        elif marker in BARE:
+            at += 2
+        else:
+            stop = at + 2 + (data[at + 2] << 8 | data[at + 3])
+            yield marker, at, stop
+            at = stop

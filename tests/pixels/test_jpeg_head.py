@@ -1,0 +1,136 @@
+"""The head of a JPEG: sampling that TurboJPEG does not know, Adobe's mark, scans, damaged profiles."""
+
+import time
+
+import cv2
+import numpy as np
+import pytest
+import simplejpeg
+
+from alexnet_pipeline.errors import RejectedImageError
+from alexnet_pipeline.pixels.codec import MAX_SCANS, cmyk_to_rgb, decode
+from alexnet_pipeline.pixels.jpeg_head import count_scans, read_head
+from alexnet_pipeline.records import Reason
+from tests.pixels.handmade import grey_jpeg, numbered, segment
+
+
+def rejection(data: bytes, **options) -> RejectedImageError:
+    with pytest.raises(RejectedImageError) as caught:
+        decode(data, **options)
+    return caught.value
+
+
+@pytest.mark.parametrize("samplings", [((4, 2), (1, 1), (1, 1)), ((4, 1), (1, 1), (2, 1))])
+def test_odd_sampling_is_decoded(samplings) -> None:
+    """TurboJPEG refuses it, ImageNet has it."""
+    data = grey_jpeg(37, 45, samplings)
+    with pytest.raises(ValueError, match="subsampling"):
+        simplejpeg.decode_jpeg(data)
+    assert (decode(data) == np.full((37, 45, 3), 128)).all()
+    assert rejection(data, max_pixels=1000).reason == Reason.TOO_LARGE
+    for length in range(3, len(data) - 2):
+        assert rejection(data[:length]).reason == Reason.TRUNCATED
+
+
+def test_odd_sampling_is_as_strict_as_it_can_be() -> None:
+    """OpenCV would skip junk between segments, with a word on stderr."""
+    data = grey_jpeg(37, 45, ((4, 2), (1, 1), (1, 1)))
+    for marker in (b"\xff\xc0", b"\xff\xda"):
+        at = data.index(marker)
+        assert rejection(data[:at] + b"junk" + data[at:]).reason == Reason.CORRUPT
+
+
+def test_fill_bytes_do_not_hide_the_frame() -> None:
+    """The cap must see the frame that libjpeg sees, not one that a shorter walk stumbles on."""
+    data = grey_jpeg(37, 45, ((4, 2), (1, 1), (1, 1)))
+    frame = data.index(b"\xff\xc0")
+    decoy = segment(0xFE, b"x" * (0xC000 + 0x11 - 4 - 17) + data[frame : frame + 19] + b"y" * 20)
+    hidden = data[:frame] + b"\xff" + data[frame:]
+    assert decode(hidden).shape == (37, 45, 3)
+    assert (read_head(hidden + decoy).height, read_head(hidden + decoy).width) == (37, 45)
+    bare = data[:frame] + b"\xff\x01" + data[frame:]  # TEM has no length
+    assert (read_head(bare).height, read_head(bare).width) == (37, 45)
+
+
+@pytest.mark.parametrize("adobe", [True, False])
+def test_cmyk_by_its_mark(adobe) -> None:
+    """Adobe's APP14 means inverted; its name elsewhere means nothing."""
+    inks = np.kron(np.dstack([numbered(4, 4), numbered(4, 4)[..., :1]]), np.ones((8, 8, 1), np.uint8))
+    data = simplejpeg.encode_jpeg(np.ascontiguousarray(inks), 100, "CMYK", "444")
+    at = data.index(b"\xff\xee")
+    without = data[:at] + data[at + 2 + int.from_bytes(data[at + 2 : at + 4]) :]
+    assert read_head(data).adobe
+    chosen = data if adobe else without[:2] + segment(0xFE, b"Made with Adobe Photoshop") + without[2:]
+    stored = simplejpeg.decode_jpeg(chosen, "CMYK").astype(float)
+    light = stored if adobe else 255 - stored
+    assert (decode(chosen) == np.floor(light[..., :3] * light[..., 3:] / 255 + 0.5)).all()
+
+
+def test_cmyk_formula_is_rounded_exactly() -> None:
+    """For every pair of ink and black."""
+    ink, black = np.meshgrid(np.arange(256, dtype=np.uint8), np.arange(256, dtype=np.uint8))
+    inks = np.stack([ink, ink, ink, black], 2)
+    light = 255 - inks.astype(float)
+    expected = np.floor(light[..., :3] * light[..., 3:] / 255 + 0.5)
+    assert (cmyk_to_rgb(inks, inverted=False) == expected).all()
+
+
+def test_scans_of_their_own_are_counted() -> None:
+    """Baseline files can be scan bombs too; three scans of three components are none."""
+    assert decode(grey_jpeg(64, 64, one_by_one=1)).shape == (64, 64, 3)
+    assert count_scans(grey_jpeg(64, 64), read_head(grey_jpeg(64, 64))) == 1
+    bomb = grey_jpeg(512, 512, one_by_one=2000)
+    assert count_scans(bomb, read_head(bomb)) == 6000
+    started = time.process_time()
+    assert rejection(bomb).reason == Reason.TOO_COMPLEX
+    assert time.process_time() - started < 0.5
+
+
+def test_a_bomb_behind_junk_is_counted() -> None:
+    """Where the segments stop making sense, many scans are assumed."""
+    bomb = grey_jpeg(64, 64, one_by_one=2000)
+    frame = bomb.index(b"\xff\xc0")
+    assert rejection(bomb[:frame] + b"junk" + bomb[frame:]).reason == Reason.TOO_COMPLEX
+
+
+def test_thumbnails_and_trailers_are_no_scans() -> None:
+    """Neither scan headers in EXIF nor chance bytes behind the end make a file complex."""
+    header = b"\xff\xda\x00\x0c\x03"
+    head = segment(0xE1, b"Exif\0\0" + header * (MAX_SCANS + 1))
+    assert decode(grey_jpeg(16, 16, head=head)).shape == (16, 16, 3)
+    progressive = cv2.imencode(".jpg", numbered(16, 16), [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1].tobytes()
+    assert decode(progressive[:2] + head + progressive[2:]).shape == (16, 16, 3)
+    assert decode(progressive + b"\xff\xda" * (MAX_SCANS + 1)).shape == (16, 16, 3)
+    assert decode(grey_jpeg(16, 16) + header * (MAX_SCANS + 1)).shape == (16, 16, 3)
+
+
+def test_a_damaged_profile_leaves_the_pixels() -> None:
+    """libjpeg-turbo warns of it, and a strict decoder would refuse whole pixels."""
+    profile = segment(0xE2, b"ICC_PROFILE\0" + b"\x05\x02" + b"x" * 9)
+    with pytest.raises(ValueError, match="ICC"):
+        simplejpeg.decode_jpeg(grey_jpeg(16, 16, head=profile))
+    assert (decode(grey_jpeg(16, 16, head=profile)) == 128).all()
+
+
+def test_variants_are_named() -> None:
+    """12 bits are unsupported; an unknown marker is damage."""
+    data = grey_jpeg(16, 16)
+    frame = data.index(b"\xff\xc0")
+    deep = rejection(data[: frame + 1] + b"\xc1" + data[frame + 2 : frame + 4] + b"\x0c" + data[frame + 5 :])
+    assert deep.reason == Reason.UNSUPPORTED_FORMAT
+    assert "JPEG" in deep.detail
+    assert "12" in deep.detail
+    assert rejection(data[:frame] + b"\xff\x02\0\2" + data[frame:]).reason == Reason.CORRUPT
+    many = cv2.imencode(".jpg", numbered(16, 16), [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1].tobytes()
+    last = many.rindex(b"\xff\xda")
+    assert rejection(many[:last] + b"\xff\x02" + many[last:]).reason == Reason.CORRUPT
+    flat = data[: frame + 5] + b"\0\0" + data[frame + 7 :]
+    assert rejection(flat).reason == Reason.CORRUPT
+
+
+def test_any_head_can_be_read() -> None:
+    """Cut anywhere and damaged anywhere."""
+    data = grey_jpeg(16, 16, head=segment(0xEE, b"Adobe\0") + segment(0xE1, b"Exif\0\0"))
+    for length in range(len(data)):
+        read_head(data[:length])
+        read_head(data[:length] + b"\xff" + data[length + 1 :])
