@@ -2,7 +2,7 @@
 
 Two separable passes in float32 (rows first), no rounding or clipping between them, one round-half-even and
 one clip at the end. Eight output rows are made at a time and laid sample by sample beside each other, so that
-both passes run over contiguous memory and the second needs no gather.
+the second pass, too, is eight lanes wide and needs no gather.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ import functools
 import math
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numba
 import numpy as np
@@ -20,14 +21,17 @@ from numpy.typing import NDArray
 
 from alexnet_pipeline.pixels.geometry import Axis, Placement
 from alexnet_pipeline.pixels.kernels import KERNELS, Method
+from alexnet_pipeline.pixels.lanes import load, splat, store, transpose
 
 Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int64]
+Function = TypeVar("Function", bound=Callable[..., Any])
 
-# Rows that go through both passes together: one AVX register of float32, and what LLVM can interleave.
+# Rows that go through both passes together: a lane each.
 BAND = 8
-BAND_SAMPLES = np.uintp(3 * BAND)
+# Samples of a row that the first pass makes at once, so that the source rows they need stay in the nearest cache.
+TILE = 32
 # Adding and subtracting 1.5 * 2^23 rounds a float32 below 2^22 half to even, on every CPU.
 ROUNDER = np.float32(12_582_912.0)
 # Codes beside those of KERNELS.
@@ -52,7 +56,7 @@ def _use_writable_cache() -> None:
 
 _use_writable_cache()
 # No fastmath: contraction to FMA would make pixels depend on the CPU.
-compiled = numba.njit(cache=True, nogil=True, error_model="numpy")
+compiled: Callable[[Function], Function] = numba.njit(cache=True, nogil=True, error_model="numpy")
 
 
 def resample(image: Bytes, placement: Placement, method: Method, *, linear_light: bool = False) -> Bytes:
@@ -73,11 +77,8 @@ def resample(image: Bytes, placement: Placement, method: Method, *, linear_light
     result = np.empty((rows.count, columns.count * 3), np.uint8)
     first = int(column_taps[0].min())
     width = int((column_taps[0] + column_taps[1]).max()) - first
-    if linear_light:
-        linear = LINEAR_OF_LEVEL[source]
-        _passes(linear, *row_taps, *column_taps, first, width, result, LEVEL_GUESSES, LEVEL_BOUNDS)
-    else:
-        _passes(source, *row_taps, *column_taps, first, width, result, LEVEL_GUESSES, LEVEL_BOUNDS[:0])
+    values, bounds = (LINEAR_OF_LEVEL, LEVEL_BOUNDS) if linear_light else (LEVELS, LEVEL_BOUNDS[:0])
+    _passes(source, *row_taps, *column_taps, first, width, values, LEVEL_GUESSES, bounds, result)
     return on_canvas(result.reshape(rows.count, columns.count, 3), placement)
 
 
@@ -187,7 +188,7 @@ def _weights(
 
 @compiled
 def _passes(
-    source: Bytes | Floats,
+    source: Bytes,
     row_first: Integers,
     row_taps: Integers,
     row_weights: Floats,
@@ -196,121 +197,128 @@ def _passes(
     column_weights: Floats,
     first: int,
     width: int,
-    result: Bytes,
+    values: Floats,
     guesses: Bytes,
     bounds: Floats,
+    result: Bytes,
 ) -> None:
-    """Both passes over `width` source columns from `first` on; bounds of length 0 mean gamma-encoded values."""
-    lines = np.zeros((BAND, width * 3), np.float32)
-    # Zeros behind the last column: the second pass takes taps by fours, the surplus with weight 0.
-    band = np.zeros((width + column_weights.shape[1]) * 3 * BAND, np.float32)
-    sums = np.empty(result.shape[1] * BAND, np.float32)
-    for top in range(0, result.shape[0], BAND):
-        rows = min(BAND, result.shape[0] - top)
-        for row in range(rows):
-            _combine_rows(
-                source,
-                row_first[top + row],
-                row_taps[top + row],
-                row_weights[top + row],
-                first * 3,
-                lines[row],
-            )
-        _lay_beside_each_other(lines[0], lines[1], lines[2], lines[3], lines[4], lines[5], lines[6], lines[7], band)
+    """Both passes over `width` source columns from `first` on, through the `values` of the 256 levels.
+
+    Bounds of length 0 mean that the values are the levels themselves.
+    """
+    count, samples = result.shape
+    band = np.empty((3 * width + TILE) * BAND, np.float32)
+    # The eight sums lie behind the source rows.
+    tile = np.zeros((_most_rows(row_first, row_taps) + BAND) * TILE, np.float32)
+    sums = np.empty((column_first.size * 3 + BAND) * BAND, np.float32)
+    lines = np.empty((BAND, (samples + BAND - 1) // BAND * BAND), np.float32)
+    for top in range(0, count, BAND):
+        for start in range(0, 3 * width, TILE):
+            left, rest = 3 * first + start, 3 * width - start
+            _take_rows(source, top, row_first, row_taps, left, rest, values, bounds.size > 0, tile)
+            _combine_rows(tile, top, row_first, row_taps, row_weights, band, start)
         for column in range(column_first.size):
-            _combine_columns(
-                band, column_first[column] - first, column_taps[column], column_weights[column], sums, column
-            )
-        for row in range(rows):
+            _combine_columns(band, column_first[column] - first, column_taps[column], column_weights, column, sums)
+        for start in range(0, samples, BAND):
+            transpose(sums, start * BAND, BAND, lines, start, lines.shape[1])
+        for row in range(min(BAND, count - top)):
             if bounds.size:
-                _quantise_linear(sums, row, guesses, bounds, result[top + row])
+                _quantise_linear(lines[row], guesses, bounds, result[top + row])
             else:
-                _quantise(sums, row, result[top + row])
+                _quantise(lines[row], result[top + row])
 
 
 @compiled
-def _combine_rows(source: Bytes | Floats, row: int, taps: int, weights: Floats, offset: int, line: Floats) -> None:
-    """The weighted sum of source rows: four at a time keeps the sums in registers."""
-    width = line.size
-    end = offset + width
-    done = 0
-    if taps < 4:
-        only, weight = source[row, offset:end], weights[0]
-        for x in range(width):
-            line[x] = weight * np.float32(only[x])
-        done = 1
-    while done + 4 <= taps:
-        a, b = source[row + done, offset:end], source[row + done + 1, offset:end]
-        c, d = source[row + done + 2, offset:end], source[row + done + 3, offset:end]
-        wa, wb, wc, wd = weights[done], weights[done + 1], weights[done + 2], weights[done + 3]
-        if done == 0:
-            for x in range(width):
-                line[x] = (wa * np.float32(a[x]) + wb * np.float32(b[x])) + (
-                    wc * np.float32(c[x]) + wd * np.float32(d[x])
-                )
-        else:
-            for x in range(width):
-                line[x] += (wa * np.float32(a[x]) + wb * np.float32(b[x])) + (
-                    wc * np.float32(c[x]) + wd * np.float32(d[x])
-                )
-        done += 4
-    while done < taps:
-        only, weight = source[row + done, offset:end], weights[done]
-        for x in range(width):
-            line[x] += weight * np.float32(only[x])
-        done += 1
+def _most_rows(first: Integers, taps: Integers) -> int:
+    """How many source rows the band that needs most takes."""
+    most = 0
+    for top in range(0, first.size, BAND):
+        last = min(top + BAND, first.size) - 1
+        most = max(most, first[last] + taps[last] - first[top])
+    return most
 
 
 @compiled
-def _lay_beside_each_other(
-    a: Floats, b: Floats, c: Floats, d: Floats, e: Floats, f: Floats, g: Floats, h: Floats, band: Floats
+def _take_rows(
+    source: Bytes,
+    top: int,
+    row_first: Integers,
+    row_taps: Integers,
+    left: int,
+    rest: int,
+    values: Floats,
+    linear: bool,
+    tile: Floats,
 ) -> None:
-    """Eight rows become runs of eight samples; written out, because LLVM then shuffles in registers."""
-    for x in range(a.size):
-        at = x * BAND
-        band[at] = a[x]
-        band[at + 1] = b[x]
-        band[at + 2] = c[x]
-        band[at + 3] = d[x]
-        band[at + 4] = e[x]
-        band[at + 5] = f[x]
-        band[at + 6] = g[x]
-        band[at + 7] = h[x]
-
-
-@compiled
-def _combine_columns(band: Floats, column: int, taps: int, weights: Floats, sums: Floats, output: int) -> None:
-    """The weighted sum of a band's columns. Unsigned indices spare numba its test for negative ones."""
-    at = np.uintp(column) * BAND_SAMPLES
-    to = np.uintp(output) * BAND_SAMPLES
-    b, c, d = BAND_SAMPLES, BAND_SAMPLES * np.uintp(2), BAND_SAMPLES * np.uintp(3)
-    for done in range(0, taps, 4):
-        wa, wb, wc, wd = weights[done], weights[done + 1], weights[done + 2], weights[done + 3]
-        if done == 0:
-            for x in range(BAND_SAMPLES):
-                sums[to + x] = (wa * band[at + x] + wb * band[at + b + x]) + (
-                    wc * band[at + c + x] + wd * band[at + d + x]
-                )
+    """The values of a tile's source rows, from sample `left` on, of which the rows have `rest` more."""
+    last = min(top + BAND, row_first.size) - 1
+    for row in range(row_first[top], row_first[last] + row_taps[last]):
+        to = (row - row_first[top]) * TILE
+        if rest >= TILE and not linear:
+            for x in range(0, TILE, 8):
+                store(tile, to + x, load(source, row * source.shape[1] + left + x))
         else:
-            for x in range(BAND_SAMPLES):
-                sums[to + x] += (wa * band[at + x] + wb * band[at + b + x]) + (
-                    wc * band[at + c + x] + wd * band[at + d + x]
-                )
-        at += np.uintp(4) * BAND_SAMPLES
+            for x in range(min(rest, TILE)):
+                tile[to + x] = values[source[row, left + x]]
 
 
 @compiled
-def _quantise(sums: Floats, row: int, line: Bytes) -> None:
+def _combine_rows(
+    tile: Floats, top: int, row_first: Integers, row_taps: Integers, row_weights: Floats, band: Floats, start: int
+) -> None:
+    """The eight weighted sums of a tile's source rows, laid beside each other in the band from `start` on."""
+    last = min(top + BAND, row_first.size) - 1
+    origin = row_first[top]
+    rows = row_first[last] + row_taps[last] - origin
+    for lane in range(BAND):
+        row = min(top + lane, last)
+        at = np.uintp((row_first[row] - origin) * TILE)
+        a = b = c = d = splat(np.float32(0))
+        for tap in range(np.uintp(row_taps[row])):
+            weight = splat(row_weights[np.uintp(row), tap])
+            a = a + weight * load(tile, at)
+            b = b + weight * load(tile, at + np.uintp(8))
+            c = c + weight * load(tile, at + np.uintp(16))
+            d = d + weight * load(tile, at + np.uintp(24))
+            at += np.uintp(TILE)
+        to = (rows + lane) * TILE
+        store(tile, to, a)
+        store(tile, to + 8, b)
+        store(tile, to + 16, c)
+        store(tile, to + 24, d)
+    for x in range(0, TILE, 8):
+        transpose(tile, rows * TILE + x, TILE, band, (start + x) * BAND, BAND)
+
+
+@compiled
+def _combine_columns(band: Floats, first: int, taps: int, weights: Floats, column: int, sums: Floats) -> None:
+    """The weighted sum of a band's columns: three channels of eight rows."""
+    at = np.uintp(first * 3 * BAND)
+    red = green = blue = splat(np.float32(0))
+    for tap in range(np.uintp(taps)):
+        weight = splat(weights[np.uintp(column), tap])
+        red = red + weight * load(band, at)
+        green = green + weight * load(band, at + np.uintp(BAND))
+        blue = blue + weight * load(band, at + np.uintp(2 * BAND))
+        at += np.uintp(3 * BAND)
+    to = column * 3 * BAND
+    store(sums, to, red)
+    store(sums, to + BAND, green)
+    store(sums, to + 2 * BAND, blue)
+
+
+@compiled
+def _quantise(values: Floats, line: Bytes) -> None:
     for x in range(line.size):
-        value = min(max(sums[x * BAND + row], np.float32(0)), np.float32(255))
+        value = min(max(values[x], np.float32(0)), np.float32(255))
         line[x] = np.uint8(np.int32((value + ROUNDER) - ROUNDER))
 
 
 @compiled
-def _quantise_linear(sums: Floats, row: int, guesses: Bytes, bounds: Floats, line: Bytes) -> None:
+def _quantise_linear(values: Floats, guesses: Bytes, bounds: Floats, line: Bytes) -> None:
     """The sRGB level of linear values: the highest level whose lower bound is not above the value."""
     for x in range(line.size):
-        value = min(max(sums[x * BAND + row], np.float32(0)), np.float32(1))
+        value = min(max(values[x], np.float32(0)), np.float32(1))
         level = np.int64(guesses[np.int64(value * np.float32(GUESSES - 1))])
         while level < 255 and value >= bounds[level + 1]:
             level += 1
@@ -322,7 +330,8 @@ def _srgb_to_linear(encoded: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
 
 
-# Linear value of each level, and the linear value from which on a level is the nearest one.
+# The value of each level, gamma-encoded and linear, and the linear value from which on a level is the nearest.
+LEVELS = np.arange(256, dtype=np.float32)
 LINEAR_OF_LEVEL = _srgb_to_linear(np.arange(256) / 255).astype(np.float32)
 LEVEL_BOUNDS = _srgb_to_linear(np.maximum(np.arange(256) - 0.5, 0) / 255).astype(np.float32)
 # Never above the true level, so that the search only goes up.

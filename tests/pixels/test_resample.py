@@ -214,10 +214,10 @@ GOLDENS = {
     "nearest": "dff71d8d864c6b68",
     "bilinear": "761ad15558f70240",
     "area": "bda3c1c7fb30050f",
-    "lanczos": "f7f69d80d162d74d",
-    "antialias": "743c339b3d685a0f",
+    "lanczos": "00998d5f90ccbb78",
+    "antialias": "92726cfb10059fca",
     "bilinear-aa": "a7c8dbfb0ac0dd75",
-    "bicubic": "dc874dadf603f3cd",
+    "bicubic": "429c4336406b8057",
 }
 
 
