@@ -96,10 +96,8 @@ def _zeros(*shape: int) -> NDArray[np.int64]:
     return np.zeros(shape, np.int64)
 
 
-# Bytes that are summed side by side: sixteen pixels, so that byte k is always of channel k mod 3.
-LANES = 48
-# Groups of lanes until 32-bit lanes of squared bytes must be emptied: 65,536 * 255^2 < 2^32.
-GROUPS = 65_536
+# Pixels until 32-bit sums of squared bytes must be emptied: 65,536 * 255^2 < 2^32.
+RUN_PX = 65_536
 
 
 @compiled
@@ -111,35 +109,20 @@ def _add_pixels(
 ) -> None:
     """Add a picture's bytes (R, G, B, R, ...) to all sums.
 
-    Lane by lane, products of neighbours one and two bytes on give RG, GB and RB; LLVM makes vectors of that, and
-    of a loop over pixels it does not.
+    Every sum is cut back to 32 bits at once: only then does LLVM multiply and add pairs of them in one instruction.
     """
     for x in range(image.size):
         image[x] += flat[x]
-    sums, squares = np.zeros(LANES, np.uint32), np.zeros(LANES, np.uint32)
-    next_one, next_two = np.zeros(LANES, np.uint32), np.zeros(LANES, np.uint32)
-    groups = max(0, (flat.size - 2) // LANES)
-    for start in range(0, groups, GROUPS):
-        for group in range(start, min(groups, start + GROUPS)):
-            at = group * LANES
-            here, one, two = flat[at : at + LANES], flat[at + 1 : at + 1 + LANES], flat[at + 2 : at + 2 + LANES]
-            for lane in range(LANES):
-                value = np.uint32(here[lane])
-                sums[lane] += value
-                squares[lane] += value * value
-                next_one[lane] += value * np.uint32(one[lane])
-                next_two[lane] += value * np.uint32(two[lane])
-        for lane in range(LANES):
-            channel = lane % 3
-            channels[channel] += np.int64(sums[lane])
-            products[channel, channel] += np.int64(squares[lane])
-            if channel < 2:
-                products[channel, channel + 1] += np.int64(next_one[lane])
-            if channel == 0:
-                products[0, 2] += np.int64(next_two[lane])
-            sums[lane] = squares[lane] = next_one[lane] = next_two[lane] = 0
-    for at in range(groups * LANES, flat.size, 3):
-        for first in range(3):
-            channels[first] += flat[at + first]
-            for second in range(first, 3):
-                products[first, second] += np.int64(flat[at + first]) * np.int64(flat[at + second])
+    for start in range(0, flat.size, 3 * RUN_PX):
+        run = flat[start : start + 3 * RUN_PX]
+        r = g = b = rr = rg = rb = gg = gb = bb = np.int32(0)
+        for at in range(np.uintp(0), np.uintp(run.size), np.uintp(3)):
+            red, green, blue = np.int32(run[at]), np.int32(run[at + np.uintp(1)]), np.int32(run[at + np.uintp(2)])
+            r, g, b = np.int32(r + red), np.int32(g + green), np.int32(b + blue)
+            rr, rg, rb = np.int32(rr + red * red), np.int32(rg + red * green), np.int32(rb + red * blue)
+            gg, gb, bb = np.int32(gg + green * green), np.int32(gb + green * blue), np.int32(bb + blue * blue)
+        channels += np.array([r, g, b])
+        products[0] += np.array([np.uint32(rr), np.uint32(rg), np.uint32(rb)])
+        products[1, 1] += np.uint32(gg)
+        products[1, 2] += np.uint32(gb)
+        products[2, 2] += np.uint32(bb)

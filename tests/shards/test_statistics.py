@@ -52,7 +52,7 @@ def test_merging_is_exact_in_any_order() -> None:
 def test_extremes_do_not_overflow(value) -> None:
     """The widest row of white."""
     sums = Sums.zero((0, 0, 3), 1)
-    sums.add(np.full((2, 65_500, 3), value, np.uint8), 0, upsampled=False)
+    sums.add(np.full((2, 65_600, 3), value, np.uint8), 0, upsampled=False)
     assert sums.statistics().mean == (value,) * 3
     assert np.abs(sums.statistics().covariance).max() == 0
 
