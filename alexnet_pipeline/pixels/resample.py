@@ -75,8 +75,9 @@ def resample(image: Bytes, placement: Placement, method: Method, *, linear_light
     row_taps, column_taps = axis_weights(rows, method), axis_weights(columns, method)
     source = image.reshape(image.shape[0], -1)
     result = np.empty((rows.count, columns.count * 3), np.uint8)
-    first = int(column_taps[0].min())
-    width = int((column_taps[0] + column_taps[1]).max()) - first
+    # Neither the first nor the last source column of an output ever goes back.
+    first = int(column_taps[0][0])
+    width = int(column_taps[0][-1] + column_taps[1][-1]) - first
     values, bounds = (LINEAR_OF_LEVEL, LEVEL_BOUNDS) if linear_light else (LEVELS, LEVEL_BOUNDS[:0])
     _passes(source, *row_taps, *column_taps, first, width, values, LEVEL_GUESSES, bounds, result)
     return on_canvas(result.reshape(rows.count, columns.count, 3), placement)
@@ -138,7 +139,10 @@ def _kernel(code: int, x: float) -> float:  # noqa: PLR0911 - one return a kerne
     if code == 3:
         return _sinc(x) * _sinc(x / 2.0)
     if code == 4:
-        return _sinc(x) * _sinc(x / 3.0)
+        # sinc(x) * sinc(x / 3) with one sine, since sin(3 u) = 3 sin(u) - 4 sin(u)^3.
+        angle = math.pi * x / 3.0
+        square = math.sin(angle) ** 2
+        return square * (3.0 - 4.0 * square) / (3.0 * angle * angle) if x > 0.0 else 1.0
     if code == 5:
         return math.exp(-2.0 * x * x)
     return _sinc(x) * (0.54 + 0.46 * math.cos(math.pi * x))
