@@ -1,19 +1,17 @@
 """What sharding costs, as multiples of strict decoding plus encoding, measured in one run on real pictures.
 
-    python tools/benchmark_shard.py ../shared/data/imagenet-sample --images 2000
+    python tools/benchmark_shard.py ../shared/data/imagenet-sample
 
 The pictures are random crops of the given ones, so that sizes do not repeat and no cache of weights flatters.
-CPU time per picture is the slope between a short and a long run, so that start-up stays apart; every figure is
-the median of the repetitions. The peers run in this environment if they are importable, each as a plain script
-would: Pillow-SIMD (or Pillow) with a tar, and img2dataset's own resizer where it is installed.
+Every command is run on few and on many pictures; CPU time per picture is the slope between the two, so that
+start-up stays apart, and every figure is the median of the repetitions. Each peer runs in a virtual environment
+that is made here.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import datetime
-import io
 import json
 import os
 import platform
@@ -21,15 +19,24 @@ import shutil
 import statistics
 import subprocess
 import sys
-import tarfile
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import simplejpeg
 
 QUALITY = 90
+SHARD_SIZE = "250"
+# Pictures of the short run: a shard for each of two workers.
+FEW = 500
+FOUR = ("lanczos", "nearest", "bilinear", "antialias")
+PEERS = {
+    "Pillow script": (["pillow"], "pillow_script.py"),
+    "Pillow-SIMD script": (["pillow-simd"], "pillow_script.py"),
+    "img2dataset": (["img2dataset"], "img2dataset_script.py"),
+}
 
 
 def make_pictures(source: Path, target: Path, count: int) -> list[Path]:
@@ -63,43 +70,42 @@ def floor_ms(paths: list[Path]) -> float:
     return (time.process_time() - started) / len(paths) * 1e3
 
 
-def pillow_script(paths: list[Path], target: Path) -> float:
-    """CPU ms a picture of a plain Pillow script: open, resize by Lanczos, crop, save, tar."""
-    from PIL import Image
+def make_environment(folder: Path, packages: list[str]) -> Path:
+    """The interpreter of a fresh virtual environment with the packages."""
+    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+    python = folder / "bin" / "python"
+    subprocess.run([str(python), "-m", "pip", "install", "--quiet", *packages], check=True)
+    return python
 
-    started = time.process_time()
-    with tarfile.open(target, "w", format=tarfile.USTAR_FORMAT) as archive:
-        for path in paths:
-            image = Image.open(path).convert("RGB")
-            scale = 256 / min(image.size)
-            size = [max(256, round(side * scale)) for side in image.size]
-            image = image.resize(size, Image.Resampling.LANCZOS)
-            left, top = (size[0] - 256) // 2, (size[1] - 256) // 2
-            buffer = io.BytesIO()
-            image.crop((left, top, left + 256, top + 256)).save(buffer, "JPEG", quality=QUALITY)
-            for name, data in ((f"{path.stem}.cls", b"0000"), (f"{path.stem}.jpg", buffer.getvalue())):
-                entry = tarfile.TarInfo(name)
-                entry.size = len(data)
-                archive.addfile(entry, io.BytesIO(data))
-    return (time.process_time() - started) / len(paths) * 1e3
+
+def run(command: list[str]) -> tuple[float, float, int]:
+    """(CPU s, wall s, largest resident kB of a process) of a command and all its descendants."""
+    with tempfile.NamedTemporaryFile("r") as report:
+        subprocess.run(
+            [sys.executable, "-c", MEASURE, report.name, *command],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        cpu, wall, resident = json.load(report)
+    return cpu, wall, resident
 
 
 def shard(source: Path, out: Path, methods: tuple[str, ...], workers: int, limit: int) -> tuple[float, float, int]:
-    """(CPU s, wall s, largest resident kB of a process) of the whole command."""
+    """What `run` says of sharding so many pictures."""
     shutil.rmtree(out, ignore_errors=True)
     command = [sys.executable, "-m", "alexnet_pipeline", "-q", "shard", str(source), str(out)]
     command += [word for method in methods for word in ("--method", method)]
     command += ["--quality", str(QUALITY), "--workers", str(workers), "--limit", str(limit)]
-    command += ["--shard-size", "125"]
-    # The forked workers are grandchildren, so the command reports for its whole process tree.
-    with tempfile.NamedTemporaryFile("r") as report:
-        subprocess.run(
-            ["/usr/bin/env", sys.executable, "-c", MEASURE, report.name, *command],
-            check=True,
-            stdout=subprocess.DEVNULL,
-        )
-        cpu, wall, resident = json.load(report)
-    return cpu, wall, resident
+    return run([*command, "--shard-size", SHARD_SIZE])
+
+
+def peer(python: Path, script: str, paths: list[Path], out: Path) -> tuple[float, float, int]:
+    """What `run` says of a peer's script over the pictures."""
+    shutil.rmtree(out, ignore_errors=True)
+    listed = out.with_suffix(".list")
+    listed.write_text("".join(f"{path}\n" for path in paths), "utf-8")
+    return run([str(python), str(Path(__file__).parent / "peers" / script), str(listed), str(out), str(QUALITY)])
 
 
 # Runs a command below a subreaper and waits for every descendant, so that their CPU time is counted.
@@ -121,12 +127,10 @@ sys.exit(process.returncode)
 """
 
 
-def slope(source: Path, out: Path, methods: tuple[str, ...], workers: int, images: int) -> tuple[float, float, int]:
+def slope(measured: Callable[[int], tuple[float, float, int]], images: int) -> tuple[float, float, int]:
     """(CPU ms a picture, wall ms a picture, resident kB) without start-up."""
-    short = max(1, images // 8)
-    few = shard(source, out, methods, workers, short)
-    many = shard(source, out, methods, workers, images)
-    count = images - short
+    few, many = measured(FEW), measured(images)
+    count = images - FEW
     return (many[0] - few[0]) / count * 1e3, (many[1] - few[1]) / count * 1e3, many[2]
 
 
@@ -136,19 +140,27 @@ def measure(source: Path, images: int, repeats: int) -> dict[str, list[float]]:
     with tempfile.TemporaryDirectory() as scratch:
         raw, out = Path(scratch) / "raw", Path(scratch) / "out"
         paths = make_pictures(source, raw, images)
-        shard(raw, out, ("lanczos", "nearest", "bilinear", "antialias"), 2, 250)  # compiles
+        peers = {
+            name: (make_environment(Path(scratch) / name.replace(" ", "-"), packages), script)
+            for name, (packages, script) in PEERS.items()
+        }
+        shard(raw, out, FOUR, 2, FEW)  # compiles
+
+        def ours(methods: tuple[str, ...], workers: int) -> tuple[float, float, int]:
+            return slope(lambda limit: shard(raw, out, methods, workers, limit), images)
+
         for _ in range(repeats):
             row = {"floor": floor_ms(paths)}
-            row["lanczos, 2 workers"], wall_two, resident = slope(raw, out, ("lanczos",), 2, images)
-            row["lanczos, 1 worker"], wall_one, _ = slope(raw, out, ("lanczos",), 1, images)
-            row["four methods, 2 workers"], _, _ = slope(
-                raw, out, ("lanczos", "nearest", "bilinear", "antialias"), 2, images
-            )
-            with contextlib.suppress(ImportError):
-                row["Pillow script"] = pillow_script(paths, Path(scratch) / "pillow.tar")
-            row["wall, 2 workers"], row["wall, 1 worker"] = wall_two, wall_one
-            row["efficiency 1 to 2"] = wall_one / wall_two / 2
-            row["resident MB"] = resident / 1e3
+            row["lanczos, 2 workers"], wall_two, resident = ours(("lanczos",), 2)
+            row["lanczos, 1 worker"], wall_one, _ = ours(("lanczos",), 1)
+            row["four methods, 2 workers"], _, _ = ours(FOUR, 2)
+            for name, (python, script) in peers.items():
+                row[name], _, _ = slope(
+                    lambda limit, python=python, script=script: peer(python, script, paths[:limit], out), images
+                )
+            row["lanczos, 2 workers, wall"], row["lanczos, 1 worker, wall"] = wall_two, wall_one
+            row["efficiency from 1 to 2 workers"] = wall_one / wall_two / 2
+            row["largest process, resident MB"] = resident / 1e3
             for name, value in row.items():
                 figures.setdefault(name, []).append(value)
     return figures
@@ -160,7 +172,7 @@ def report(figures: dict[str, list[float]]) -> str:
     lines = ["| what | ms a picture (median) | x floor |", "|---|---|---|"]
     for name, values in figures.items():
         value = statistics.median(values)
-        plain = name in {"efficiency 1 to 2", "resident MB"}
+        plain = name.startswith(("efficiency", "largest"))
         ratio = (
             "" if plain else f"{statistics.median(v / f for v, f in zip(values, figures['floor'], strict=True)):.2f}"
         )
@@ -172,15 +184,14 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("source", type=Path)
-    parser.add_argument("--images", type=int, default=2000)
+    parser.add_argument("--images", type=int, default=2500)
     parser.add_argument("--repeats", type=int, default=3)
     given = parser.parse_args()
     figures = measure(given.source, given.images, given.repeats)
-    import PIL
 
-    print(f"# benchmark_shard, {datetime.date.today()}\n")
+    print(f"# benchmark_shard, {datetime.datetime.now(datetime.UTC).date()}\n")
     print(f"`python tools/benchmark_shard.py SOURCE --images {given.images} --repeats {given.repeats}`\n")
-    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, PIL {PIL.__version__}\n")
+    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}\n")
     print(report(figures))
 
 
