@@ -100,12 +100,13 @@ def shard(source: Path, out: Path, methods: tuple[str, ...], workers: int, limit
     return run([*command, "--shard-size", SHARD_SIZE])
 
 
-def peer(python: Path, script: str, paths: list[Path], out: Path) -> tuple[float, float, int]:
+def peer(python: Path, script: str, paths: list[Path]) -> tuple[float, float, int]:
     """What `run` says of a peer's script over the pictures."""
-    shutil.rmtree(out, ignore_errors=True)
-    listed = out.with_suffix(".list")
-    listed.write_text("".join(f"{path}\n" for path in paths), "utf-8")
-    return run([str(python), str(Path(__file__).parent / "peers" / script), str(listed), str(out), str(QUALITY)])
+    with tempfile.TemporaryDirectory() as folder:
+        listed = Path(folder) / "pictures.list"
+        listed.write_text("".join(f"{path}\n" for path in paths), "utf-8")
+        script_path = Path(__file__).parent / "peers" / script
+        return run([str(python), str(script_path), str(listed), str(Path(folder) / "out"), str(QUALITY)])
 
 
 # Runs a command below a subreaper and waits for every descendant, so that their CPU time is counted.
@@ -156,7 +157,7 @@ def measure(source: Path, images: int, repeats: int) -> dict[str, list[float]]:
             row["four methods, 2 workers"], _, _ = ours(FOUR, 2)
             for name, (python, script) in peers.items():
                 row[name], _, _ = slope(
-                    lambda limit, python=python, script=script: peer(python, script, paths[:limit], out), images
+                    lambda limit, python=python, script=script: peer(python, script, paths[:limit]), images
                 )
             row["lanczos, 2 workers, wall"], row["lanczos, 1 worker, wall"] = wall_two, wall_one
             row["efficiency from 1 to 2 workers"] = wall_one / wall_two / 2
