@@ -25,6 +25,7 @@ from alexnet_pipeline.pixels.lanes import load, splat, store, transpose
 
 Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -139,13 +140,28 @@ def _kernel(code: int, x: float) -> float:  # noqa: PLR0911 - one return a kerne
     if code == 3:
         return _sinc(x) * _sinc(x / 2.0)
     if code == 4:
-        # sinc(x) * sinc(x / 3) with one sine, since sin(3 u) = 3 sin(u) - 4 sin(u)^3.
-        angle = math.pi * x / 3.0
-        square = math.sin(angle) ** 2
-        return square * (3.0 - 4.0 * square) / (3.0 * angle * angle) if x > 0.0 else 1.0
+        return _sinc(x) * _sinc(x / 3.0)
     if code == 5:
         return math.exp(-2.0 * x * x)
     return _sinc(x) * (0.54 + 0.46 * math.cos(math.pi * x))
+
+
+@compiled
+def _lanczos(start: float, factor: float, values: Doubles) -> None:
+    """sinc(x) sinc(x / 3) at x = start / factor and on, a sample apart, by two sines instead of two for each.
+
+    With u = pi x / 3, sin(3 u) = 3 sin(u) - 4 sin(u)^3; and from one sample to the next u turns by one angle.
+    """
+    step = math.pi / 3.0 / factor
+    turn_sine, turn_cosine = math.sin(step), math.cos(step)
+    sine, cosine = math.sin(start * step), math.cos(start * step)
+    for k in range(values.size):
+        angle, square = (start + k) * step, sine * sine
+        if abs(angle) < 1e-4:  # the quotient below would lose digits; the series' next term is below 1e-15
+            values[k] = 1.0 - 5.0 / 3.0 * angle * angle
+        else:
+            values[k] = square * (3.0 - 4.0 * square) / (3.0 * angle * angle)
+        sine, cosine = sine * turn_cosine + cosine * turn_sine, cosine * turn_cosine - sine * turn_sine
 
 
 @compiled
@@ -179,8 +195,11 @@ def _weights(
             high = min(n, int(math.ceil(centre + reach)) + 1)
             while abs(high - 1 - centre) >= reach:
                 high -= 1
-            for k in range(low, high):
-                exact[k - low] = _kernel(code, (k - centre) / factor)
+            if code == 4:
+                _lanczos(low - centre, factor, exact[: high - low])
+            else:
+                for k in range(low, high):
+                    exact[k - low] = _kernel(code, (k - centre) / factor)
         total = 0.0
         for tap in range(high - low):
             total += exact[tap]

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import io
 import json
-import zlib
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +111,7 @@ def _merge_sums(state: DatasetState, shards: list[ShardRecord]) -> Sums:
         path = state.sums_path(shard.index)
         try:
             sums = Sums.from_bytes(path.read_bytes())
-        except (OSError, ValueError, KeyError, zlib.error) as error:
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise PipelineError(f"{path} cannot be read ({error}); shard the source again with --restart") from error
         if total is None:
             total = sums

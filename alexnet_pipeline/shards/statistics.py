@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import zlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,9 +10,6 @@ from numpy.typing import NDArray
 
 from alexnet_pipeline.pixels.resample import compiled
 from alexnet_pipeline.records import PixelStatistics
-
-# zlib's fastest: these files live until the manifest is written, and a higher level costs ten times the time.
-PACK_LEVEL = 1
 
 
 @dataclass(slots=True)
@@ -52,16 +48,16 @@ class Sums:
             np.add(mine, theirs, out=mine)
 
     def to_bytes(self) -> bytes:
-        """A zlib-packed `.npz`, about half a megabyte for 256 x 256; a shard's sums of bytes fit 32 bits."""
+        """A `.npz`, .8 MB for 256 x 256: a shard's sums fit 32 bits. Packing saves a third and costs 20 ms."""
         buffer = io.BytesIO()
         image = self.image.astype(np.uint32) if self.image.max(initial=0) < 1 << 32 else self.image
         np.savez(buffer, image, *self._arrays()[1:])
-        return zlib.compress(buffer.getvalue(), PACK_LEVEL)
+        return buffer.getvalue()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Sums:
         """Inverse of `to_bytes`."""
-        with np.load(io.BytesIO(zlib.decompress(data)), allow_pickle=False) as arrays:
+        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             return cls(*(arrays[f"arr_{position}"].astype(np.int64) for position in range(5)))
 
     def mean_image(self) -> NDArray[np.float32]:
