@@ -26,6 +26,7 @@ from alexnet_pipeline.shards.build import (
 )
 from alexnet_pipeline.shards.build import estimate as estimate_run
 from alexnet_pipeline.shards.inspect import SampleView, read_samples
+from alexnet_pipeline.shards.statistics import MAX_SHARD_IMAGES
 from alexnet_pipeline.shards.verify import Verification, verify_folder
 
 Preset = Literal["cuda-convnet2", "torchvision"]
@@ -73,6 +74,8 @@ def method_options(
         raise RefusedError(f"quality {quality} is outside 1..100")
     if min(size, shard_size, max_pixels, 1 if limit is None else limit) < 1:
         raise RefusedError("size, shard size, limit and max pixels must be at least 1")
+    if shard_size > MAX_SHARD_IMAGES:
+        raise RefusedError(f"shard size {shard_size} is more than {MAX_SHARD_IMAGES}")
     if not name.replace("-", "").replace("_", "").isalnum() or not name.isascii():
         raise RefusedError(f"name {name!r} may hold A-Z a-z 0-9 _ - only")
     shared = dataclasses.replace(

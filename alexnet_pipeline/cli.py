@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
+import os
 import signal
 import tomllib
 import traceback
@@ -498,4 +499,6 @@ def _estimate_lines(planned: Estimate) -> list[str]:
 
 def main() -> None:
     """Entry point of the command."""
+    # NumPy's and SciPy's OpenBLAS each start threads that spin .1 s for work which never comes here.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     cli(prog_name="alexnet-pipeline")

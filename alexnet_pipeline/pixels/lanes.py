@@ -27,6 +27,7 @@ class _LanesType(types.Type):
 _LANES = _LanesType()
 _VECTOR = ir.VectorType(ir.FloatType(), COUNT)
 _INTEGERS = ir.VectorType(ir.IntType(32), COUNT)
+_LEVELS = ir.VectorType(ir.IntType(8), COUNT)
 _ANY = ir.Constant(_VECTOR, ir.Undefined)
 
 
@@ -56,8 +57,7 @@ def load(typing: Any, array: Any, index: Any) -> Any:
         array, index = arguments
         if array_type.dtype == types.float32:
             return builder.load(_pointer(context, builder, array_type, array, index, _VECTOR), align=4)
-        levels = ir.VectorType(ir.IntType(8), COUNT)
-        loaded = builder.load(_pointer(context, builder, array_type, array, index, levels), align=1)
+        loaded = builder.load(_pointer(context, builder, array_type, array, index, _LEVELS), align=1)
         return builder.sitofp(builder.zext(loaded, _INTEGERS), _VECTOR)
 
     return _LANES(array, types.intp), generate
@@ -65,13 +65,24 @@ def load(typing: Any, array: Any, index: Any) -> Any:
 
 @intrinsic
 def store(typing: Any, array: Any, index: Any, value: Any) -> Any:
-    """Write eight neighbours of a C-contiguous float32 array."""
-    if not _is_contiguous(array, types.float32):
+    """Write eight neighbours of a C-contiguous array, into uint8 clipped and rounded half to even."""
+    if not _is_contiguous(array, types.float32, types.uint8):
         return None
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array_type = signature.args[0]
         array, index, value = arguments
-        builder.store(value, _pointer(context, builder, signature.args[0], array, index, _VECTOR), align=4)
+        if array_type.dtype == types.float32:
+            builder.store(value, _pointer(context, builder, array_type, array, index, _VECTOR), align=4)
+            return context.get_dummy_value()
+        for bound, wrong in ((0.0, "<"), (255.0, ">")):
+            limit = ir.Constant(_VECTOR, [bound] * COUNT)
+            value = builder.select(builder.fcmp_ordered(wrong, value, limit), limit, value)
+        rint = cgutils.get_or_insert_function(
+            builder.module, ir.FunctionType(_VECTOR, [_VECTOR]), f"llvm.rint.v{COUNT}f32"
+        )
+        levels = builder.trunc(builder.fptosi(builder.call(rint, [value]), _INTEGERS), _LEVELS)
+        builder.store(levels, _pointer(context, builder, array_type, array, index, _LEVELS), align=1)
         return context.get_dummy_value()
 
     return types.none(array, types.intp, _LANES), generate
@@ -119,6 +130,51 @@ def transpose(typing: Any, source: Any, at: Any, step: Any, target: Any, to: Any
 
     index = types.intp
     return types.none(source, index, index, target, index, index), generate
+
+
+@intrinsic
+def transpose_levels(typing: Any, source: Any, at: Any, target: Any, to: Any, target_step: Any) -> Any:
+    """Write the 8x8 uint8 that lie together from `at` on as columns: rows from `to` on, `target_step` apart."""
+    if not (_is_contiguous(source, types.uint8) and _is_contiguous(target, types.uint8)):
+        return None
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        from_array, start, to_array, to_start, to_step = arguments
+        from_type, to_type = signature.args[0], signature.args[2]
+        two_rows = ir.VectorType(ir.IntType(8), 2 * COUNT)
+        pairs = []
+        for _ in range(COUNT // 2):
+            pair = builder.load(_pointer(context, builder, from_type, from_array, start, two_rows), align=1)
+            pairs.append(builder.shuffle_vector(pair, pair, _order(lane // 2 + lane % 2 * COUNT for lane in range(16))))
+            start = builder.add(start, start.type(2 * COUNT))
+        # Now each holds two rows' bytes in turn; interleave pairs of bytes, then fours, between the four of them.
+        for group, apart in ((2, 1), (4, 2)):
+            merged = list(pairs)
+            for low in (0, 1) if apart == 2 else (0, 2):
+                two = pairs[low], pairs[low + apart]
+                for half in (0, 1):
+                    order = [
+                        half * COUNT + place // (2 * group) * group + place % group + 16 * (place // group % 2)
+                        for place in range(16)
+                    ]
+                    merged[low + half * apart] = builder.shuffle_vector(*two, _order(order))
+            pairs = merged
+        for which in (0, 2, 1, 3):
+            for half in (0, 1):
+                row = builder.shuffle_vector(
+                    pairs[which], pairs[which], _order(range(half * COUNT, (half + 1) * COUNT))
+                )
+                builder.store(row, _pointer(context, builder, to_type, to_array, to_start, _LEVELS), align=1)
+                to_start = builder.add(to_start, to_step)
+        return context.get_dummy_value()
+
+    index = types.intp
+    return types.none(source, index, target, index, index), generate
+
+
+def _order(lanes: Any) -> Any:
+    chosen = list(lanes)
+    return ir.Constant(ir.VectorType(ir.IntType(32), len(chosen)), chosen)
 
 
 def _define(symbol: Any, instruction: str) -> None:

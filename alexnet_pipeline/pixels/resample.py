@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from alexnet_pipeline.pixels.geometry import Axis, Placement
 from alexnet_pipeline.pixels.kernels import KERNELS, Method
-from alexnet_pipeline.pixels.lanes import load, splat, store, transpose
+from alexnet_pipeline.pixels.lanes import load, splat, store, transpose, transpose_levels
 
 Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -33,8 +33,6 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 BAND = 8
 # Samples of a row that the first pass makes at once, so that the source rows they need stay in the nearest cache.
 TILE = 32
-# Adding and subtracting 1.5 * 2^23 rounds a float32 below 2^22 half to even, on every CPU.
-ROUNDER = np.float32(12_582_912.0)
 # Codes beside those of KERNELS.
 NEAREST, AREA = -1, -2
 # Entries of the table that guesses an sRGB level from a linear value.
@@ -75,13 +73,19 @@ def resample(image: Bytes, placement: Placement, method: Method, *, linear_light
     rows, columns = placement.rows, placement.columns
     row_taps, column_taps = axis_weights(rows, method), axis_weights(columns, method)
     source = image.reshape(image.shape[0], -1)
-    result = np.empty((rows.count, columns.count * 3), np.uint8)
+    samples = columns.count * 3
+    result = np.empty((_whole_bands(rows.count), _whole_bands(samples)), np.uint8)
     # Neither the first nor the last source column of an output ever goes back.
     first = int(column_taps[0][0])
     width = int(column_taps[0][-1] + column_taps[1][-1]) - first
     values, bounds = (LINEAR_OF_LEVEL, LEVEL_BOUNDS) if linear_light else (LEVELS, LEVEL_BOUNDS[:0])
     _passes(source, *row_taps, *column_taps, first, width, values, LEVEL_GUESSES, bounds, result)
-    return on_canvas(result.reshape(rows.count, columns.count, 3), placement)
+    kept = np.ascontiguousarray(result[: rows.count, :samples])
+    return on_canvas(kept.reshape(rows.count, columns.count, 3), placement)
+
+
+def _whole_bands(length: int) -> int:
+    return -(-length // BAND) * BAND
 
 
 @functools.lru_cache(maxsize=8192)
@@ -227,28 +231,27 @@ def _passes(
 ) -> None:
     """Both passes over `width` source columns from `first` on, through the `values` of the 256 levels.
 
-    Bounds of length 0 mean that the values are the levels themselves.
+    The result has room for whole bands. Bounds of length 0 mean that the values are the levels themselves.
     """
-    count, samples = result.shape
     band = np.empty((3 * width + TILE) * BAND, np.float32)
     # The eight sums lie behind the source rows.
     tile = np.zeros((_most_rows(row_first, row_taps) + BAND) * TILE, np.float32)
-    sums = np.empty((column_first.size * 3 + BAND) * BAND, np.float32)
-    lines = np.empty((BAND, (samples + BAND - 1) // BAND * BAND), np.float32)
-    for top in range(0, count, BAND):
+    sums = np.zeros((column_first.size * 3 + BAND) * BAND, np.float32)
+    levels = np.empty(sums.size, np.uint8)
+    for top in range(0, row_first.size, BAND):
         for start in range(0, 3 * width, TILE):
             left, rest = 3 * first + start, 3 * width - start
             _take_rows(source, top, row_first, row_taps, left, rest, values, bounds.size > 0, tile)
             _combine_rows(tile, top, row_first, row_taps, row_weights, band, start)
         for column in range(column_first.size):
             _combine_columns(band, column_first[column] - first, column_taps[column], column_weights, column, sums)
-        for start in range(0, samples, BAND):
-            transpose(sums, start * BAND, BAND, lines, start, lines.shape[1])
-        for row in range(min(BAND, count - top)):
-            if bounds.size:
-                _quantise_linear(lines[row], guesses, bounds, result[top + row])
-            else:
-                _quantise(lines[row], result[top + row])
+        if bounds.size:
+            _quantise_linear(sums, guesses, bounds, levels)
+        else:
+            for at in range(0, sums.size, BAND):
+                store(levels, at, load(sums, at))
+        for start in range(0, result.shape[1], BAND):
+            transpose_levels(levels, start * BAND, result, top * result.shape[1] + start, result.shape[1])
 
 
 @compiled
@@ -331,21 +334,14 @@ def _combine_columns(band: Floats, first: int, taps: int, weights: Floats, colum
 
 
 @compiled
-def _quantise(values: Floats, line: Bytes) -> None:
-    for x in range(line.size):
-        value = min(max(values[x], np.float32(0)), np.float32(255))
-        line[x] = np.uint8(np.int32((value + ROUNDER) - ROUNDER))
-
-
-@compiled
-def _quantise_linear(values: Floats, guesses: Bytes, bounds: Floats, line: Bytes) -> None:
+def _quantise_linear(values: Floats, guesses: Bytes, bounds: Floats, levels: Bytes) -> None:
     """The sRGB level of linear values: the highest level whose lower bound is not above the value."""
-    for x in range(line.size):
+    for x in range(levels.size):
         value = min(max(values[x], np.float32(0)), np.float32(1))
         level = np.int64(guesses[np.int64(value * np.float32(GUESSES - 1))])
         while level < 255 and value >= bounds[level + 1]:
             level += 1
-        line[x] = level
+        levels[x] = level
 
 
 def _srgb_to_linear(encoded: NDArray[np.float64]) -> NDArray[np.float64]:

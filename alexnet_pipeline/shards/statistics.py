@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,20 +12,23 @@ from numpy.typing import NDArray
 from alexnet_pipeline.pixels.resample import compiled
 from alexnet_pipeline.records import PixelStatistics
 
+# Pictures until a shard's sum of one byte could pass 32 bits.
+MAX_SHARD_IMAGES = ((1 << 32) - 1) // 255
+
 
 @dataclass(slots=True)
 class Sums:
     """Sums over the pictures of a shard, or of many.
 
     Attributes:
-        image: (height, width, 3) int64, sum of all pictures; empty where sizes differ.
+        image: (height, width, 3) int64, or uint32 for one shard: sum of all pictures; empty where sizes differ.
         channels: (3,) int64 sum of all pixels, R G B.
         products: (3, 3) int64 sum of all pixels' outer products, upper triangle.
         counts: (3,) int64: pixels, pictures, enlarged pictures.
         labels: (classes,) int64 pictures per class.
     """
 
-    image: NDArray[np.int64]
+    image: NDArray[np.int64] | NDArray[np.uint32]
     channels: NDArray[np.int64]
     products: NDArray[np.int64]
     counts: NDArray[np.int64]
@@ -34,6 +38,11 @@ class Sums:
     def zero(cls, shape: tuple[int, ...], classes: int) -> Sums:
         """No pictures yet; `shape` is that of every picture, or (0, 0, 3) where sizes differ."""
         return cls(_zeros(*shape), _zeros(3), _zeros(3, 3), _zeros(3), _zeros(classes))
+
+    @classmethod
+    def of_shard(cls, shape: tuple[int, ...], classes: int) -> Sums:
+        """The same for at most `MAX_SHARD_IMAGES`: half the memory to go through for each picture."""
+        return replace(cls.zero(shape, classes), image=np.zeros(shape, np.uint32))
 
     def add(self, picture: NDArray[np.uint8], label: int, *, upsampled: bool) -> None:
         """Count one HWC uint8 picture."""
@@ -48,10 +57,9 @@ class Sums:
             np.add(mine, theirs, out=mine)
 
     def to_bytes(self) -> bytes:
-        """A `.npz`, .8 MB for 256 x 256: a shard's sums fit 32 bits. Packing saves a third and costs 20 ms."""
+        """A `.npz`, .8 MB for a shard of 256 x 256. Packing would save a third and cost 20 ms."""
         buffer = io.BytesIO()
-        image = self.image.astype(np.uint32) if self.image.max(initial=0) < 1 << 32 else self.image
-        np.savez(buffer, image, *self._arrays()[1:])
+        np.savez(buffer, *self._arrays())
         return buffer.getvalue()
 
     @classmethod
@@ -84,7 +92,7 @@ class Sums:
             pca_vectors=tuple(map(tuple, rows.tolist())),
         )
 
-    def _arrays(self) -> tuple[NDArray[np.int64], ...]:
+    def _arrays(self) -> tuple[NDArray[np.integer[Any]], ...]:
         return (self.image, self.channels, self.products, self.counts, self.labels)
 
 
@@ -99,7 +107,7 @@ RUN_PX = 65_536
 @compiled
 def _add_pixels(
     flat: NDArray[np.uint8],
-    image: NDArray[np.int64],
+    image: NDArray[np.integer[Any]],
     channels: NDArray[np.int64],
     products: NDArray[np.int64],
 ) -> None:

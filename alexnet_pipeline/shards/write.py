@@ -188,7 +188,7 @@ class _ShardWriter:
         self._size_bytes, self._first_key = 0, ""
         self._samples: list[Components] = []
         side = 0 if options.geometry == "shorter" else options.size_px
-        self._sums = Sums.zero((side, side, 3), job.classes)
+        self._sums = Sums.of_shard((side, side, 3), job.classes)
 
     def __enter__(self) -> _ShardWriter:
         self._part.__enter__()
@@ -206,10 +206,13 @@ class _ShardWriter:
         }
         self._first_key = self._first_key or image.key
         components: Components = []
+        parts, size_bytes = [], self._size_bytes
         for extension, data in sorted(members.items()):
             name = f"{image.key}.{extension}"
-            components.append((extension, self._size_bytes + ustar.BLOCK_BYTES, len(data), name))
-            self._append(ustar.member(name, data))
+            components.append((extension, size_bytes + ustar.BLOCK_BYTES, len(data), name))
+            parts.append(ustar.member(name, data))
+            size_bytes += len(parts[-1])
+        self._append(b"".join(parts))
         self._samples.append(components)
         self._sums.add(sample.pixels, image.label, upsampled=sample.upsampled)
 

@@ -6,7 +6,7 @@ import numba
 import numpy as np
 import pytest
 
-from alexnet_pipeline.pixels.lanes import load, splat, store, transpose
+from alexnet_pipeline.pixels.lanes import load, splat, store, transpose, transpose_levels
 
 compiled = numba.njit(error_model="numpy")
 
@@ -19,6 +19,16 @@ def weighted(source, at, weight, target, to):  # type: ignore[no-untyped-def]
 @compiled
 def turned(source, at, step, target, to, target_step):  # type: ignore[no-untyped-def]
     transpose(source, at, step, target, to, target_step)
+
+
+@compiled
+def levels(source, at, target, to):  # type: ignore[no-untyped-def]
+    store(target, to, load(source, at))
+
+
+@compiled
+def turned_levels(source, at, target, to, target_step):  # type: ignore[no-untyped-def]
+    transpose_levels(source, at, target, to, target_step)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
@@ -39,6 +49,24 @@ def test_rows_become_columns() -> None:
     assert (target[1:, :8] == rows.T).all()
     assert (target[0] == -1).all()
     assert (target[:, 8:] == -1).all()
+
+
+def test_levels_are_clipped_and_rounded_half_to_even() -> None:
+    values = np.array([-3, 0.5, 1.5, 2.5, 254.5, 255.5, 1e9, 3.49], np.float32)
+    target = np.full(20, 77, np.uint8)
+    levels(values, 0, target, 5)
+    assert target[5:13].tolist() == [0, 0, 2, 2, 254, 255, 255, 3]
+    assert (target[:5] == 77).all()
+    assert (target[13:] == 77).all()
+
+
+def test_rows_of_levels_become_columns() -> None:
+    source = np.random.default_rng(0).integers(0, 256, 90).astype(np.uint8)
+    target = np.full((10, 11), 77, np.uint8)
+    turned_levels(source, 5, target, 13, 11)
+    assert (target[1:9, 2:10] == source[5:69].reshape(8, 8).T).all()
+    assert (target[[0, 9]] == 77).all()
+    assert (target[:, [0, 1, 10]] == 77).all()
 
 
 def test_other_types_are_refused_at_compilation() -> None:
