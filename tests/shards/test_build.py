@@ -20,9 +20,9 @@ import pytest
 
 from alexnet_pipeline import api
 from alexnet_pipeline.errors import PipelineError, RefusedError
+from alexnet_pipeline.manifest_file import read_manifest
 from alexnet_pipeline.pixels.codec import decode, decode_sample
 from alexnet_pipeline.shards.commit import DatasetState
-from alexnet_pipeline.shards.manifest import read_manifest
 
 TWO = ("lanczos", "nearest")
 

@@ -1,0 +1,87 @@
+"""Bytes in, files that are whole or absent out, whatever happens to the process or the machine."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+from alexnet_pipeline.errors import PipelineError
+
+PART = ".part-"
+
+
+class PartFile:
+    """A file that gets its name when it is whole: `.part-NAME`, fsync, rename.
+
+    Leaving the block without `commit` removes the part.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._part = path.with_name(PART + path.name)
+
+    def __enter__(self) -> Self:
+        with naming(self._part):
+            self._handle: BinaryIO = self._part.open("wb")
+        return self
+
+    def write(self, data: bytes) -> None:
+        """Append; an error names the file."""
+        with naming(self._path):
+            self._handle.write(data)
+
+    def commit(self) -> None:
+        """Make the bytes durable and give the file its name; the folder is synced by `sync_folder`."""
+        with naming(self._path):
+            self._handle.flush()
+            os.fsync(self._handle.fileno())
+            self._handle.close()
+            self._part.replace(self._path)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with suppress(OSError):
+            self._handle.close()
+        with suppress(OSError):
+            self._part.unlink()
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file so that after a crash it is whole or as before, and durable.
+
+    Raises:
+        PipelineError: the system said no; the message holds path and reason.
+    """
+    with PartFile(path) as part:
+        part.write(data)
+        part.commit()
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames in a folder durable."""
+    with naming(folder):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Turn an operating system's error into one line with the path and what to do."""
+    try:
+        yield
+    except OSError as error:
+        code = errno.errorcode.get(error.errno or 0, "OSError")
+        hint = "free some space" if error.errno in {errno.ENOSPC, errno.EDQUOT} else "check the output folder"
+        raise PipelineError(
+            f"cannot write {path}: {error.strerror} ({code}); {hint}, then run the same command again to resume"
+        ) from error
