@@ -1,0 +1,1 @@
+"""What the network learns: the towers, the recipe, the trainer and what it tells."""

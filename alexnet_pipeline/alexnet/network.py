@@ -1,0 +1,252 @@
+"""Images in, class scores out: the network of Krizhevsky, Sutskever and Hinton 2012, its two towers included.
+
+Layer names are Krizhevsky's. Sizes of the paper: 224 -> 55 -> 27 -> 27 -> 13 -> 13 -> 13 -> 13 -> 6, where conv1's
+last window hangs over the image by 3 pixels right and below, as in the 2012 source; zero there is the mean.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from alexnet_pipeline.alexnet.exchange import TOWERS, Exchange
+from alexnet_pipeline.alexnet.normalize import LocalResponseNorm
+from alexnet_pipeline.errors import RefusedError
+
+Norm = Literal["lrn", "batch", "none"]
+Pooling = Literal["overlapping", "plain"]
+Activation = Literal["relu", "tanh"]
+
+LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8")
+# Output channels of one tower, section 3.5 and figure 2; fc8's follow from the classes.
+CHANNELS = {"conv1": 48, "conv2": 128, "conv3": 192, "conv4": 192, "conv5": 128, "fc6": 2048, "fc7": 2048}
+CONV1_PX, CONV1_STRIDE = 11, 4
+# What feeds one output of each layer at full width and 224 pixels; the paper's deviations belong to these.
+PAPER_FAN_IN = {
+    "conv1": 363, "conv2": 1200, "conv3": 2304, "conv4": 1728, "conv5": 1728, "fc6": 9216, "fc7": 4096, "fc8": 4096,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkOptions:
+    """All that decides the function; a checkpoint is of one of these.
+
+    Attributes:
+        classes: number of classes.
+        width: multiplies every layer's channels.
+        crop_px: side of the input.
+        norm: local response normalisation, batch normalisation, or none.
+        lrn_alpha: as torch means it: 5e-4 is the paper's 1e-4 times 5 neighbours, 1e-4 is what the source did.
+        pool_before_activation: conv1 in the source's order: conv, norm, pool, activation.
+        pooling: windows of 3 a stride of 2 apart, or of 2.
+        activation: after every layer but the last.
+        cross_links: whether conv3, fc6 and fc7 see both towers.
+        dropout: share of fc6's and fc7's outputs that are dropped in training.
+        weight_deviations: of the initial weights, in layer order, at the paper's fan-in; a narrower layer's grow so
+            that signals keep their size.
+        biases: initial, in layer order.
+    """
+
+    classes: int
+    width: float = 1.0
+    crop_px: int = 224
+    norm: Norm = "lrn"
+    lrn_alpha: float = 5e-4
+    pool_before_activation: bool = False
+    pooling: Pooling = "overlapping"
+    activation: Activation = "relu"
+    cross_links: bool = True
+    dropout: float = 0.5
+    weight_deviations: tuple[float, ...] = (0.01,) * 8
+    biases: tuple[float, ...] = (0, 1, 0, 1, 1, 1, 1, 0)
+
+    def channels(self, layer: str) -> int:
+        """Outputs of one tower's layer. An odd number of classes leaves one score of fc8 unused."""
+        return -(-self.classes // TOWERS) if layer == "fc8" else max(4, round(CHANNELS[layer] * self.width))
+
+
+class AlexNet(nn.Module):
+    """The network, or the towers of it that this process holds.
+
+    Args:
+        options: what to build.
+        exchange: how towers meet; the same weights give the same function in every way.
+        seed: of the initial weights, which do not depend on the exchange.
+
+    Raises:
+        RefusedError: the crop is too small for five layers.
+    """
+
+    def __init__(self, options: NetworkOptions, exchange: Exchange, seed: int = 0) -> None:
+        super().__init__()
+        self.options = options
+        self.exchange = exchange
+        self.stacks = nn.ModuleList(_Stack(options, exchange.groups).to(device) for device in exchange.devices)
+        self.load_grouped(initial_state(options, seed))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Class scores.
+
+        Args:
+            images: (N, 3, crop, crop), 0..255 minus the mean, never divided by a deviation.
+
+        Returns:
+            (N, classes), on the first stack's device; in distributed use every process has them.
+        """
+        parts = [images.to(device, non_blocking=True) for device in self.exchange.devices]
+        for layer in LAYERS:
+            if _sees_both(layer, self.options):
+                parts = self.exchange.both(parts)
+            parts = [stack(part, layer) for stack, part in zip(self.stacks, parts, strict=True)]
+        return self.exchange.both(parts)[0][:, : self.options.classes]
+
+    def local_state(self) -> dict[str, list[Tensor]]:
+        """Parameters and statistics by name, one tensor for each stack of this process."""
+        states = [stack.state_dict() for stack in self.stacks]
+        return {name: [state[name] for state in states] for name in states[0]}
+
+    def parameters_by_name(self) -> dict[str, list[nn.Parameter]]:
+        """Parameters, one for each stack of this process."""
+        stacks = [dict(stack.named_parameters()) for stack in self.stacks]
+        return {name: [stack[name] for stack in stacks] for name in stacks[0]}
+
+    def load_grouped(self, state: Mapping[str, Tensor]) -> None:
+        """Take what is this process's from the state of both towers."""
+        for stack, tower in zip(self.stacks, self.exchange.towers, strict=True):
+            stack.load_state_dict(take_towers(state, tower, self.exchange.groups))
+
+
+def take_towers(state: Mapping[str, Tensor], first: int, count: int) -> dict[str, Tensor]:
+    """The rows of some towers: every tensor is cut in two along its first axis."""
+    return {
+        name: value if is_shared(name) else torch.cat(value.chunk(TOWERS)[first : first + count])
+        for name, value in state.items()
+    }
+
+
+def is_shared(name: str) -> bool:
+    """Whether both towers hold the same tensor: statistics of the image, counters."""
+    return name.startswith("input.") or name.endswith("num_batches_tracked")
+
+
+def initial_state(options: NetworkOptions, seed: int) -> dict[str, Tensor]:
+    """State of both towers: zero-mean Gaussian weights, constant biases (section 5)."""
+    with torch.device("cpu"):
+        state = _Stack(options, TOWERS).state_dict()
+    random = torch.Generator().manual_seed(seed)
+    for layer, deviation, bias in zip(LAYERS, options.weight_deviations, options.biases, strict=True):
+        weight = state[f"{layer}.weight"]
+        scaled = deviation * math.sqrt(PAPER_FAN_IN[layer] / weight[0].numel())
+        weight.normal_(0, scaled, generator=random)
+        state[f"{layer}.bias"].fill_(bias)
+    return state
+
+
+class _Stack(nn.Module):
+    """The layers of `groups` towers, side by side on the channel axis."""
+
+    def __init__(self, options: NetworkOptions, groups: int) -> None:
+        super().__init__()
+        self._options = options
+        self._groups = groups
+        side_px = _sides_px(options)
+        self._overhang_px = (side_px["conv1"] - 1) * CONV1_STRIDE + CONV1_PX - options.crop_px
+        out = {layer: options.channels(layer) * groups for layer in LAYERS}
+        self.conv1 = nn.Conv2d(3, out["conv1"], CONV1_PX, CONV1_STRIDE)
+        self.conv2 = self._convolution("conv2", "conv1", 5)
+        self.conv3 = self._convolution("conv3", "conv2", 3)
+        self.conv4 = self._convolution("conv4", "conv3", 3)
+        self.conv5 = self._convolution("conv5", "conv4", 3)
+        self.fc6 = self._linear("fc6", "conv5", side_px["conv5"] ** 2)
+        self.fc7 = self._linear("fc7", "fc6", 1)
+        self.fc8 = self._linear("fc8", "fc7", 1)
+        if options.norm == "batch":
+            self.input = nn.BatchNorm2d(3, affine=False)
+            for layer in LAYERS[:-1]:
+                kind = nn.BatchNorm2d if layer.startswith("conv") else nn.BatchNorm1d
+                self.add_module(f"{layer}_norm", kind(out[layer]))
+        elif options.norm == "lrn":
+            for layer in ("conv1", "conv2"):
+                self.add_module(f"{layer}_norm", LocalResponseNorm(out[layer], options.lrn_alpha, groups))
+
+    def forward(self, x: Tensor, layer: str) -> Tensor:
+        """One layer, with all that belongs to it."""
+        options, last = self._options, layer == "fc8"
+        if layer == "conv1":
+            x = self.input(x) if options.norm == "batch" else x
+            x = functional.pad(x, (0, self._overhang_px, 0, self._overhang_px))
+        elif layer == "fc6":
+            x = x.flatten(1)
+        x = self.get_submodule(layer)(x)
+        if last:
+            return x
+        norm = getattr(self, f"{layer}_norm", None)
+        pooled = layer in {"conv1", "conv2", "conv5"}
+        if norm is not None and (options.norm == "batch" or options.pool_before_activation):
+            x, norm = norm(x), None
+        if pooled and options.pool_before_activation and layer == "conv1":
+            return self._activate(self._pool(x))
+        x = self._activate(x)
+        x = norm(x) if norm is not None else x
+        if pooled:
+            return self._pool(x)
+        return functional.dropout(x, options.dropout, self.training) if layer in {"fc6", "fc7"} else x
+
+    def _activate(self, x: Tensor) -> Tensor:
+        return functional.relu(x) if self._options.activation == "relu" else torch.tanh(x)
+
+    def _pool(self, x: Tensor) -> Tensor:
+        return functional.max_pool2d(x, 3 if self._options.pooling == "overlapping" else 2, 2)
+
+    def _seen(self, layer: str, before: str) -> tuple[int, int]:
+        """(input channels, groups) of a layer."""
+        own = self._options.channels(before) * self._groups
+        return (self._options.channels(before) * TOWERS, 1) if _sees_both(layer, self._options) else (own, self._groups)
+
+    def _convolution(self, layer: str, before: str, side_px: int) -> nn.Conv2d:
+        channels, groups = self._seen(layer, before)
+        out = self._options.channels(layer) * self._groups
+        return nn.Conv2d(channels, out, side_px, padding=side_px // 2, groups=groups)
+
+    def _linear(self, layer: str, before: str, area_px: int) -> nn.Linear:
+        channels, groups = self._seen(layer, before)
+        return _GroupedLinear(channels * area_px, self._options.channels(layer) * self._groups, groups)
+
+
+class _GroupedLinear(nn.Linear):
+    """A linear layer whose groups see their own part of the input only; weights (out, in / groups)."""
+
+    def __init__(self, inputs: int, outputs: int, groups: int) -> None:
+        super().__init__(inputs // groups, outputs)
+        self._groups = groups
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, in) to (N, out)."""
+        if self._groups == 1:
+            return super().forward(x)
+        pieces = zip(
+            x.chunk(self._groups, 1), self.weight.chunk(self._groups), self.bias.chunk(self._groups), strict=True
+        )
+        return torch.cat([functional.linear(*piece) for piece in pieces], 1)
+
+
+def _sees_both(layer: str, options: NetworkOptions) -> bool:
+    return layer == "fc8" or (options.cross_links and layer in {"conv3", "fc6", "fc7"})
+
+
+def _sides_px(options: NetworkOptions) -> dict[str, int]:
+    """Side of conv1's output, and of conv5's after its pooling."""
+    window = 3 if options.pooling == "overlapping" else 2
+    conv1 = 1 + -(-(options.crop_px - CONV1_PX) // CONV1_STRIDE)
+    side = conv1
+    for _ in range(3):
+        side = (side - window) // 2 + 1
+    if options.crop_px < CONV1_PX or side < 1:
+        raise RefusedError(f"a crop of {options.crop_px} pixels is too small for this network; 63 or more will do")
+    return {"conv1": conv1, "conv5": side}

@@ -1,0 +1,71 @@
+"""What a run tells in, its folder's files out: `run.json`, `metrics.jsonl`, and a lock."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from alexnet_pipeline.batches.dataset import ShardSet
+from alexnet_pipeline.errors import RefusedError
+from alexnet_pipeline.whole_file import naming, write_whole
+
+CHECKPOINTS, METRICS, RUN, LOCK = "checkpoints", "metrics.jsonl", "run.json", ".lock"
+
+
+@contextmanager
+def locked(run: Path) -> Iterator[None]:
+    """Be the only writer of a run's folder.
+
+    Raises:
+        RefusedError: another process is.
+    """
+    with naming(run):
+        run.mkdir(parents=True, exist_ok=True)
+        handle = (run / LOCK).open("ab")
+    with handle:
+        try:
+            fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise RefusedError(f"another run is writing {run}; wait for it, or choose another --run-dir") from error
+        yield
+
+
+def write_run(run: Path, record: dict[str, Any]) -> None:
+    """Say what is run here."""
+    write_whole(run / RUN, (json.dumps(record, indent=1) + "\n").encode("ascii"))
+
+
+def shards_record(shards: ShardSet) -> dict[str, Any]:
+    """What `run.json` says of a data set."""
+    manifest = shards.manifest
+    return {
+        "folder": str(shards.folder),
+        "method": manifest.options.method,
+        "fingerprint": manifest.fingerprint,
+        "total_images": manifest.total_images,
+    }
+
+
+class Metrics:
+    """Appends lines to `metrics.jsonl`."""
+
+    def __init__(self, run: Path) -> None:
+        self._path = run / METRICS
+        with naming(self._path):
+            self._handle = self._path.open("ab")
+            if self._handle.tell():  # a crash may have cut the last line; an empty one costs nothing
+                self._handle.write(b"\n")
+
+    def append(self, line: dict[str, Any]) -> None:
+        """Add a line."""
+        with naming(self._path):
+            self._handle.write(json.dumps(line).encode("ascii") + b"\n")
+            self._handle.flush()
+
+    def close(self) -> None:
+        """Give back the file."""
+        self._handle.close()

@@ -1,0 +1,378 @@
+"""Data sets and options in, steps, validations and checkpoints out: the loop itself."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import platform
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.parallel import DistributedDataParallel
+
+from alexnet_pipeline.alexnet.checkpoint import Checkpoint, newest_path, save_checkpoint
+from alexnet_pipeline.alexnet.evaluate import Errors, measure, validation_loader
+from alexnet_pipeline.alexnet.exchange import TOWERS
+from alexnet_pipeline.alexnet.network import AlexNet, is_shared
+from alexnet_pipeline.alexnet.options import TrainOptions, TrainSummary, Watcher
+from alexnet_pipeline.alexnet.processes import Place
+from alexnet_pipeline.alexnet.recipe import Recipe
+from alexnet_pipeline.alexnet.run_folder import CHECKPOINTS, Metrics, shards_record, write_run
+from alexnet_pipeline.alexnet.schedule import PlateauState, after_epoch, is_over, learning_rate
+from alexnet_pipeline.alexnet.update import backward, load_momentum, make_optimiser, momentum, set_learning_rate
+from alexnet_pipeline.alexnet.window import Stop, Window
+from alexnet_pipeline.batches.dataset import ShardSet
+from alexnet_pipeline.batches.loader import Loader
+from alexnet_pipeline.errors import InterruptedRunError, PipelineError, RefusedError
+
+# Several processes agree on a signal after so many steps, because each agreement waits for the device.
+SIGNAL_STEPS = 10
+# The paper's crop is this share of the picture's side: 224 of 256.
+CROP_SHARE = (7, 8)
+
+
+class Trainer:
+    """All mutable state of a run."""
+
+    def __init__(
+        self,
+        train_set: ShardSet,
+        val_set: ShardSet | None,
+        run: Path,
+        recipe: Recipe,
+        options: TrainOptions,
+        place: Place,
+        watcher: Watcher,
+    ) -> None:
+        self._recipe, self._options, self._place, self._watcher = recipe, options, place, watcher
+        self._folder = run
+        self._network_options = recipe.network(len(train_set.manifest.classes), _crop_px(recipe, train_set))
+        self._bf16 = options.precision == "bf16" or (options.precision == "auto" and place.device.type == "cuda")
+        self.stop = Stop()
+        model = AlexNet(self._network_options, place.exchange, options.seed)
+        self._model = model
+        if options.channels_last:
+            model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._optimiser = make_optimiser(self._model, recipe)
+        self._forward = self._wrapped()
+        torch.manual_seed(options.seed * 1_000_003 + place.rank)  # dropout differs between towers
+        self._loader = self._open(train_set)
+        self._val_set = val_set
+        self._val = (
+            validation_loader(val_set, place, crops=1, crop_px=self._network_options.crop_px, mean=recipe.mean)
+            if val_set
+            else None
+        )
+        self._step, self._images = 0, 0
+        self._plateau = PlateauState()
+        self._total_steps = options.steps or recipe.epochs * len(self._loader)
+        self._metrics: Metrics | None = None
+        self._loss: float | None = None
+        self._errors: Errors | None = None
+        self._saved_step = -1
+        if place.leads:
+            write_run(run, self._run_record(train_set, val_set))
+            self._metrics = Metrics(run)
+
+    def close(self) -> None:
+        """Give back decoders and files."""
+        self._loader.close()
+        if self._val:
+            self._val.close()
+        if self._metrics:
+            self._metrics.close()
+
+    def run(self) -> TrainSummary:
+        """Train to the end."""
+        where = f"{self._place.towers} on {self._place.device}"
+        self._watcher.begin(self._total_steps, self._step, where)
+        while self._step < self._total_steps and not is_over(self._recipe, self._plateau):
+            self._epoch()
+        if self._val and not self._errors:
+            self._validate()
+        if self._saved_step != self._step:
+            self._save()
+        path = newest_path(self._folder / CHECKPOINTS)
+        return TrainSummary(str(self._folder), self._step, self._images, self._loss, self._errors, str(path))
+
+    def restore(self, found: Checkpoint) -> None:
+        """Go on exactly where a checkpoint stands."""
+        state = found.state
+        _check_same(state, self._identity(), found.step)
+        self._model.load_grouped(found.weights)
+        load_momentum(self._model, self._optimiser, found.momentum)
+        loaders = state["loaders"]
+        if len(loaders) != self._place.world:
+            if state["steps_into_epoch"]:
+                raise RefusedError(
+                    f"checkpoint {found.step} was made in mid-epoch by {len(loaders)} processes, this run has "
+                    f"{self._place.world}; resume with {len(loaders)}, or from a checkpoint of an epoch's end"
+                )
+            self._loader.epoch = state["epoch"]
+        else:
+            self._loader.load_state_dict(loaders[self._place.rank])
+            torch.set_rng_state(found.random[f"cpu-{self._place.rank}"])
+            if self._place.device.type == "cuda":
+                torch.cuda.set_rng_state(found.random[f"cuda-{self._place.rank}"], self._place.device)
+        self._step = self._saved_step = found.step
+        self._images = state["images"]
+        self._plateau = PlateauState(**state["plateau"])
+
+    def _epoch(self) -> None:
+        """The rest of an epoch, its validation and checkpoint."""
+        window = Window(self._place.device)
+        batches = iter(self._loader)
+        finished = False
+        while self._step < self._total_steps:
+            asked = time.perf_counter()
+            batch = next(batches, None)
+            if batch is None:
+                finished = True
+                break
+            images, labels = self._shared(*batch)
+            window.waited_s += time.perf_counter() - asked
+            self._train_step(images, labels, window)
+            if self._step % self._options.log_every_steps == 0:
+                window = self._log(window)
+            if self._step % SIGNAL_STEPS == 0 or self._place.world == 1:
+                self._heed_signals(window)
+            every = self._options.checkpoint_every_steps
+            if every and self._step % every == 0:
+                self._check_finite(window)
+                self._save()
+        self._log(window)
+        if finished or self._step % len(self._loader) == 0:
+            self._finish_epoch(batches)
+
+    def _finish_epoch(self, batches: Iterator[Any]) -> None:
+        next(batches, None)  # lets the loader close its epoch where the last step ended it
+        if self._val:
+            errors = self._validate()
+            self._plateau = after_epoch(self._recipe, self._plateau, errors.top1_error)
+        self._save()
+
+    def _train_step(self, images: Tensor, labels: Tensor, window: Window) -> None:
+        rate = learning_rate(self._recipe, self._step, len(self._loader), self._total_steps, self._plateau)
+        set_learning_rate(self._optimiser, rate)
+        self._optimiser.zero_grad(set_to_none=True)
+        scores = self._forward(images)
+        count = self._recipe.batch_images if self._is_full() else self._count(labels)
+        loss_sum = backward(scores, labels, count, self._place)
+        self._optimiser.step()
+        self._step += 1
+        self._images += count
+        window.add(loss_sum, scores.detach(), labels, rate)
+
+    def _is_full(self) -> bool:
+        """Whether the batch at this step is, in every process: all are but the last of an epoch."""
+        return (self._step + 1) % len(self._loader) != 0
+
+    def _count(self, labels: Tensor) -> int:
+        """Images of this step in all replicas; waits for the device."""
+        counted = (labels >= 0).sum().double()
+        return int(self._place.sum_over_replicas(counted))
+
+    def _shared(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        share = self._recipe.batch_images // self._place.world
+        images, labels = self._place.exchange.batch(images, labels, share, full=self._is_full())
+        if len(labels):
+            return images, labels
+        # A replica with nothing left at an epoch's end still takes part, with a picture that counts for nothing.
+        side = self._network_options.crop_px
+        return torch.zeros(1, 3, side, side, device=images.device), labels.new_full((1,), -1)
+
+    def _validate(self) -> Errors:
+        assert self._val is not None
+        self._errors = errors = measure(self._model, self._val, self._place, self._forward)
+        line = {"kind": "evaluation", "split": "val", **dataclasses.asdict(errors), **self._position()}
+        self._write_line(line)
+        self._watcher.evaluated(line)
+        return errors
+
+    def _log(self, window: Window) -> Window:
+        if window.steps:
+            line = {"kind": "step", **window.line(self._place), **self._position()}
+            self._loss = line["loss"]
+            self._check_finite_value(self._loss)
+            self._write_line(line)
+            self._watcher.step(line)
+        return Window(self._place.device)
+
+    def _position(self) -> dict[str, Any]:
+        return {"step": self._step, "images": self._images, "epoch": self._step / len(self._loader)}
+
+    def _check_finite(self, window: Window) -> None:
+        if window.steps:
+            self._check_finite_value(window.loss(self._place))
+
+    def _check_finite_value(self, loss: float) -> None:
+        if not math.isfinite(loss):
+            raise PipelineError(
+                f"the loss is {loss} at step {self._step}; the last checkpoint is untouched: resume it with a lower "
+                "--learning-rate, or look at the data"
+            )
+
+    def _heed_signals(self, window: Window) -> None:
+        if not self._place.any_process(self.stop.signal_number != 0):
+            return
+        self._check_finite(window)
+        self._save()
+        number = self.stop.signal_number or int(signal.SIGTERM)
+        raise InterruptedRunError(number, f"interrupted at step {self._step}; `--resume auto` goes on from there")
+
+    def _save(self) -> None:
+        place = self._place
+        weights = {
+            name: parts[0].cpu() if is_shared(name) else place.exchange.rows(parts)
+            for name, parts in self._model.local_state().items()
+        }
+        checkpoint = Checkpoint(
+            step=self._step,
+            weights=weights,
+            momentum=momentum(self._model, self._optimiser),
+            random=self._random(),
+            state={
+                **self._identity(),
+                "images": self._images,
+                "epoch": self._step // len(self._loader),
+                "steps_into_epoch": self._step % len(self._loader),
+                "plateau": dataclasses.asdict(self._plateau),
+                "loaders": self._loader_states(),
+            },
+        )
+        if place.leads:
+            save_checkpoint(self._folder / CHECKPOINTS, checkpoint, self._options.keep_checkpoints)
+        self._saved_step = self._step
+
+    def _identity(self) -> dict[str, Any]:
+        """What a resumed run must share."""
+        manifest = self._loader.shards.manifest
+        return {
+            "network": _plain(self._network_options),
+            "recipe": _plain(self._recipe),
+            "seed": self._options.seed,
+            "total_steps": self._total_steps,
+            "classes": list(manifest.classes),
+            "train_digest": manifest.digest,
+            "precision": "bf16" if self._bf16 else "fp32",
+        }
+
+    def _parameter_count(self) -> int:
+        """Of both towers."""
+        here = sum(parameter.numel() for parameter in self._model.parameters())
+        return here * TOWERS // (self._place.exchange.groups * len(self._place.exchange.towers))
+
+    def _random(self) -> dict[str, Tensor]:
+        """Every process's generators; all processes call this together."""
+        own = {"cpu": torch.get_rng_state()}
+        if self._place.device.type == "cuda":
+            own["cuda"] = torch.cuda.get_rng_state(self._place.device)
+        found = {}
+        for kind, value in own.items():
+            for rank, state in enumerate(self._place.from_all(value.to(self._place.device))):
+                found[f"{kind}-{rank}"] = state.cpu()
+        return found
+
+    def _loader_states(self) -> list[dict[str, Any]]:
+        """Every process's position in the data; all processes call this together."""
+        if self._place.world == 1:
+            return [self._loader.state_dict()]
+        text = torch.frombuffer(bytearray(json.dumps(self._loader.state_dict()).encode("ascii")), dtype=torch.uint8)
+        device = self._place.device
+        sizes = [int(size) for size in self._place.from_all(torch.tensor(len(text), device=device))]
+        padded = functional.pad(text, (0, max(sizes) - len(text))).to(device)
+        texts = self._place.from_all(padded)
+        return [json.loads(bytes(t[:size].cpu().tolist())) for t, size in zip(texts, sizes, strict=True)]
+
+    def _open(self, shards: ShardSet) -> Loader:
+        recipe, place, options = self._recipe, self._place, self._options
+        if recipe.batch_images % place.world:
+            raise RefusedError(f"a batch of {recipe.batch_images} images cannot be shared by {place.world} processes")
+        return Loader(
+            shards,
+            batch_size=recipe.batch_images // place.world,
+            train=True,
+            crop_px=self._network_options.crop_px,
+            lighting=recipe.lighting,
+            mean=recipe.mean,
+            channels_last=options.channels_last,
+            device=place.device,
+            rank=place.rank,
+            world=place.world,
+            seed=options.seed,
+            threads=options.threads,
+        )
+
+    def _wrapped(self) -> Callable[[Tensor], Tensor]:
+        module: nn.Module = self._model
+        if self._place.replicas:
+            module = DistributedDataParallel(module, process_group=self._place.replicas)
+        called: Callable[[Tensor], Tensor] = torch.compile(module) if self._options.compile else module
+        device = self._place.device.type
+
+        def forward(images: Tensor) -> Tensor:
+            with torch.autocast(device, torch.bfloat16) if self._bf16 else nullcontext():
+                return called(images)
+
+        return forward
+
+    def _write_line(self, line: dict[str, Any]) -> None:
+        if self._metrics:
+            self._metrics.append(line)
+
+    def _run_record(self, train_set: ShardSet, val_set: ShardSet | None) -> dict[str, Any]:
+        return {
+            "command": self._options.command,
+            "started": datetime.now(UTC).isoformat(timespec="seconds"),
+            "preset": self._recipe.preset,
+            "recipe": _plain(self._recipe),
+            "network": _plain(self._network_options),
+            "shards": {"train": shards_record(train_set), "val": val_set and shards_record(val_set)},
+            "classes": list(train_set.manifest.classes),
+            "towers": self._place.towers,
+            "device": str(self._place.device),
+            "precision": "bf16" if self._bf16 else "fp32",
+            "seed": self._options.seed,
+            "versions": {"torch": torch.__version__, "python": platform.python_version()},
+            "parameters": self._parameter_count(),
+            "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
+        }
+
+
+def _crop_px(recipe: Recipe, shards: ShardSet) -> int:
+    share, whole = CROP_SHARE
+    return recipe.crop_px or shards.manifest.options.size_px * share // whole
+
+
+def _check_same(state: dict[str, Any], mine: dict[str, Any], step: int) -> None:
+    then, now = ({**part, **part.get("recipe", {}), **part.get("network", {})} for part in (state, mine))
+    differing = [
+        name
+        for name in sorted(mine.keys() | mine["recipe"].keys() | mine["network"].keys())
+        if name not in {"recipe", "network"} and then.get(name) != now.get(name)
+    ]
+    if differing:
+        parts = ", ".join(f"{name}: {_short(then.get(name))} -> {_short(now.get(name))}" for name in differing)
+        raise RefusedError(
+            f"checkpoint {step} was made differently: {parts}; repeat those settings, or choose another --run-dir"
+        )
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _plain(record: Any) -> dict[str, Any]:
+    """A record as JSON gives it back."""
+    plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(record)))
+    return plain
