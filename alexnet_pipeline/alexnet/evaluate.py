@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from alexnet_pipeline.alexnet.checkpoint import Checkpoint, load_newest
-from alexnet_pipeline.alexnet.network import AlexNet, NetworkOptions
+from alexnet_pipeline.alexnet.network import AlexNet, options_from_json
 from alexnet_pipeline.alexnet.processes import Place, take_place
 from alexnet_pipeline.batches.dataset import ShardSet, open_shards, sample_keys
 from alexnet_pipeline.batches.loader import Loader
@@ -250,15 +250,9 @@ def _newest(run: Path, shards: ShardSet, warn: Callable[[str], None]) -> Checkpo
 
 
 def _model(checkpoint: Checkpoint, place: Place) -> AlexNet:
-    model = AlexNet(network_from_json(checkpoint.state["network"]), place.exchange)
+    model = AlexNet(options_from_json(checkpoint.state["network"]), place.exchange)
     model.load_grouped(checkpoint.weights)
     return model.eval()
-
-
-def network_from_json(data: dict[str, Any]) -> NetworkOptions:
-    """Inverse of JSON for the options of a network."""
-    plain: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}
-    return NetworkOptions(**plain)
 
 
 def _check_count(counted: int, shards: ShardSet) -> None:

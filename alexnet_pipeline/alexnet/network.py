@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -69,6 +69,12 @@ class NetworkOptions:
     def channels(self, layer: str) -> int:
         """Outputs of one tower's layer. An odd number of classes leaves one score of fc8 unused."""
         return -(-self.classes // TOWERS) if layer == "fc8" else max(4, round(CHANNELS[layer] * self.width))
+
+
+def options_from_json(data: Mapping[str, Any]) -> NetworkOptions:
+    """Options from what JSON gives back."""
+    plain: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}
+    return NetworkOptions(**plain)
 
 
 class AlexNet(nn.Module):
@@ -248,5 +254,5 @@ def _sides_px(options: NetworkOptions) -> dict[str, int]:
     for _ in range(3):
         side = (side - window) // 2 + 1
     if options.crop_px < CONV1_PX or side < 1:
-        raise RefusedError(f"a crop of {options.crop_px} pixels is too small for this network; 63 or more will do")
+        raise RefusedError(f"a crop of {options.crop_px} pixels is too small for this network; 64 or more will do")
     return {"conv1": conv1, "conv5": side}
