@@ -1,0 +1,1 @@
+"""Shards in, batches out: what the network sees."""

@@ -1,0 +1,101 @@
+"""Pictures' bytes and views in, normalised crops out: the DALI graph, one definition for CPU and GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from nvidia.dali import fn, pipeline_def, types
+
+DType = Literal["float32", "float16"]
+Layout = Literal["NCHW", "NHWC"]
+
+# What one call of the source gives, in this order: pictures, tops, lefts, flips, means; each a list of arrays.
+Feed = Callable[[], tuple[Sequence[NDArray[Any]], ...]]
+DALI_TYPES = {"float32": types.FLOAT, "float16": types.FLOAT16}
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineOptions:
+    """What decides the graph.
+
+    Attributes:
+        encoded: pictures are JPEG or PNG files; otherwise HWC uint8 as they are.
+        crop_px: side of the crops.
+        crops: (top, left, flip) shares and mirror of several fixed views a picture; empty for one view as fed.
+        mean_image: (crop, crop, 3) float32 subtracted on top of the fed means, or None.
+        dtype: of the result.
+        layout: of each crop in memory.
+    """
+
+    encoded: bool
+    crop_px: int
+    crops: tuple[tuple[float, float, int], ...] = ()
+    mean_image: NDArray[np.float32] | None = None
+    dtype: DType = "float32"
+    layout: Layout = "NCHW"
+
+
+def build_pipeline(
+    options: PipelineOptions, feed: Feed, *, batch_images: int, threads: int, gpu: int | None, prefetch_batches: int
+) -> Any:
+    """A built DALI pipeline whose only output is the batch of crops.
+
+    Args:
+        options: what decides the graph.
+        feed: called for each batch, ahead of time, in the thread that runs the pipeline.
+        batch_images: most pictures of a batch.
+        threads: that decode.
+        gpu: device number; None keeps all on the CPU and needs neither GPU nor driver.
+        prefetch_batches: made ahead.
+    """
+    build = pipeline_def(_graph)
+    return build(
+        options,
+        feed,
+        gpu is not None,
+        batch_size=batch_images,
+        num_threads=threads,
+        device_id=gpu,
+        prefetch_queue_depth=prefetch_batches,
+        exec_dynamic=True,  # outputs that are still referred to are not written over
+        seed=0,  # nothing in the graph is random
+    )
+
+
+def _graph(options: PipelineOptions, feed: Feed, on_gpu: bool) -> Any:
+    pictures, tops, lefts, flips, means = fn.external_source(
+        feed, num_outputs=5, batch=True, no_copy=True, layout=["" if options.encoded else "HWC", "", "", "", ""]
+    )
+    if options.encoded:
+        images = fn.decoders.image(pictures, device="mixed" if on_gpu else "cpu", output_type=types.RGB)
+    else:
+        images = pictures.gpu() if on_gpu else pictures
+    if not options.crops:
+        return _crop(options, images, tops, lefts, flips, means)
+    return fn.stack(*(_crop(options, images, top, left, flip, means) for top, left, flip in options.crops))
+
+
+def _crop(options: PipelineOptions, images: Any, top: Any, left: Any, flip: Any, means: Any) -> Any:
+    """Crop, mirror, subtract the mean and add the lighting in one operator: lighting is part of the mean."""
+    whole = options.mean_image is None
+    layout = "CHW" if options.layout == "NCHW" else "HWC"
+    crops = fn.crop_mirror_normalize(
+        images,
+        crop=(options.crop_px, options.crop_px),
+        crop_pos_x=left,
+        crop_pos_y=top,
+        mirror=flip,
+        mean=means,
+        std=[1.0],
+        dtype=DALI_TYPES[options.dtype] if whole else types.FLOAT,
+        output_layout=layout,
+    )
+    if options.mean_image is None:
+        return crops
+    mean = options.mean_image.transpose(2, 0, 1) if layout == "CHW" else options.mean_image
+    constant = types.Constant(np.ascontiguousarray(mean), device=crops.device)
+    return fn.cast(crops - constant, dtype=DALI_TYPES[options.dtype])

@@ -1,0 +1,60 @@
+"""A seed and an epoch in, its order and every picture's crop, flip and lighting out: pure functions, in NumPy.
+
+What is drawn depends on seed, epoch and position in the epoch only: not on the number of processes, nor on where
+a run was interrupted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Streams of randomness, so that one more draw in one of them changes nothing in the other.
+ORDER_STREAM, VIEW_STREAM = 0, 1
+
+
+@dataclass(frozen=True, slots=True)
+class Views:
+    """How the pictures of an epoch are looked at, in the epoch's order.
+
+    Attributes:
+        order: (n,) positions in the data set.
+        corner: (n, 2) top and left of the crop in pixels.
+        flip: (n,) int32, 1 where the crop is mirrored.
+        alphas: (n, 3) of the lighting.
+    """
+
+    order: NDArray[np.int64]
+    corner: NDArray[np.int64]
+    flip: NDArray[np.int32]
+    alphas: NDArray[np.float64]
+
+
+def training_views(images: int, side_px: int, crop_px: int, lighting: float, seed: int, epoch: int) -> Views:
+    """One epoch: a permutation; uniform crops and flips; alphas ~ N(0, lighting). Source: section 4.1."""
+    random = _generator(seed, epoch, VIEW_STREAM)
+    return Views(
+        order=_generator(seed, epoch, ORDER_STREAM).permutation(images),
+        corner=random.integers(0, side_px - crop_px + 1, (images, 2)),
+        flip=random.integers(0, 2, images, np.int32),
+        alphas=random.normal(0.0, lighting, (images, 3)) if lighting else np.zeros((images, 3)),
+    )
+
+
+def centre_views(images: int, side_px: int, crop_px: int) -> Views:
+    """Every picture once, as it lies: the centre, upright and unlit."""
+    corner = np.full((images, 2), (side_px - crop_px) // 2, np.int64)
+    return Views(np.arange(images), corner, np.zeros(images, np.int32), np.zeros((images, 3)))
+
+
+def ten_crops(side_px: int, crop_px: int) -> tuple[tuple[int, int, int], ...]:
+    """(top, left, flip) of four corners and the centre, then of their mirror images. Source: section 4.1."""
+    far, middle = side_px - crop_px, (side_px - crop_px) // 2
+    corners = ((0, 0), (0, far), (far, 0), (far, far), (middle, middle))
+    return tuple((top, left, flip) for flip in (0, 1) for top, left in corners)
+
+
+def _generator(seed: int, epoch: int, stream: int) -> np.random.Generator:
+    return np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, epoch, stream])))
