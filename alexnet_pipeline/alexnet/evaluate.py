@@ -11,13 +11,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
 from alexnet_pipeline.alexnet.checkpoint import Checkpoint, load_newest
 from alexnet_pipeline.alexnet.network import AlexNet, options_from_json
 from alexnet_pipeline.alexnet.processes import Place, take_place
+from alexnet_pipeline.alexnet.run_folder import read_mean
 from alexnet_pipeline.batches.dataset import ShardSet, open_shards, sample_keys
 from alexnet_pipeline.batches.loader import Loader
 from alexnet_pipeline.errors import PipelineError, RefusedError
@@ -137,7 +140,7 @@ def evaluate(
         for run, model in zip(runs, models, strict=True):
             if model.options.crop_px != crop_px:
                 raise RefusedError(f"{run} takes crops of {model.options.crop_px} pixels, {runs[0]} of {crop_px}")
-        mean = checkpoints[0].state["recipe"]["mean"]
+        mean = _common_mean(runs)
         with closing(validation_loader(opened, place, crops=crops, crop_px=crop_px, mean=mean)) as loader:
             batches = [(mean_probabilities(models, images).cpu(), labels.cpu()) for images, labels in loader]
     probabilities, labels = (torch.cat(parts) for parts in zip(*batches, strict=True))
@@ -211,7 +214,9 @@ def mean_probabilities(models: Sequence[Callable[[Tensor], Tensor]], images: Ten
     return (total / len(models)).view(len(images), -1, total.shape[1]).mean(1)
 
 
-def validation_loader(shards: ShardSet, place: Place, *, crops: Crops, crop_px: int, mean: Any) -> Loader:
+def validation_loader(
+    shards: ShardSet, place: Place, *, crops: Crops, crop_px: int, mean: NDArray[np.float32]
+) -> Loader:
     """Batches of every image once, in the shards' order; to be closed by the caller."""
     share = BATCH_IMAGES if crops == 1 else max(1, BATCH_IMAGES // crops)
     return Loader(
@@ -235,6 +240,14 @@ def wilson_interval(wrong: int, total: int) -> tuple[float, float]:
     centre = (share + square / 2) / (1 + square)
     half = math.sqrt(share * (1 - share) * square + square**2 / 4) / (1 + square)
     return (max(0.0, centre - half), min(1.0, centre + half))
+
+
+def _common_mean(runs: Sequence[Path]) -> NDArray[np.float32]:
+    means = [read_mean(run) for run in runs]
+    for run, mean in zip(runs, means, strict=True):
+        if not np.array_equal(mean, means[0]):
+            raise RefusedError(f"{run} was trained on another set than {runs[0]}: their means differ")
+    return means[0]
 
 
 def _newest(run: Path, shards: ShardSet, warn: Callable[[str], None]) -> Checkpoint:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from alexnet_pipeline.batches.dataset import ShardSet
-from alexnet_pipeline.errors import RefusedError
+from alexnet_pipeline.errors import PipelineError, RefusedError
 from alexnet_pipeline.whole_file import naming, write_whole
 
-CHECKPOINTS, METRICS, RUN, LOCK = "checkpoints", "metrics.jsonl", "run.json", ".lock"
+CHECKPOINTS, METRICS, RUN, MEAN, LOCK = "checkpoints", "metrics.jsonl", "run.json", "mean.npy", ".lock"
 
 
 @contextmanager
@@ -34,9 +38,24 @@ def locked(run: Path) -> Iterator[None]:
         yield
 
 
-def write_run(run: Path, record: dict[str, Any]) -> None:
-    """Say what is run here."""
+def write_run(run: Path, record: dict[str, Any], mean: NDArray[np.float32]) -> None:
+    """Say what is run here, and what is subtracted from every picture."""
+    buffer = io.BytesIO()
+    np.save(buffer, mean, allow_pickle=False)
+    write_whole(run / MEAN, buffer.getvalue())
     write_whole(run / RUN, (json.dumps(record, indent=1) + "\n").encode("ascii"))
+
+
+def read_mean(run: Path) -> NDArray[np.float32]:
+    """What training subtracted: (3,), or (crop, crop, 3).
+
+    Raises:
+        PipelineError: it cannot be read.
+    """
+    try:
+        return np.asarray(np.load(run / MEAN, allow_pickle=False), np.float32)
+    except (OSError, ValueError) as error:
+        raise PipelineError(f"cannot read {run / MEAN}: {error}; `train --resume auto` writes it again") from error
 
 
 def shards_record(shards: ShardSet) -> dict[str, Any]:

@@ -68,7 +68,7 @@ class Trainer:
         self._loader = self._open(train_set)
         self._val_set = val_set
         self._val = (
-            validation_loader(val_set, place, crops=1, crop_px=self._network_options.crop_px, mean=recipe.mean)
+            validation_loader(val_set, place, crops=1, crop_px=self._network_options.crop_px, mean=self._loader.mean)
             if val_set
             else None
         )
@@ -80,7 +80,7 @@ class Trainer:
         self._errors: Errors | None = None
         self._saved_step = -1
         if place.leads:
-            write_run(run, self._run_record(train_set, val_set))
+            write_run(run, self._run_record(train_set, val_set), self._loader.mean)
             self._metrics = Metrics(run)
 
     def close(self) -> None:

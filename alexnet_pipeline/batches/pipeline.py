@@ -13,7 +13,8 @@ from nvidia.dali import fn, pipeline_def, types
 DType = Literal["float32", "float16"]
 Layout = Literal["NCHW", "NHWC"]
 
-# What one call of the source gives, in this order: pictures, tops, lefts, flips, means; each a list of arrays.
+# What one call of the source gives: pictures and means, then tops, lefts and flips unless views are fixed; each a list
+# with an entry a picture.
 Feed = Callable[[], tuple[Sequence[NDArray[Any]], ...]]
 DALI_TYPES = {"float32": types.FLOAT, "float16": types.FLOAT16}
 
@@ -67,19 +68,19 @@ def build_pipeline(
 
 
 def _graph(options: PipelineOptions, feed: Feed, on_gpu: bool) -> Any:
-    pictures, tops, lefts, flips, means = fn.external_source(
-        feed, num_outputs=5, batch=True, no_copy=True, layout=["" if options.encoded else "HWC", "", "", "", ""]
-    )
+    inputs = 2 if options.crops else 5
+    layouts = ["" if options.encoded else "HWC", *[""] * (inputs - 1)]
+    pictures, means, *views = fn.external_source(feed, num_outputs=inputs, batch=True, no_copy=True, layout=layouts)
     if options.encoded:
         images = fn.decoders.image(pictures, device="mixed" if on_gpu else "cpu", output_type=types.RGB)
     else:
         images = pictures.gpu() if on_gpu else pictures
     if not options.crops:
-        return _crop(options, images, tops, lefts, flips, means)
-    return fn.stack(*(_crop(options, images, top, left, flip, means) for top, left, flip in options.crops))
+        return _crop(options, images, means, *views)
+    return fn.stack(*(_crop(options, images, means, *view) for view in options.crops))
 
 
-def _crop(options: PipelineOptions, images: Any, top: Any, left: Any, flip: Any, means: Any) -> Any:
+def _crop(options: PipelineOptions, images: Any, means: Any, top: Any, left: Any, flip: Any) -> Any:
     """Crop, mirror, subtract the mean and add the lighting in one operator: lighting is part of the mean."""
     whole = options.mean_image is None
     layout = "CHW" if options.layout == "NCHW" else "HWC"

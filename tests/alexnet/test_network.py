@@ -87,7 +87,9 @@ def test_towers_meet_at_conv3_fc6_fc7_and_fc8_only() -> None:
         before = _activations(model, images)
         with torch.no_grad():
             model.stacks[1].conv1.weight.add_(0.1)
-        changed = {layer for layer, value in _activations(model, images).items() if not torch.equal(value, before[layer])}
+        changed = {
+            layer for layer, value in _activations(model, images).items() if not torch.equal(value, before[layer])
+        }
         assert changed == ({"conv3", "conv4", "conv5", "fc6", "fc7", "fc8"} if links else {"fc8"})
 
 
@@ -161,7 +163,12 @@ def _run_processes(world: int, arguments: list[str]) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    shared = {"WORLD_SIZE": str(world), "LOCAL_WORLD_SIZE": str(world), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    shared = {
+        "WORLD_SIZE": str(world),
+        "LOCAL_WORLD_SIZE": str(world),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+    }
     processes = [
         subprocess.Popen(
             [sys.executable, "-m", "tests.alexnet.towers_worker", *arguments],

@@ -1,6 +1,6 @@
 """One process of a small distributed network: five steps on given batches, then its weights to a file.
 
-    torchrun's variables; arguments: folder with `batches.safetensors`, network options as JSON, output
+torchrun's variables; arguments: folder with `batches.safetensors`, network options as JSON, output
 """
 
 import json
