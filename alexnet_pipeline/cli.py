@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 import difflib
-import json
 import os
 import signal
 import tomllib
@@ -17,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from alexnet_pipeline.console import ConsoleReporter, printable, size_text, time_text
+from alexnet_pipeline.console import ConsoleReporter, note, print_result, printable, size_text, time_text
 from alexnet_pipeline.errors import InterruptedRunError, PipelineError, RefusedError
+from alexnet_pipeline.training_commands import COMMANDS as TRAINING_COMMANDS
+from alexnet_pipeline.training_commands import train_demo
 
 if TYPE_CHECKING:
     from alexnet_pipeline.shards.build import DatasetSummary, Estimate
@@ -239,7 +239,7 @@ def shard_command(
         running = ("workers", "on_error", "max_rejects", "restart", "shard_range", "split")
         options = api.method_options(**{key: value for key, value in given.items() if key not in running})
         planned = api.estimate(source, out, options, split=given["split"], workers=given["workers"])
-        _print(ctx, planned, _estimate_lines(planned))
+        print_result(ctx, planned, _estimate_lines(planned))
         return
     with _reporter(ctx, "shard") as reporter:
         summaries = api.shard(source, out, **given, reporter=reporter)
@@ -276,7 +276,7 @@ def verify_command(ctx: click.Context, path: Path, deep: bool, workers: int | No
     from alexnet_pipeline import api  # noqa: PLC0415
 
     found = api.verify(path, deep=deep, workers=workers)
-    _print(ctx, found, _verification_lines(found))
+    print_result(ctx, found, _verification_lines(found))
     if found.problems:
         ctx.exit(PROBLEMS_FOUND)
 
@@ -314,10 +314,10 @@ def inspect_command(ctx: click.Context, path: Path, limit: int, contact_sheet: P
         f"{row['record'].get('width')}x{row['record'].get('height')}"
         for row in rows
     ]
-    _print(ctx, rows, lines)
+    print_result(ctx, rows, lines)
     if contact_sheet:
         write_contact_sheet(samples, contact_sheet)
-        _note(ctx, f"contact sheet: {contact_sheet}")
+        note(ctx, f"contact sheet: {contact_sheet}")
 
 
 @cli.command("methods")
@@ -339,7 +339,7 @@ def methods_command(ctx: click.Context) -> None:
         "s = n/m is the scale of an axis of n to m samples; output i reads around (i + 1/2) s - 1/2;",
         "weights k((k - centre)/f), normalised; float32 throughout, one rounding at the end.",
     ]
-    _print(ctx, methods, lines)
+    print_result(ctx, methods, lines)
 
 
 @cli.command("doctor")
@@ -356,7 +356,7 @@ def doctor_command(ctx: click.Context) -> None:
     parts = examine()
     lines = [f"{'ok' if p.version else '--':3} {p.package:24} {p.version or 'missing':16} {p.gives}" for p in parts]
     lines += [f"    {part.package}: {part.get}" for part in parts if not part.version]
-    _print(ctx, parts, lines)
+    print_result(ctx, parts, lines)
     if any(part.version is None and not part.extra for part in parts):
         ctx.exit(PROBLEMS_FOUND)
 
@@ -385,15 +385,15 @@ def sample_command(ctx: click.Context, /, directory: Path, **given: Any) -> None
 
     done = write_sample(directory, **given)
     line = f"{done.directory}: {done.train_images} train and {done.val_images} val images, {size_text(done.size_bytes)}"
-    _print(ctx, done, [line])
+    print_result(ctx, done, [line])
 
 
 @cli.command("demo")
 @click.argument("directory", type=click.Path(path_type=Path), default="alexnet-demo")
-@click.option("--restart", is_flag=True, help="Begin the shards again instead of resuming.")
+@click.option("--restart", is_flag=True, help="Begin again instead of resuming.")
 @click.pass_context
 def demo_command(ctx: click.Context, directory: Path, restart: bool) -> None:
-    """Run the main job on the embedded sample: generate, shard by four methods, verify.
+    """Run it all on the embedded sample: generate, shard by four methods, verify, train, evaluate, report.
 
     \b
     Example:
@@ -401,10 +401,11 @@ def demo_command(ctx: click.Context, directory: Path, restart: bool) -> None:
     """
     from alexnet_pipeline import api  # noqa: PLC0415
     from alexnet_pipeline.sample import write_sample  # noqa: PLC0415
+    from alexnet_pipeline.shards.inspect import write_contact_sheet  # noqa: PLC0415
 
     raw, shards = directory / "raw", directory / "shards"
     if not raw.exists():
-        _note(ctx, f"generating the sample in {raw}")
+        note(ctx, f"generating the sample in {raw}")
         write_sample(raw)
     with _reporter(ctx, "shard") as reporter:
         summaries = api.shard(
@@ -418,12 +419,13 @@ def demo_command(ctx: click.Context, directory: Path, restart: bool) -> None:
         )
     found = api.verify(shards, deep=True)
     lines = [*_dataset_lines(summaries), "", *_verification_lines(found)]
-    if not found.problems:
-        sheet = directory / "lanczos.png"
-        lines += ["", f"Look:  alexnet-pipeline inspect {shards}/lanczos/train --contact-sheet {sheet}"]
-    _print(ctx, {"datasets": summaries, "verification": found}, lines)
     if found.problems:
+        print_result(ctx, {"datasets": summaries, "verification": found}, lines)
         ctx.exit(PROBLEMS_FOUND)
+    write_contact_sheet(api.inspect(shards / "lanczos" / "train"), directory / "lanczos.png")
+    more, trained = train_demo(ctx, directory, shards / "lanczos", restart=restart)
+    result = {"datasets": summaries, "verification": found, **trained}
+    print_result(ctx, result, [*lines, *more, f"    and {directory / 'lanczos.png'}"])
 
 
 def _check_reasons(reasons: Sequence[str]) -> None:
@@ -439,21 +441,8 @@ def _reporter(ctx: click.Context, what: str) -> ConsoleReporter:
     return ConsoleReporter(what, quiet=settings["quiet"], plain=settings["no_progress"])
 
 
-def _note(ctx: click.Context, line: str) -> None:
-    if not ctx.find_root().params["quiet"]:
-        click.echo(line, err=True)
-
-
-def _print(ctx: click.Context, result: Any, lines: Sequence[str]) -> None:
-    """The result on stdout, as JSON if asked for."""
-    if ctx.find_root().params["as_json"]:
-        click.echo(json.dumps(result, default=dataclasses.asdict, indent=1))
-    else:
-        click.echo("\n".join(lines))
-
-
 def _print_datasets(ctx: click.Context, summaries: list[DatasetSummary], accept: Sequence[str]) -> None:
-    _print(ctx, summaries, _dataset_lines(summaries))
+    print_result(ctx, summaries, _dataset_lines(summaries))
     if any(reject.reason not in accept for summary in summaries for reject in summary.rejects):
         ctx.exit(COMPLETE_WITH_REJECTS)
 
@@ -495,6 +484,10 @@ def _estimate_lines(planned: Estimate) -> list[str]:
     lines.append(f"needs about {size_text(needed)} of {size_text(planned.free_bytes)} free{room}")
     lines.append(f"takes about {time_text(planned.seconds)}")
     return lines
+
+
+for _command in TRAINING_COMMANDS:
+    cli.add_command(_command)
 
 
 def main() -> None:

@@ -22,7 +22,8 @@ ALLOWED = {
     "sample": {"errors", "pixels", "sample_patterns"},
     "sample_patterns": set(),
     "api": {"errors", "records", "pixels", "shards"},
-    "cli": {"errors", "records", "console", "doctor", "api", "shards", "pixels", "sample"},
+    "cli": {"errors", "records", "console", "doctor", "api", "shards", "pixels", "sample", "training_commands"},
+    "training_commands": {"errors", "console", "alexnet"},
     "__main__": {"cli"},
     "__init__": {"api", "errors", "sample"},
 }

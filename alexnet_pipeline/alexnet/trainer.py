@@ -72,7 +72,7 @@ class Trainer:
             if val_set
             else None
         )
-        self._step, self._images = 0, 0
+        self._step, self._images, self._rate = 0, 0, recipe.learning_rate
         self._plateau = PlateauState()
         self._total_steps = options.steps or recipe.epochs * len(self._loader)
         self._metrics: Metrics | None = None
@@ -109,7 +109,8 @@ class Trainer:
         state = found.state
         _check_same(state, self._identity(), found.step)
         self._model.load_grouped(found.weights)
-        load_momentum(self._model, self._optimiser, found.momentum)
+        load_momentum(self._model, self._optimiser, found.momentum, state["learning_rate"])
+        self._rate = state["learning_rate"]
         loaders = state["loaders"]
         if len(loaders) != self._place.world:
             if state["steps_into_epoch"]:
@@ -163,6 +164,7 @@ class Trainer:
     def _train_step(self, images: Tensor, labels: Tensor, window: Window) -> None:
         rate = learning_rate(self._recipe, self._step, len(self._loader), self._total_steps, self._plateau)
         set_learning_rate(self._optimiser, rate)
+        self._rate = rate
         self._optimiser.zero_grad(set_to_none=True)
         scores = self._forward(images)
         count = self._recipe.batch_images if self._is_full() else self._count(labels)
@@ -245,6 +247,7 @@ class Trainer:
                 "images": self._images,
                 "epoch": self._step // len(self._loader),
                 "steps_into_epoch": self._step % len(self._loader),
+                "learning_rate": self._rate,
                 "plateau": dataclasses.asdict(self._plateau),
                 "loaders": self._loader_states(),
             },

@@ -72,8 +72,10 @@ def momentum(model: AlexNet, optimiser: torch.optim.SGD) -> dict[str, Tensor]:
     return found
 
 
-def load_momentum(model: AlexNet, optimiser: torch.optim.SGD, state: dict[str, Tensor]) -> None:
-    """Inverse of `momentum`, whatever the arrangement of towers."""
+def load_momentum(model: AlexNet, optimiser: torch.optim.SGD, state: dict[str, Tensor], rate: float) -> None:
+    """Inverse of `momentum`, whatever the arrangement of towers; `rate` is the one of the step that left it."""
+    for group in optimiser.param_groups:
+        group["lr"] = rate * group["factor"]
     exchange = model.exchange
     for name, parameters in model.parameters_by_name().items():
         for parameter, tower in zip(parameters, exchange.towers, strict=True):

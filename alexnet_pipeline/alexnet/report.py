@@ -1,0 +1,431 @@
+"""A run's folder in, one HTML page out that needs nothing beside itself: no network, no script."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from alexnet_pipeline.alexnet.checkpoint import load_newest
+from alexnet_pipeline.alexnet.figures import FilterTile, Floats, Series, data_uri, filter_tiles, line_chart, png_uri
+from alexnet_pipeline.alexnet.run_folder import CHECKPOINTS, METRICS, RUN
+from alexnet_pipeline.batches.dataset import ShardSet, open_shards
+from alexnet_pipeline.errors import PipelineError, RefusedError
+from alexnet_pipeline.whole_file import write_whole
+
+TEMPLATE = "report.html"
+EVALUATIONS = "evaluations"
+FIRST_LAYER = "conv1.weight"
+# Confusions with pictures, and classes in the table of the worst.
+SHOWN_CONFUSIONS, WORST_CLASSES = 12, 20
+# A loss that spans more than this factor is drawn on a logarithmic axis.
+LOG_FROM = 10.0
+MIME = {"jpg": "image/jpeg", "png": "image/png"}
+Warn = Callable[[str], None]
+
+
+class _AtStep(Protocol):
+    @property
+    def step(self) -> int: ...
+
+
+_Line = TypeVar("_Line", bound=_AtStep)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Training between two lines of the log.
+
+    Attributes:
+        step: steps taken at its end.
+        epoch: passes over the training set at its end.
+        loss: mean.
+        top1_error: share of augmented training images, from 0 to 1.
+        learning_rate: at its end.
+        images_per_s: of all processes.
+        input_wait: share of the time in which the step waited for pictures.
+    """
+
+    step: int
+    epoch: float
+    loss: float
+    top1_error: float
+    learning_rate: float
+    images_per_s: float
+    input_wait: float
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """Error rates at a step; shares from 0 to 1, with 95 % Wilson intervals."""
+
+    step: int
+    protocol: str
+    total_images: int
+    loss: float
+    top1_error: float
+    top5_error: float
+    top1_interval: tuple[float, float]
+    top5_interval: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class ClassRow:
+    """Error rates of one class."""
+
+    name: str
+    images: int
+    top1_error: float
+    top5_error: float
+
+
+@dataclass(frozen=True, slots=True)
+class Confused:
+    """A class taken for another: how often, and where in the shards some examples lie."""
+
+    truth: str
+    predicted: str
+    count: int
+    examples: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """An evaluation that was kept with the run.
+
+    Attributes:
+        rates: over all images, at the newest model's step.
+        shards: folder.
+        models: run folders.
+        classes: per class.
+        confusions: most frequent first.
+    """
+
+    rates: Rates
+    shards: str
+    models: tuple[str, ...]
+    classes: tuple[ClassRow, ...]
+    confusions: tuple[Confused, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """What `metrics.jsonl` holds, both by ascending step; an evaluation has its epoch beside it."""
+
+    windows: tuple[Window, ...]
+    rates: tuple[Rates, ...]
+    epochs: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """A chart as SVG, with its caption."""
+
+    caption: str
+    svg: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConfusedPictures:
+    """A confusion and data URIs of its examples."""
+
+    confused: Confused
+    uris: tuple[str, ...]
+
+
+def write_report(run: Path, out: Path, warn: Warn = print) -> Path:
+    """Show a run, finished or not, in one page.
+
+    Args:
+        run: folder that `train` wrote.
+        out: the page's path.
+        warn: told of what had to be left out.
+
+    Raises:
+        RefusedError: the folder holds no run.
+        PipelineError: the page cannot be written.
+    """
+    record = _read_run(run)
+    training = read_training(run / METRICS)
+    recorded = _read_recorded(run / EVALUATIONS, warn)
+    validation = str(record.get("shards", {}).get("val", {}).get("folder", ""))
+    detailed = _most_telling(recorded, validation)
+    pictures, note = _confused_pictures(detailed)
+    if note:
+        warn(note)
+    page = _environment().get_template(TEMPLATE).render(
+        name=run.resolve().name,
+        run=record,
+        headline=_headline(training, recorded, validation),
+        charts=_charts(training),
+        towers=_filters(run, warn),
+        detailed=detailed,
+        pictures=pictures,
+        pictures_note=note,
+        recorded=recorded,
+        course=list(zip(training.epochs, training.rates, strict=True)),
+        worst=_worst(detailed),
+    )  # fmt: skip
+    write_whole(out, page.encode("utf-8", "backslashreplace"))
+    return out
+
+
+def read_training(path: Path) -> Training:
+    """Read a run's log; blank, cut and foreign lines are left out.
+
+    A resumed run begins at a checkpoint and repeats what came after it: a line supersedes those of its step and later.
+    """
+    windows: list[Window] = []
+    rates: list[Rates] = []
+    epochs: dict[int, float] = {}
+    for line in _json_lines(path):
+        try:
+            if line["kind"] == "step":
+                _supersede(windows, _window(line))
+            elif line["kind"] == "evaluation" and line["split"] == "val":
+                _supersede(rates, _rates(line, int(line["step"])))
+                epochs[int(line["step"])] = float(line["epoch"])
+        except (KeyError, TypeError, ValueError):
+            continue
+    return Training(tuple(windows), tuple(rates), tuple(epochs[one.step] for one in rates))
+
+
+def _read_run(run: Path) -> dict[str, Any]:
+    path = run / RUN
+    if not path.is_file():
+        raise RefusedError(f"{run} holds no run: {RUN} is missing; name a folder that `train --run-dir` wrote")
+    try:
+        record = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise PipelineError(f"cannot read {path}: {error}; `train --resume auto` writes it again") from error
+    if not isinstance(record, dict):
+        raise PipelineError(f"{path} holds no record; `train --resume auto` writes it again")
+    return record
+
+
+def _json_lines(path: Path) -> Iterator[dict[str, Any]]:
+    try:
+        lines = path.read_bytes().splitlines()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise PipelineError(f"cannot read {path}: {error.strerror}") from error
+    for text in lines:
+        try:
+            line = json.loads(text)
+        except ValueError:
+            continue
+        if isinstance(line, dict):
+            yield line
+
+
+def _supersede(lines: list[_Line], line: _Line) -> None:
+    while lines and lines[-1].step >= line.step:
+        lines.pop()
+    lines.append(line)
+
+
+def _window(line: dict[str, Any]) -> Window:
+    return Window(
+        step=int(line["step"]),
+        epoch=float(line["epoch"]),
+        loss=float(line["loss"]),
+        top1_error=float(line["top1_error"]),
+        learning_rate=float(line["learning_rate"]),
+        images_per_s=float(line["images_per_s"]),
+        input_wait=float(line["input_wait"]),
+    )
+
+
+def _rates(line: dict[str, Any], step: int) -> Rates:
+    return Rates(
+        step=step,
+        protocol=str(line["protocol"]),
+        total_images=int(line["total_images"]),
+        loss=float(line["loss"]),
+        top1_error=float(line["top1_error"]),
+        top5_error=float(line["top5_error"]),
+        top1_interval=_interval(line["top1_interval"]),
+        top5_interval=_interval(line["top5_interval"]),
+    )
+
+
+def _interval(pair: Sequence[Any]) -> tuple[float, float]:
+    low, high = pair
+    return (float(low), float(high))
+
+
+def _read_recorded(folder: Path, warn: Warn) -> tuple[Recorded, ...]:
+    found = []
+    for path in sorted(folder.glob("*.json")):
+        try:
+            found.append(_recorded(json.loads(path.read_bytes())))
+        except (OSError, KeyError, TypeError, ValueError) as error:
+            warn(f"{path} is no evaluation ({type(error).__name__}: {error}); left out, run `evaluate` again")
+    return tuple(found)
+
+
+def _recorded(record: dict[str, Any]) -> Recorded:
+    return Recorded(
+        rates=_rates(record, max(map(int, record["steps"]))),
+        shards=str(record["shards"]),
+        models=tuple(map(str, record["models"])),
+        classes=tuple(
+            ClassRow(str(row["class"]), int(row["images"]), float(row["top1_error"]), float(row["top5_error"]))
+            for row in record["per_class"]
+        ),
+        confusions=tuple(
+            Confused(str(row["truth"]), str(row["predicted"]), int(row["count"]), tuple(map(int, row["examples"])))
+            for row in record["confusions"]
+        ),
+    )
+
+
+def _of_this_run(recorded: Iterable[Recorded], validation: str) -> list[Recorded]:
+    """Evaluations of one network on the set that training validates on."""
+    where = Path(validation).resolve()
+    return [one for one in recorded if len(one.models) == 1 and validation and Path(one.shards).resolve() == where]
+
+
+def _most_telling(recorded: Sequence[Recorded], validation: str) -> Recorded | None:
+    """The newest evaluation of this run's validation set, or else of any set."""
+    among = _of_this_run(recorded, validation) or recorded
+    return max(among, key=lambda one: (one.rates.step, one.rates.protocol), default=None)
+
+
+def _headline(training: Training, recorded: Iterable[Recorded], validation: str) -> tuple[Rates, ...]:
+    """The newest rates of each protocol."""
+    candidates = [*training.rates, *(one.rates for one in _of_this_run(recorded, validation))]
+    newest: dict[str, Rates] = {}
+    for one in candidates:
+        if one.protocol not in newest or one.step >= newest[one.protocol].step:
+            newest[one.protocol] = one
+    return tuple(newest[protocol] for protocol in sorted(newest, reverse=True))
+
+
+def _charts(training: Training) -> tuple[Chart, ...]:
+    drawn = [_loss_chart(training), _error_chart(training), *_pace_charts(training.windows)]
+    return tuple(chart for chart in drawn if chart.svg)
+
+
+def _loss_chart(training: Training) -> Chart:
+    lines = [
+        _series("train", "train", [(one.epoch, one.loss) for one in training.windows]),
+        _series("val", "val", _by_epoch(training, [one.loss for one in training.rates]), marked=True),
+    ]
+    values = np.concatenate([line.y for line in lines])
+    log = bool(values.size and values.min() > 0 and values.max() > LOG_FROM * values.min())
+    svg = line_chart("Loss by epoch", lines, x_unit="epoch", text=_number, log=log)
+    return Chart("Loss (mean cross-entropy)" + (", logarithmic" if log else ""), svg)
+
+
+def _error_chart(training: Training) -> Chart:
+    bands = np.array([one.top1_interval for one in training.rates], np.float64).reshape(-1, 2)
+    finite = np.isfinite(bands).all(1) & np.isfinite([one.top1_error for one in training.rates])
+    errors = np.array([one.top1_error for one in training.rates], np.float64)[finite]
+    lines = [
+        _series("train", "train", [(one.epoch, one.top1_error) for one in training.windows]),
+        Series("val", "val", np.array(training.epochs, np.float64)[finite], errors, *bands[finite].T, marked=True),
+    ]
+    svg = line_chart("Top-1 error by epoch", lines, x_unit="epoch", text=_percent)
+    return Chart("Top-1 error; the band is the 95 % Wilson interval of val", svg)
+
+
+def _pace_charts(windows: Sequence[Window]) -> Iterator[Chart]:
+    rate = _series("rate", "train", [(one.epoch, one.learning_rate) for one in windows if one.learning_rate > 0])
+    yield Chart(
+        "Learning rate, logarithmic", line_chart("Learning rate", [rate], x_unit="epoch", text=_number, log=True)
+    )
+    pace = _series("images/s", "pace", [(one.epoch, one.images_per_s) for one in windows])
+    yield Chart("Throughput (images/s)", line_chart("Throughput", [pace], x_unit="epoch", text=_count, height_px=140))
+    wait = _series("wait", "wait", [(one.epoch, one.input_wait) for one in windows])
+    svg = line_chart("Input wait", [wait], x_unit="epoch", text=_percent, top=0.1, height_px=140)
+    yield Chart("Input wait (share of the time without pictures to train on)", svg)
+
+
+def _by_epoch(training: Training, values: Sequence[float]) -> list[tuple[float, float]]:
+    return list(zip(training.epochs, values, strict=True))
+
+
+def _series(label: str, style: str, points: Iterable[tuple[float, float]], *, marked: bool = False) -> Series:
+    finite = [point for point in points if all(map(math.isfinite, point))]
+    table: Floats = np.array(finite, np.float64).reshape(-1, 2)
+    return Series(label, style, table[:, 0], table[:, 1], marked=marked)
+
+
+def _filters(run: Path, warn: Warn) -> tuple[tuple[FilterTile, ...], ...]:
+    checkpoint = load_newest(run / CHECKPOINTS, warn)
+    weights = checkpoint.weights.get(FIRST_LAYER) if checkpoint else None
+    return () if weights is None else filter_tiles(weights.float().numpy())
+
+
+def _confused_pictures(detailed: Recorded | None) -> tuple[tuple[ConfusedPictures, ...], str]:
+    """Confusions with their pictures; without pictures but with a note why, where they cannot be had."""
+    if detailed is None:
+        return (), ""
+    shown = detailed.confusions[:SHOWN_CONFUSIONS]
+    try:
+        shards = open_shards(Path(detailed.shards))
+        return tuple(ConfusedPictures(one, _pictures(shards, one)) for one in shown), ""
+    except (PipelineError, OSError, ValueError) as error:
+        return tuple(ConfusedPictures(one, ()) for one in shown), f"Pictures are left out: {error}"
+
+
+def _pictures(shards: ShardSet, confused: Confused) -> tuple[str, ...]:
+    for position in confused.examples:
+        same = 0 <= position < len(shards.shard)
+        if not same or shards.manifest.classes[shards.read_label(position)] != confused.truth:
+            raise PipelineError(f"{shards.folder} has changed since the evaluation; run `evaluate` again")
+    return tuple(_picture_uri(shards, position) for position in confused.examples)
+
+
+def _picture_uri(shards: ShardSet, position: int) -> str:
+    offset, size = shards.picture[position].tolist()
+    data = shards.tars[shards.shard[position]][offset : offset + size]
+    kind = MIME.get(shards.manifest.options.encoding)
+    return data_uri(kind, data) if kind else png_uri(np.load(io.BytesIO(data), allow_pickle=False))
+
+
+def _worst(detailed: Recorded | None) -> tuple[ClassRow, ...]:
+    rows = [row for row in detailed.classes if row.images] if detailed else []
+    return tuple(sorted(rows, key=lambda row: (-row.top1_error, -row.top5_error, row.name))[:WORST_CLASSES])
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(percent=_percent, number=_number, count=_count, plain=_plain)
+    return environment
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g} %"
+
+
+def _number(value: float) -> str:
+    return f"{value:.3g}"
+
+
+def _count(value: float) -> str:
+    return f"{value:,.0f}"
+
+
+def _plain(value: Any) -> str:
+    """A value of `run.json` as text."""
+    if isinstance(value, list):
+        return ", ".join(map(_plain, value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "none" if value is None else str(value)
