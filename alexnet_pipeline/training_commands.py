@@ -173,7 +173,12 @@ def report_command(ctx: click.Context, run: Path, output: Path | None) -> None:
 
 @click.group("bench")
 def bench_group() -> None:
-    """Measure loading and training on this machine."""
+    """Measure loading and training on this machine.
+
+    \b
+    Example:
+      alexnet-pipeline bench load shards/lanczos
+    """
 
 
 @bench_group.command("load")

@@ -28,9 +28,10 @@ def test_links_and_options_exist() -> None:
     """Files are there; options are some command's."""
     for target in re.findall(r"\]\(([^)#]+)\)", README):
         assert (ROOT / target).exists(), target
-    known = {
+    nested = [command for group in cli.commands.values() for command in getattr(group, "commands", {}).values()]
+    known = {"--nproc-per-node"} | {  # torchrun's
         option
-        for command in [cli, *cli.commands.values()]
+        for command in [cli, *cli.commands.values(), *nested]
         for p in command.params
         for option in [*p.opts, *p.secondary_opts]
     }

@@ -327,12 +327,15 @@ def _loss_chart(training: Training) -> Chart:
 
 
 def _error_chart(training: Training) -> Chart:
-    bands = np.array([one.top1_interval for one in training.rates], np.float64).reshape(-1, 2)
-    finite = np.isfinite(bands).all(1) & np.isfinite([one.top1_error for one in training.rates])
-    errors = np.array([one.top1_error for one in training.rates], np.float64)[finite]
+    rows = [
+        (epoch, one.top1_error, *one.top1_interval)
+        for epoch, one in zip(training.epochs, training.rates, strict=True)
+        if all(map(math.isfinite, (epoch, one.top1_error, *one.top1_interval)))
+    ]
+    x, y, low, high = np.array(rows, np.float64).reshape(-1, 4).T
     lines = [
         _series("train", "train", [(one.epoch, one.top1_error) for one in training.windows]),
-        Series("val", "val", np.array(training.epochs, np.float64)[finite], errors, *bands[finite].T, marked=True),
+        Series("val", "val", x, y, low, high, marked=True),
     ]
     svg = line_chart("Top-1 error by epoch", lines, x_unit="epoch", text=_percent)
     return Chart("Top-1 error; the band is the 95 % Wilson interval of val", svg)
@@ -341,7 +344,8 @@ def _error_chart(training: Training) -> Chart:
 def _pace_charts(windows: Sequence[Window]) -> Iterator[Chart]:
     rate = _series("rate", "train", [(one.epoch, one.learning_rate) for one in windows if one.learning_rate > 0])
     yield Chart(
-        "Learning rate, logarithmic", line_chart("Learning rate", [rate], x_unit="epoch", text=_number, log=True)
+        "Learning rate, logarithmic",
+        line_chart("Learning rate", [rate], x_unit="epoch", text=_number, log=True, height_px=140),
     )
     pace = _series("images/s", "pace", [(one.epoch, one.images_per_s) for one in windows])
     yield Chart("Throughput (images/s)", line_chart("Throughput", [pace], x_unit="epoch", text=_count, height_px=140))
