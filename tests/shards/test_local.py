@@ -3,6 +3,8 @@
 import hashlib
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -131,3 +133,13 @@ def spoil(module):
 import importlib.util
 sys.meta_path.insert(0, Finder())
 """
+
+
+def test_workers_that_cannot_begin_end_the_run(raw_folders, tmp_path) -> None:
+    """A script from standard input cannot be imported by workers: one error, not workers without end."""
+    code = f"import alexnet_pipeline as a; a.shard({str(raw_folders)!r}, {str(tmp_path / 'out')!r}, workers=1)"
+    done = subprocess.run(
+        [sys.executable, "-"], check=False, input=code, capture_output=True, text=True, timeout=120, cwd=tmp_path
+    )
+    assert done.returncode == 1
+    assert "workers die before their first picture" in done.stderr

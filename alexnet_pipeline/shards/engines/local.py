@@ -31,6 +31,8 @@ from alexnet_pipeline.shards.write import ShardJob, write_job
 TICK_S = 0.2
 # A picture is given up after so many deaths; a job whose deaths no picture explains, after as many.
 MAX_DEATHS = 2
+# Position of a job whose worker has not reached its first picture.
+NOT_BEGUN = -1
 # Seconds for workers to stop before they are killed.
 STOP_S = 3.0
 # prctl's option to be killed when the parent dies, from Linux' sys/prctl.h.
@@ -80,7 +82,7 @@ def run_jobs(jobs: Sequence[ShardJob], workers: int, done: Done, progress: Progr
                     raise answer
                 else:
                     done(current[slot], answer)
-            progress(sum(crew.positions))
+            progress(sum(max(0, position) for position in crew.positions))
 
 
 class _Crew:
@@ -115,7 +117,7 @@ class _Crew:
         """Let a worker begin a job."""
         worker = self._idle.pop() if self._idle else self._start()
         worker.slot = slot
-        self.positions[slot] = 0
+        self.positions[slot] = NOT_BEGUN
         self.busy[worker.pipe] = worker
         try:
             worker.pipe.send((slot, job))
@@ -155,7 +157,12 @@ def _after_death(
 ) -> ShardJob:
     """The job to try next after a worker died at a picture."""
     count = deaths[slot, position] = deaths.get((slot, position), 0) + 1
-    late = position >= len(job.images)
+    if position == NOT_BEGUN and count >= MAX_DEATHS:
+        raise PipelineError(
+            "workers die before their first picture; a script that calls `shard` is a file, and calls it below "
+            'if __name__ == "__main__":'
+        )
+    late = not 0 <= position < len(job.images)
     where = f"shard {job.index} of {job.split}" if late else job.images[position].name
     cause = "ran out of time" if exit_code == -signal.SIGPROF else f"died ({exit_code})"
     warn(f"a worker {cause} at {where}; trying again" if count < MAX_DEATHS else f"a worker {cause} at {where}")
