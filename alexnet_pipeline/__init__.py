@@ -4,6 +4,7 @@
 
     alexnet_pipeline.shard("/data/ILSVRC2012", "/data/shards", methods=["lanczos", "antialias"])
     alexnet_pipeline.verify("/data/shards")
+    alexnet_pipeline.train("/data/shards/lanczos", run_dir="runs/a")
 
 What the command line can do, these functions can, in the same words. `shard` starts worker processes: a script
 calls it below `if __name__ == "__main__":`.
@@ -18,11 +19,30 @@ if TYPE_CHECKING:
     from alexnet_pipeline.api import estimate, inspect, merge, resize, shard, verify
     from alexnet_pipeline.errors import PipelineError
     from alexnet_pipeline.sample import write_sample
+    from alexnet_pipeline.training_api import evaluate, report, train
 
 __version__ = "0.1.0"
-__all__ = ["PipelineError", "estimate", "inspect", "merge", "resize", "shard", "verify", "write_sample"]
+__all__ = [
+    "PipelineError",
+    "estimate",
+    "evaluate",
+    "inspect",
+    "merge",
+    "report",
+    "resize",
+    "shard",
+    "train",
+    "verify",
+    "write_sample",
+]
 
-_MODULE_OF = {"PipelineError": "errors", "write_sample": "sample"}
+_MODULE_OF = {
+    "PipelineError": "errors",
+    "evaluate": "training_api",
+    "report": "training_api",
+    "train": "training_api",
+    "write_sample": "sample",
+}
 
 
 def __getattr__(name: str) -> Any:

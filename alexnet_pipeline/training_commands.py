@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 PATH = click.Path(path_type=Path)
 # Of the demo's training: a minute and a half on two cores.
 DEMO_STEPS = 250
-# Options of `train` that are a recipe's fields under another name; the rest keep theirs.
-RECIPE_NAMES = {"batch_size": "batch_images"}
+# Options of `train` that change a preset's numbers.
 RECIPE_OPTIONS = (
     "batch_size", "epochs", "learning_rate", "schedule", "lighting", "mean", "width", "norm", "pooling",
     "activation", "cross_links", "dropout",
@@ -79,15 +78,13 @@ def _recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option(
     "--resume", type=click.Choice(["auto", "never"]), default="never", show_default=True, help="Go on where it stopped."
 )
-@click.option(
-    "--checkpoint-every", "checkpoint_every_steps", type=click.IntRange(1), help="Steps, beside epochs' ends."
-)
+@click.option("--checkpoint-every", type=click.IntRange(1), help="Steps, beside epochs' ends.")
 @click.option("--keep-checkpoints", type=click.IntRange(1), default=3, show_default=True)
-@click.option("--log-every", "log_every_steps", type=click.IntRange(1), default=20, show_default=True, help="Steps.")
+@click.option("--log-every", type=click.IntRange(1), default=20, show_default=True, help="Steps.")
 @click.option("--threads", type=click.IntRange(1), help="That decode.  [default: cores]")
-@click.option("--timeout", "timeout_s", type=float, default=600, show_default=True, help="Seconds of a silent process.")
+@click.option("--timeout", type=float, default=600, show_default=True, help="Seconds of a silent process.")
 @click.pass_context
-def train_command(ctx: click.Context, /, shards: Path, run_dir: Path, val: Path | None, **given: Any) -> None:
+def train_command(ctx: click.Context, /, shards: Path, **given: Any) -> None:
     """Train AlexNet on SHARDS: a data set, or a method's folder with train/ and val/.
 
     \b
@@ -98,27 +95,13 @@ def train_command(ctx: click.Context, /, shards: Path, run_dir: Path, val: Path 
     Exit codes: 0 complete, 1 failed, 2 refused, 130/143 interrupted: `--resume auto` goes on.
     """
     _need_train()
-    from alexnet_pipeline.alexnet.options import TrainOptions  # noqa: PLC0415
-    from alexnet_pipeline.alexnet.recipe import find_recipe  # noqa: PLC0415
-    from alexnet_pipeline.alexnet.train import train  # noqa: PLC0415
+    from alexnet_pipeline import training_api  # noqa: PLC0415
 
-    preset, resume = given.pop("preset"), given.pop("resume") == "auto"
-    recipe = find_recipe(preset, {RECIPE_NAMES.get(name, name): given.pop(name) for name in RECIPE_OPTIONS})
-    options = TrainOptions(**given, resume=resume, command=shlex.join(["alexnet-pipeline", *sys.argv[1:]]))
-    train_folder, val_folder = splits_of(shards, val)
-    settings = ctx.find_root().params
+    command, settings = shlex.join(["alexnet-pipeline", *sys.argv[1:]]), ctx.find_root().params
     with TrainingReporter(quiet=settings["quiet"], plain=settings["no_progress"]) as reporter:
-        done = train(train_folder, val_folder, run_dir, recipe, options, _leading(reporter))
+        done = training_api.train(shards, **given, command=command, watcher=_leading(reporter))
     if _leads():
         print_result(ctx, done, _train_lines(done))
-
-
-def splits_of(shards: Path, val: Path | None) -> tuple[Path, Path | None]:
-    """The folders of training and validation sets that a person means by one."""
-    if not (shards / "train" / "manifest.json").exists():
-        return shards, val
-    beside = shards / "val"
-    return shards / "train", val or (beside if (beside / "manifest.json").exists() else None)
 
 
 @click.command("evaluate")
@@ -138,18 +121,16 @@ def evaluate_command(
       alexnet-pipeline evaluate runs/a --shards shards/lanczos/val --crops 10
     """
     _need_train()
-    from alexnet_pipeline.alexnet.evaluate import evaluate, record_evaluation  # noqa: PLC0415
+    from alexnet_pipeline import training_api  # noqa: PLC0415
 
-    found = evaluate(
+    found = training_api.evaluate(
         runs,
-        shards,
+        shards=shards,
         crops=10 if crops == "10" else 1,
         device=device,
         predictions=predictions,
         warn=lambda line: click.echo(f"warning: {printable(line)}", err=True),
     )
-    if len(runs) == 1:
-        record_evaluation(runs[0], found)
     print_result(ctx, found, _evaluation_lines(found))
 
 
@@ -165,9 +146,9 @@ def report_command(ctx: click.Context, run: Path, output: Path | None) -> None:
       alexnet-pipeline report runs/a -o run.html
     """
     _need_train()
-    from alexnet_pipeline.alexnet.report import write_report  # noqa: PLC0415
+    from alexnet_pipeline import training_api  # noqa: PLC0415
 
-    path = write_report(run, output or run / "report.html", lambda line: note(ctx, f"warning: {printable(line)}"))
+    path = training_api.report(run, output, warn=lambda line: note(ctx, f"warning: {printable(line)}"))
     print_result(ctx, {"report": str(path)}, [f"report: {path}"])
 
 
@@ -197,6 +178,7 @@ def bench_load_command(ctx: click.Context, /, shards: Path, **given: Any) -> Non
     """
     _need_train()
     from alexnet_pipeline.alexnet.throughput import measure_loading  # noqa: PLC0415
+    from alexnet_pipeline.training_api import splits_of  # noqa: PLC0415
 
     found = measure_loading(splits_of(shards, None)[0], **given)
     print_result(
@@ -220,10 +202,10 @@ def bench_train_command(ctx: click.Context, /, preset: str, synthetic: bool, **g
       alexnet-pipeline bench train --synthetic --preset paper --batch-size 32 --precision bf16
     """
     _need_train()
-    from alexnet_pipeline.alexnet.recipe import find_recipe  # noqa: PLC0415
     from alexnet_pipeline.alexnet.throughput import measure_training  # noqa: PLC0415
+    from alexnet_pipeline.training_api import recipe_of  # noqa: PLC0415
 
-    recipe = find_recipe(preset, {RECIPE_NAMES.get(name, name): given.pop(name) for name in RECIPE_OPTIONS})
+    recipe = recipe_of(preset, **{name: given.pop(name) for name in RECIPE_OPTIONS})
     found = measure_training(recipe, **given)
     print_result(
         ctx, found, [f"{found.what}: {found.images_per_s:,.1f} images/s, {found.step_ms:.1f} ms a step (median)"]
@@ -233,23 +215,18 @@ def bench_train_command(ctx: click.Context, /, preset: str, synthetic: bool, **g
 def train_demo(ctx: click.Context, directory: Path, shards: Path, *, restart: bool) -> tuple[list[str], Any]:
     """Train a quarter-width network on the sample, evaluate it and draw the report: lines to print, and the result."""
     _need_train()
-    from alexnet_pipeline.alexnet.evaluate import evaluate, record_evaluation  # noqa: PLC0415
-    from alexnet_pipeline.alexnet.options import TrainOptions  # noqa: PLC0415
-    from alexnet_pipeline.alexnet.recipe import find_recipe  # noqa: PLC0415
-    from alexnet_pipeline.alexnet.report import write_report  # noqa: PLC0415
-    from alexnet_pipeline.alexnet.train import train  # noqa: PLC0415
+    from alexnet_pipeline import training_api  # noqa: PLC0415
 
     run, settings = directory / "run", ctx.find_root().params
     if restart:
         shutil.rmtree(run, ignore_errors=True)
     command = f"alexnet-pipeline train {shards} --preset quarter --steps {DEMO_STEPS} --run-dir {run}"
-    options = TrainOptions(steps=DEMO_STEPS, resume=True, command=command)
-    recipe = find_recipe("quarter", {})
     with TrainingReporter(quiet=settings["quiet"], plain=settings["no_progress"]) as reporter:
-        done = train(shards / "train", shards / "val", run, recipe, options, reporter)
-    found = evaluate([run], shards / "val", crops=10)
-    record_evaluation(run, found)
-    page = write_report(run, directory / "run.html")
+        done = training_api.train(
+            shards, run_dir=run, preset="quarter", steps=DEMO_STEPS, resume="auto", command=command, watcher=reporter
+        )
+    found = training_api.evaluate([run], shards=shards / "val", crops=10)
+    page = training_api.report(run, directory / "run.html")
     lines = ["", *_train_lines(done), *_evaluation_lines(found), "", f"Look at {page}"]
     return lines, {"training": done, "evaluation": found, "report": str(page)}
 

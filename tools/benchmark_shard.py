@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import json
 import os
 import platform
 import shutil
@@ -21,11 +20,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import simplejpeg
+from process_cost import run, slope
 
 QUALITY = 90
 SHARD_SIZE = "500"
@@ -80,19 +79,6 @@ def make_environment(folder: Path, packages: list[str]) -> Path:
     return python
 
 
-def run(command: list[str]) -> tuple[float, float, int]:
-    """(CPU s, wall s, largest resident kB of a process) of a command and all its descendants."""
-    with tempfile.NamedTemporaryFile("r") as report:
-        subprocess.run(
-            [sys.executable, "-c", MEASURE, report.name, *command],
-            check=True,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        cpu, wall, resident = json.load(report)
-    return cpu, wall, resident
-
-
 def shard(source: Path, out: Path, methods: tuple[str, ...], workers: int, limit: int) -> tuple[float, float, int]:
     """What `run` says of sharding so many pictures."""
     shutil.rmtree(out, ignore_errors=True)
@@ -111,32 +97,6 @@ def peer(python: Path, script: str, paths: list[Path]) -> tuple[float, float, in
         return run([str(python), str(script_path), str(listed), str(Path(folder) / "out"), str(QUALITY)])
 
 
-# Runs a command below a subreaper and waits for every descendant, so that their CPU time is counted.
-MEASURE = """
-import ctypes, json, os, resource, subprocess, sys, time
-ctypes.CDLL(None).prctl(36, 1)
-started = time.monotonic()
-process = subprocess.Popen(sys.argv[2:])
-process.wait()
-wall = time.monotonic() - started
-while True:
-    try:
-        os.wait()
-    except ChildProcessError:
-        break
-usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-json.dump([usage.ru_utime + usage.ru_stime, wall, usage.ru_maxrss], open(sys.argv[1], "w"))
-sys.exit(process.returncode)
-"""
-
-
-def slope(measured: Callable[[int], tuple[float, float, int]], images: int) -> tuple[float, float, int]:
-    """(CPU ms a picture, wall ms a picture, resident kB) without start-up."""
-    few, many = measured(FEW), measured(images)
-    count = images - FEW
-    return (many[0] - few[0]) / count * 1e3, (many[1] - few[1]) / count * 1e3, many[2]
-
-
 def measure(source: Path, images: int, repeats: int) -> dict[str, list[float]]:
     """Every figure, repeated in turn, so that a drift of the machine meets all alike."""
     figures: dict[str, list[float]] = {}
@@ -150,7 +110,7 @@ def measure(source: Path, images: int, repeats: int) -> dict[str, list[float]]:
         shard(raw, out, FOUR, 2, FEW)  # compiles
 
         def ours(methods: tuple[str, ...], workers: int) -> tuple[float, float, int]:
-            return slope(lambda limit: shard(raw, out, methods, workers, limit), images)
+            return slope(lambda limit: shard(raw, out, methods, workers, limit), FEW, images)
 
         for _ in range(repeats):
             before = floor_ms(paths[:FEW])
@@ -161,7 +121,7 @@ def measure(source: Path, images: int, repeats: int) -> dict[str, list[float]]:
             row["floor"] = (before + floor_ms(paths[:FEW])) / 2
             for name, (python, script) in peers.items():
                 row[name], _, _ = slope(
-                    lambda limit, python=python, script=script: peer(python, script, paths[:limit]), PEER_IMAGES
+                    lambda limit, python=python, script=script: peer(python, script, paths[:limit]), FEW, PEER_IMAGES
                 )
             row["lanczos, 2 workers, wall"], row["lanczos, 1 worker, wall"] = wall_two, wall_one
             row["efficiency from 1 to 2 workers"] = wall_one / wall_two / 2

@@ -6,31 +6,23 @@ import json
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from alexnet_pipeline.alexnet.checkpoint import Checkpoint, load_newest
-from alexnet_pipeline.alexnet.network import AlexNet, options_from_json
-from alexnet_pipeline.alexnet.processes import Place, take_place
-from alexnet_pipeline.alexnet.run_folder import read_mean
+from alexnet_pipeline.alexnet.predict import BATCH_IMAGES, Crops, check_count, predict
+from alexnet_pipeline.alexnet.processes import Place
 from alexnet_pipeline.batches.dataset import ShardSet, open_shards, sample_keys
 from alexnet_pipeline.batches.loader import Loader
-from alexnet_pipeline.errors import PipelineError, RefusedError
 from alexnet_pipeline.whole_file import write_whole
 
-Crops = Literal[1, 10]
 PROTOCOLS: dict[int, str] = {1: "centre crop", 10: "10 crops"}
 # Two-sided 95 % of the normal distribution.
 Z_95 = 1.959964
-BATCH_IMAGES = 64
 TOP = 5
 # Confusions and their examples that are kept for the report.
 CONFUSIONS, EXAMPLES = 24, 4
@@ -133,18 +125,8 @@ def evaluate(
         PipelineError: an image was missed or counted twice.
     """
     opened = open_shards(shards)
-    with take_place("one", device, timeout_s=600) as place:
-        checkpoints = [_newest(run, opened, warn) for run in runs]
-        models = [_model(checkpoint, place) for checkpoint in checkpoints]
-        crop_px = models[0].options.crop_px
-        for run, model in zip(runs, models, strict=True):
-            if model.options.crop_px != crop_px:
-                raise RefusedError(f"{run} takes crops of {model.options.crop_px} pixels, {runs[0]} of {crop_px}")
-        mean = _common_mean(runs)
-        with closing(validation_loader(opened, place, crops=crops, crop_px=crop_px, mean=mean)) as loader:
-            batches = [(mean_probabilities(models, images).cpu(), labels.cpu()) for images, labels in loader]
-    probabilities, labels = (torch.cat(parts) for parts in zip(*batches, strict=True))
-    _check_count(len(labels), opened)
+    found = predict(runs, opened, crops=crops, device=device, warn=warn)
+    probabilities, labels = found.probabilities, found.labels
     best = probabilities.topk(min(TOP, probabilities.shape[1])).indices
     if predictions:
         write_whole(predictions, _prediction_lines(opened, probabilities, labels, best))
@@ -152,7 +134,7 @@ def evaluate(
         shards=str(shards),
         method=opened.manifest.options.method,
         models=tuple(map(str, runs)),
-        steps=tuple(checkpoint.step for checkpoint in checkpoints),
+        steps=found.steps,
         errors=_errors(probabilities, labels, best, PROTOCOLS[crops]),
         classes=_class_errors(opened.manifest.classes, labels, best),
         confusions=_confusions(opened.manifest.classes, labels, best[:, 0]),
@@ -202,34 +184,8 @@ def measure(network: torch.nn.Module, loader: Loader, place: Place, forward: Cal
             sums[3] += len(labels)
     network.train()
     loss, top1, top5, count = place.sum_over_replicas(sums).tolist()
-    _check_count(round(count), loader.shards)
+    check_count(round(count), loader.shards)
     return _rates("centre crop", round(count), loss, round(top1), round(top5))
-
-
-def mean_probabilities(models: Sequence[Callable[[Tensor], Tensor]], images: Tensor) -> Tensor:
-    """(N, classes) mean of the softmax over models, and over crops where images are (N, crops, 3, h, w)."""
-    flat = images.flatten(0, 1) if images.ndim == 5 else images
-    with torch.inference_mode():
-        total = sum((model(flat).float().softmax(1) for model in models), torch.zeros((), device=images.device))
-    return (total / len(models)).view(len(images), -1, total.shape[1]).mean(1)
-
-
-def validation_loader(
-    shards: ShardSet, place: Place, *, crops: Crops, crop_px: int, mean: NDArray[np.float32]
-) -> Loader:
-    """Batches of every image once, in the shards' order; to be closed by the caller."""
-    share = BATCH_IMAGES if crops == 1 else max(1, BATCH_IMAGES // crops)
-    return Loader(
-        shards,
-        batch_size=-(-share // place.world),
-        train=False,
-        crops=crops,
-        crop_px=crop_px,
-        mean=mean,
-        device=place.device,
-        rank=place.rank,
-        world=place.world,
-    )
 
 
 def wilson_interval(wrong: int, total: int) -> tuple[float, float]:
@@ -240,37 +196,6 @@ def wilson_interval(wrong: int, total: int) -> tuple[float, float]:
     centre = (share + square / 2) / (1 + square)
     half = math.sqrt(share * (1 - share) * square + square**2 / 4) / (1 + square)
     return (max(0.0, centre - half), min(1.0, centre + half))
-
-
-def _common_mean(runs: Sequence[Path]) -> NDArray[np.float32]:
-    means = [read_mean(run) for run in runs]
-    for run, mean in zip(runs, means, strict=True):
-        if not np.array_equal(mean, means[0]):
-            raise RefusedError(f"{run} was trained on another set than {runs[0]}: their means differ")
-    return means[0]
-
-
-def _newest(run: Path, shards: ShardSet, warn: Callable[[str], None]) -> Checkpoint:
-    found = load_newest(run / "checkpoints", warn)
-    if found is None:
-        raise RefusedError(f"{run} holds no checkpoint; name a folder that `train --run-dir` wrote")
-    if tuple(found.state["classes"]) != shards.manifest.classes:
-        raise RefusedError(
-            f"{run} was trained on {len(found.state['classes'])} classes that are not the "
-            f"{len(shards.manifest.classes)} of {shards.folder}; evaluate it on shards of the same source"
-        )
-    return found
-
-
-def _model(checkpoint: Checkpoint, place: Place) -> AlexNet:
-    model = AlexNet(options_from_json(checkpoint.state["network"]), place.exchange)
-    model.load_grouped(checkpoint.weights)
-    return model.eval()
-
-
-def _check_count(counted: int, shards: ShardSet) -> None:
-    if counted != shards.manifest.total_images:
-        raise PipelineError(f"counted {counted} images of {shards.manifest.total_images} in {shards.folder}")
 
 
 def _errors(probabilities: Tensor, labels: Tensor, best: Tensor, protocol: str) -> Errors:

@@ -20,10 +20,11 @@ from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
 from alexnet_pipeline.alexnet.checkpoint import Checkpoint, newest_path, save_checkpoint
-from alexnet_pipeline.alexnet.evaluate import Errors, measure, validation_loader
+from alexnet_pipeline.alexnet.evaluate import Errors, measure
 from alexnet_pipeline.alexnet.exchange import TOWERS
 from alexnet_pipeline.alexnet.network import AlexNet, is_shared
 from alexnet_pipeline.alexnet.options import TrainOptions, TrainSummary, Watcher
+from alexnet_pipeline.alexnet.predict import validation_loader
 from alexnet_pipeline.alexnet.processes import Place
 from alexnet_pipeline.alexnet.recipe import Recipe
 from alexnet_pipeline.alexnet.run_folder import CHECKPOINTS, Metrics, shards_record, write_run

@@ -45,6 +45,7 @@ class Loader:
         train: shuffled, with random crops, flips and lighting; otherwise in order, from the centre.
         crops: 10 gives corners, centre and their mirror images of each picture; not in training.
         crop_px: side of the crops.
+        shift_px: how far evaluation's centre crop is moved to the right.
         lighting: deviation of the alphas (section 4.1: .1); 0 for none.
         mean: what is subtracted: the set's mean of each `channel`, or its mean `image`'s centre; or values, (3,) or
             (crop, crop, 3): evaluation subtracts what training did.
@@ -67,6 +68,7 @@ class Loader:
         train: bool = True,
         crops: Literal[1, 10] = 1,
         crop_px: int = 224,
+        shift_px: int = 0,
         lighting: float = 0.1,
         mean: Mean | NDArray[np.float32] = "channel",
         channels_last: bool = False,
@@ -81,7 +83,9 @@ class Loader:
         self.epoch = 0
         self._side_px = shards.manifest.options.size_px
         _check(self._side_px, batch_size, crop_px, rank, world, crops if train else 1)
+        _check_shift(self._side_px, crop_px, shift_px, moves=not train and crops == 1)
         self._batch, self._rank, self._world, self._seed = batch_size, rank, world, seed
+        self._shift_px = shift_px
         self._train, self._crop_px, self._lighting = train, crop_px, lighting if train else 0.0
         self._device, self._dtype = torch.device(device), dtype
         self._channels_last = channels_last
@@ -146,6 +150,7 @@ class Loader:
             "train": self._train,
             "crop_px": self._crop_px,
             "lighting": self._lighting,
+            "shift_px": self._shift_px,
         }
 
     def _next(self, here: tuple[int, int]) -> tuple[Tensor, Tensor]:
@@ -183,8 +188,11 @@ class Loader:
             prefetch_batches=PREFETCH_BATCHES,
         )
 
-    def _feed(self) -> tuple[list[NDArray[Any]], ...]:
-        """The next batch that is not empty; DALI asks ahead, over the epoch's end too."""
+    def _feed(self) -> tuple[list[NDArray[Any]] | NDArray[Any], ...]:
+        """The next batch that is not empty; DALI asks ahead, over the epoch's end too.
+
+        Views go as one array: DALI would look at each sample of a list in Python.
+        """
         while not len(self._positions(*self._fed)):
             self._advance()
         epoch = self._fed[0]
@@ -194,11 +202,12 @@ class Loader:
         self._advance()
         shares = (views.corner[at] / max(1, self._side_px - self._crop_px)).astype(np.float32)
         base = self.mean if self.mean.ndim == 1 else np.zeros(3)
-        means = list((base - lighting_shift(views.alphas[at], pixel_statistics(self.shards))).astype(np.float32))
+        means = (base - lighting_shift(views.alphas[at], pixel_statistics(self.shards))).astype(np.float32)
         pictures = [self._picture(int(sample)) for sample in samples]
         if self._options.crops:
             return pictures, means
-        return pictures, means, list(shares[:, 0]), list(shares[:, 1]), list(views.flip[at])
+        tops, lefts = np.ascontiguousarray(shares.T)
+        return pictures, means, tops, lefts, views.flip[at]
 
     def _advance(self) -> None:
         epoch, step = self._fed
@@ -216,7 +225,7 @@ class Loader:
                 epoch,
                 training_views(images, self._side_px, self._crop_px, self._lighting, self._seed, epoch)
                 if self._train
-                else centre_views(images, self._side_px, self._crop_px),
+                else centre_views(images, self._side_px, self._crop_px, self._shift_px),
             )
         return self._views[1]
 
@@ -270,6 +279,12 @@ def _check(side_px: int, batch: int, crop_px: int, rank: int, world: int, train_
         raise RefusedError(f"crops of {crop_px} pixels do not fit pictures of {side_px}")
     if train_crops != 1:
         raise RefusedError("ten crops are for evaluation; leave `crops` out in training")
+
+
+def _check_shift(side_px: int, crop_px: int, shift_px: int, *, moves: bool) -> None:
+    middle = (side_px - crop_px) // 2
+    if shift_px and not (moves and 0 <= middle + shift_px <= side_px - crop_px):
+        raise RefusedError(f"shift of {shift_px} pixels: only a single centre crop can be moved, inside its picture")
 
 
 def _dali_dtype(dtype: str) -> DType:

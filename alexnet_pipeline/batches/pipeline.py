@@ -13,9 +13,9 @@ from nvidia.dali import fn, pipeline_def, types
 DType = Literal["float32", "float16"]
 Layout = Literal["NCHW", "NHWC"]
 
-# What one call of the source gives: pictures and means, then tops, lefts and flips unless views are fixed; each a list
-# with an entry a picture.
-Feed = Callable[[], tuple[Sequence[NDArray[Any]], ...]]
+# What one call of the source gives: a list of pictures, and arrays of means, then of tops, lefts and flips unless views
+# are fixed.
+Feed = Callable[[], tuple[Sequence[NDArray[Any]] | NDArray[Any], ...]]
 DALI_TYPES = {"float32": types.FLOAT, "float16": types.FLOAT16}
 
 

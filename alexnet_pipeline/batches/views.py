@@ -43,9 +43,10 @@ def training_views(images: int, side_px: int, crop_px: int, lighting: float, see
     )
 
 
-def centre_views(images: int, side_px: int, crop_px: int) -> Views:
-    """Every picture once, as it lies: the centre, upright and unlit."""
-    corner = np.full((images, 2), (side_px - crop_px) // 2, np.int64)
+def centre_views(images: int, side_px: int, crop_px: int, shift_px: int = 0) -> Views:
+    """Every picture once, as it lies: the centre, moved to the right by a shift, upright and unlit."""
+    middle = (side_px - crop_px) // 2
+    corner = np.tile(np.array([middle, middle + shift_px], np.int64), (images, 1))
     return Views(np.arange(images), corner, np.zeros(images, np.int32), np.zeros((images, 3)))
 
 

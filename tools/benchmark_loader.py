@@ -1,0 +1,140 @@
+"""What a training batch costs, as multiples of strictly decoding its pictures, measured in one run on real pictures.
+
+    python tools/benchmark_loader.py ../shared/data/imagenet-sample
+
+The pictures are sharded to 256x256 twice: as JPEG of quality 90, and raw. Every loader gives float32 batches of 128
+random 224 crops, mirrored at random, less the channel mean; each runs in a process of its own on few and on many
+images, and the figures are the slope between the two, medians over repetitions.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import platform
+import statistics
+import sys
+import tarfile
+import tempfile
+from collections.abc import Callable, Iterator
+from itertools import chain, repeat
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import simplejpeg
+from process_cost import run, slope
+
+import alexnet_pipeline
+
+QUALITY, BATCH, CROP_PX, THREADS = 90, 128, 224, 2
+FEW, MANY = 2_000, 8_000
+
+
+def make_shards(source: Path, scratch: Path) -> dict[str, Path]:
+    """Folders of the training set by encoding."""
+    folders = {}
+    for encoding in ("jpg", "raw"):
+        out = scratch / encoding
+        alexnet_pipeline.shard(source, out, methods=["lanczos"], encoding=encoding, quality=QUALITY)
+        folders[encoding] = next(out.glob("lanczos/*/manifest.json")).parent
+    return folders
+
+
+def decode_alone(folder: Path, images: int) -> None:
+    """The floor: strict decoding, nothing else, over bytes that lie in memory."""
+    pictures = []
+    for tar in sorted(folder.glob("*.tar")):
+        with tarfile.open(tar) as opened:
+            pictures += [opened.extractfile(m).read() for m in opened if m.name.endswith(".jpg")]  # type: ignore[union-attr]
+    for number in range(images):
+        simplejpeg.decode_jpeg(pictures[number % len(pictures)], "RGB", strict=True)
+
+
+def by_loader(folder: Path, images: int) -> None:
+    """Ours."""
+    from alexnet_pipeline.batches.dataset import open_shards
+    from alexnet_pipeline.batches.loader import Loader
+
+    loader = Loader(open_shards(folder), BATCH, crop_px=CROP_PX, threads=THREADS)
+    seen = 0
+    for batch, _ in chain.from_iterable(repeat(loader)):
+        seen += len(batch)
+        if seen >= images:
+            break
+    loader.close()
+
+
+def by_webdataset(folder: Path, images: int) -> None:
+    """The usual way: webdataset, simplejpeg and a torch DataLoader."""
+    import torch
+    import webdataset
+    from torch.utils.data import DataLoader
+
+    mean = torch.tensor([124.0, 117.0, 104.0])[:, None, None]
+    random = np.random.default_rng(0)
+
+    def view(sample: dict[str, Any]) -> tuple[Any, int]:
+        image = simplejpeg.decode_jpeg(sample["jpg"], "RGB", strict=True)
+        top, left = random.integers(0, image.shape[0] - CROP_PX + 1, 2)
+        crop = image[top : top + CROP_PX, left : left + CROP_PX]
+        if random.integers(2):
+            crop = crop[:, ::-1]
+        return torch.from_numpy(np.ascontiguousarray(crop.transpose(2, 0, 1))).float() - mean, int(sample["cls"])
+
+    urls = [str(tar) for tar in sorted(folder.glob("*.tar"))]
+    dataset = webdataset.WebDataset(urls, shardshuffle=False, empty_check=False, nodesplitter=None).repeat().map(view)
+    loader = DataLoader(dataset, batch_size=BATCH, num_workers=THREADS)
+    seen = 0
+    for batch, _ in loader:
+        seen += len(batch)
+        if seen >= images:
+            break
+
+
+CHILDREN: dict[str, tuple[str, Callable[[Path, int], None]]] = {
+    "simplejpeg strict decoding alone (the floor)": ("jpg", decode_alone),
+    "Loader, JPEG": ("jpg", by_loader),
+    "Loader, raw": ("raw", by_loader),
+    "webdataset + DataLoader + simplejpeg": ("jpg", by_webdataset),
+}
+
+
+def measure(source: Path, repeats: int) -> Iterator[tuple[str, float, float]]:
+    """(what, CPU ms, wall ms) an image, in turn, so that a drift of the machine meets all alike."""
+    with tempfile.TemporaryDirectory() as scratch:
+        folders = make_shards(source, Path(scratch))
+        for _ in range(repeats):
+            for name, (encoding, _) in CHILDREN.items():
+                command = [sys.executable, __file__, str(folders[encoding]), "--child", name, "--images"]
+                cpu, wall, _ = slope(lambda images, command=command: run([*command, str(images)]), FEW, MANY)
+                yield name, cpu, wall
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("source", type=Path)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--child", choices=CHILDREN, help=argparse.SUPPRESS)
+    parser.add_argument("--images", type=int, default=MANY, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.child:
+        CHILDREN[given.child][1](given.source, given.images)
+        return
+    figures: dict[str, list[tuple[float, float]]] = {}
+    for name, cpu, wall in measure(given.source, given.repeats):
+        figures.setdefault(name, []).append((cpu, wall))
+    floors = [cpu for cpu, _ in next(iter(figures.values()))]
+    print(f"# benchmark_loader, {datetime.datetime.now(datetime.UTC).date()}\n")
+    print(f"`python tools/benchmark_loader.py SOURCE --repeats {given.repeats}`\n")
+    print(f"{platform.processor() or platform.machine()}, {THREADS} threads, Python {platform.python_version()}\n")
+    print("| what | CPU ms an image | x floor | wall ms an image |\n|---|---|---|---|")
+    for name, values in figures.items():
+        ratio = statistics.median(cpu / floor for (cpu, _), floor in zip(values, floors, strict=True))
+        cpu, wall = (statistics.median(value[place] for value in values) for place in (0, 1))
+        print(f"| {name} | {cpu:.3f} | {ratio:.2f} | {wall:.3f} |")
+
+
+if __name__ == "__main__":
+    main()
