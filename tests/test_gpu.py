@@ -1,0 +1,71 @@
+"""What only a GPU can show: the same batches, the same network, two stacks on one device. Skipped without one."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from alexnet_pipeline import shard, train
+from alexnet_pipeline.alexnet.exchange import Local, Whole
+from alexnet_pipeline.alexnet.network import AlexNet, NetworkOptions
+from alexnet_pipeline.batches.dataset import ShardSet, open_shards
+from alexnet_pipeline.batches.loader import Loader
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch finds no GPU")
+SIDE, CROP = 80, 70
+SMALL = NetworkOptions(classes=10, width=0.1, crop_px=67, dropout=0.0)
+
+
+@pytest.fixture(scope="module", params=["jpg", "raw"])
+def data(request: pytest.FixtureRequest, raw_folders: Path, tmp_path_factory: pytest.TempPathFactory) -> ShardSet:
+    out = tmp_path_factory.mktemp("shards")
+    shard(raw_folders, out, methods=["area"], size=SIDE, encoding=request.param, shard_size=20, workers=1)
+    return open_shards(out / "area" / "train")
+
+
+@pytest.mark.parametrize("layout", [False, True], ids=["nchw", "nhwc"])
+def test_the_gpu_gives_the_cpus_batches(data: ShardSet, layout: bool) -> None:
+    """Raw ones exactly; JPEG ones within what the GPU's decoder may round differently."""
+    raw = data.manifest.options.encoding == "raw"
+    loaders = [Loader(data, 16, crop_px=CROP, seed=2, channels_last=layout, device=d) for d in ("cpu", "cuda:0")]
+    for (images, labels), (on_gpu, gpu_labels) in zip(*loaders, strict=True):
+        assert on_gpu.device.type == "cuda"
+        torch.testing.assert_close(gpu_labels.cpu(), labels)
+        difference = (on_gpu.cpu() - images).abs()
+        assert float(difference.mean()) < (1e-4 if raw else 2.0)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision_batches(data: ShardSet, dtype: str) -> None:
+    """Rounded, not wrong."""
+    whole = next(iter(Loader(data, 16, crop_px=CROP, device="cuda:0")))[0]
+    half = next(iter(Loader(data, 16, crop_px=CROP, device="cuda:0", dtype=dtype)))[0]
+    assert half.dtype == getattr(torch, dtype)
+    torch.testing.assert_close(half.float(), whole, atol=1.0, rtol=1e-2)
+
+
+def test_the_network_is_the_cpus() -> None:
+    """Forward and gradients in float64; two stacks on one device give the same."""
+    states = AlexNet(SMALL, Whole(torch.device("cpu"))).double()
+    weights = {name: parts[0].clone() for name, parts in states.local_state().items()}
+    images, results = torch.randn(4, 3, 67, 67, dtype=torch.float64), []
+    gpu = torch.device("cuda:0")
+    for exchange in (Whole(torch.device("cpu")), Whole(gpu), Local((gpu, gpu))):
+        model = AlexNet(SMALL, exchange).double()
+        model.load_grouped(weights)
+        scores = model(images.to(exchange.devices[0]))
+        scores.square().sum().backward()
+        gradient = next(p.grad for name, p in model.named_parameters() if name.endswith("conv1.weight"))
+        results.append((scores.detach().cpu(), gradient.cpu()[:4]))
+    for scores, gradient in results[1:]:
+        torch.testing.assert_close(scores, results[0][0], rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(gradient, results[0][1], rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("towers", ["one", "local"])
+def test_training_on_the_gpu(data: ShardSet, tmp_path: Path, towers: str) -> None:
+    """Steps in bf16, with a finite loss, and resumes."""
+    options = {"preset": "quarter", "width": 0.1, "batch_size": 16, "device": "cuda", "towers": towers, "epochs": 4}
+    train(data.folder, run_dir=tmp_path, steps=4, **options)
+    done = train(data.folder, run_dir=tmp_path, steps=4, resume="auto", **options)
+    assert done.steps == 4

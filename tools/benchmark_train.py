@@ -1,0 +1,129 @@
+"""What response normalisation costs in a training step, and whether memory stays level, measured in one run.
+
+    python tools/benchmark_train.py --precision bf16 --batch-size 32
+
+The same network takes steps on generated batches with our response normalisation, with none, and with
+`torch.nn.LocalResponseNorm`, in turn; then a small network takes 2,000 steps on shards of the embedded sample, and
+its resident memory is read on the way.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import os
+import platform
+import statistics
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import torch
+from torch import nn
+
+import alexnet_pipeline
+from alexnet_pipeline.alexnet import network, normalize
+from alexnet_pipeline.alexnet.throughput import measure_training
+from alexnet_pipeline.training_api import recipe_of
+
+OURS, NONE, TORCH = "our response normalisation", "no normalisation", "torch.nn.LocalResponseNorm"
+SMALL_STEPS = 2000
+
+
+def torch_norm(channels: int, alpha: float, groups: int = 1) -> nn.Module:
+    """PyTorch's own, over all channels: what grouping would change is not its cost."""
+    return nn.LocalResponseNorm(normalize.NEIGHBOURS, alpha, normalize.BETA, normalize.BIAS)
+
+
+@contextmanager
+def norm(name: str) -> Iterator[str]:
+    """The recipe's word for a variant, with the network's own class replaced where it is PyTorch's."""
+    if name == TORCH:
+        with mock.patch.object(network, "LocalResponseNorm", torch_norm):
+            yield "lrn"
+    else:
+        yield {OURS: "lrn", NONE: "none"}[name]
+
+
+def step_times(preset: str, batch: int, precision: Any, steps: int, repeats: int) -> dict[str, list[float]]:
+    """Median milliseconds of a step, by variant, a value a repetition."""
+    found: dict[str, list[float]] = {}
+    for _ in range(repeats):
+        for name in (OURS, NONE, TORCH):
+            with norm(name) as word:
+                recipe = recipe_of(preset, batch_size=batch, norm=word)
+                found.setdefault(name, []).append(measure_training(recipe, steps=steps, precision=precision).step_ms)
+    return found
+
+
+@dataclass
+class Memory:
+    """Watches a training's resident memory."""
+
+    steps: list[tuple[int, float]] = field(default_factory=list)
+
+    def begin(self, steps: int, done: int, where: str) -> None:
+        """Ignore."""
+
+    def evaluated(self, line: dict[str, Any]) -> None:
+        """Ignore."""
+
+    def warn(self, line: str) -> None:
+        """Show."""
+        print(line)
+
+    def step(self, line: dict[str, Any]) -> None:
+        """Read it."""
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        self.steps.append((line["step"], pages * os.sysconf("SC_PAGE_SIZE") / 1e6))
+
+
+def memory_of_small_steps() -> list[tuple[int, float]]:
+    """(steps, resident MB) at each 250 of 2,000 small steps."""
+    watcher = Memory()
+    with tempfile.TemporaryDirectory() as folder:
+        raw, shards = Path(folder) / "raw", Path(folder) / "shards"
+        alexnet_pipeline.write_sample(raw)
+        alexnet_pipeline.shard(raw, shards, methods=["lanczos"], split=["train"], size=128)
+        alexnet_pipeline.train(
+            shards / "lanczos",
+            run_dir=Path(folder) / "run",
+            preset="quarter",
+            batch_size=8,
+            width=0.125,
+            steps=SMALL_STEPS,
+            log_every=SMALL_STEPS // 8,
+            watcher=watcher,
+        )
+    return watcher.steps
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--preset", default="paper")
+    parser.add_argument("--batch-size", type=int, default=32)
+    parser.add_argument("--precision", choices=["fp32", "bf16"], default="bf16")
+    parser.add_argument("--steps", type=int, default=5, help="a repetition, after a warm-up")
+    parser.add_argument("--repeats", type=int, default=3)
+    given = parser.parse_args()
+    times = step_times(given.preset, given.batch_size, given.precision, given.steps, given.repeats)
+    print(f"# benchmark_train, {datetime.datetime.now(datetime.UTC).date()}\n")
+    print(f"`python tools/benchmark_train.py --precision {given.precision} --batch-size {given.batch_size}`\n")
+    print(f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}, ", end="")
+    print(f"{given.preset}, batch {given.batch_size}, {given.precision}, channels last\n")
+    print("| step with | ms (median) | x none |\n|---|---|---|")
+    for name, values in times.items():
+        ratio = statistics.median(value / none for value, none in zip(values, times[NONE], strict=True))
+        print(f"| {name} | {statistics.median(values):.0f} | {ratio:.2f} |")
+    print(f"\nResident memory over {SMALL_STEPS:,} small steps:\n\n| step | MB |\n|---|---|")
+    for step, resident_mb in memory_of_small_steps():
+        print(f"| {step:,} | {resident_mb:.0f} |")
+
+
+if __name__ == "__main__":
+    main()
