@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from alexnet_pipeline.api import estimate, inspect, merge, resize, shard, verify
+    from alexnet_pipeline.comparison_api import compare
     from alexnet_pipeline.errors import PipelineError
     from alexnet_pipeline.sample import write_sample
     from alexnet_pipeline.training_api import evaluate, report, train
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "PipelineError",
+    "compare",
     "estimate",
     "evaluate",
     "inspect",
@@ -38,6 +40,7 @@ __all__ = [
 
 _MODULE_OF = {
     "PipelineError": "errors",
+    "compare": "comparison_api",
     "evaluate": "training_api",
     "report": "training_api",
     "train": "training_api",

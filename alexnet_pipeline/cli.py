@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from alexnet_pipeline.comparison_commands import compare_command
 from alexnet_pipeline.console import ConsoleReporter, note, print_result, printable, size_text, time_text
 from alexnet_pipeline.errors import InterruptedRunError, PipelineError, RefusedError
 from alexnet_pipeline.training_commands import COMMANDS as TRAINING_COMMANDS
@@ -486,7 +487,7 @@ def _estimate_lines(planned: Estimate) -> list[str]:
     return lines
 
 
-for _command in TRAINING_COMMANDS:
+for _command in (*TRAINING_COMMANDS, compare_command):
     cli.add_command(_command)
 
 

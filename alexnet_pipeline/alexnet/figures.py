@@ -1,89 +1,16 @@
-"""Numbers in, inline SVG and PNG tiles out: pure functions, whose colours and type are the page's CSS.
-
-A chart has no view box: x is in percent of whatever width it gets and y in pixels, so that its type and lines stay
-the same size on a wide screen, on a phone and on paper. The page gives `svg.chart` its margins, and shows what lies
-in them.
-"""
+"""Weights in, PNG tiles out: the first layer's filters as the paper shows them."""
 
 from __future__ import annotations
 
-import base64
-import html
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from alexnet_pipeline.errors import PipelineError
+from alexnet_pipeline.charts import png_uri
 
-Floats = NDArray[np.float64]
-
-# A line gets this many points at most: a chart is some 450 pixels wide, so more cannot be seen.
-MOST_POINTS = 300
-# Points up to which each is marked; more would touch.
-MOST_MARKS = 40
-# Strips across a chart, each with the values around it as its tooltip.
-STRIPS = 60
-# Width of a path's own coordinates, stretched to the chart's.
-PATH_WIDTH = 1000
-# A direct label is two lines of type; two labels may not come closer.
-LABEL_PX = 28
-# Of a digit in the charts' type, to put a unit beside a number.
-DIGIT_PX = 6.5
-# Steps of an axis within a power of ten.
-STEPS = (1, 2, 5, 10)
 # Filters per tower: the first half of conv1's rows is one tower's, the second the other's.
 TOWERS = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Series:
-    """One line of a chart.
-
-    Attributes:
-        label: stands at the line's end.
-        style: CSS class of line, band and marks.
-        x: (n,), ascending.
-        y: (n,), in the chart's unit, finite.
-        low: (n,), lower edge of a band around the line, or None.
-        high: (n,), its upper edge, or None.
-        marked: show the points, where they are few.
-    """
-
-    label: str
-    style: str
-    x: Floats
-    y: Floats
-    low: Floats | None = None
-    high: Floats | None = None
-    marked: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Axis:
-    """How values become positions on an axis.
-
-    Attributes:
-        low: value at the beginning.
-        high: value at the end.
-        ticks: values that are named.
-        log: logarithmic.
-    """
-
-    low: float
-    high: float
-    ticks: tuple[float, ...]
-    log: bool = False
-
-    def share(self, values: Floats) -> Floats:
-        """Where values lie, from 0 at the beginning to 1 at the end."""
-        low, high = self.low, self.high
-        if self.log:
-            low, high, values = math.log(low), math.log(high), np.log(values)
-        return np.asarray((values - low) / (high - low), np.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,91 +20,6 @@ class FilterTile:
     uri: str
     low: float
     high: float
-
-
-def line_chart(
-    title: str,
-    series: Sequence[Series],
-    *,
-    x_unit: str,
-    text: Callable[[float], str],
-    top: float = 0.0,
-    log: bool = False,
-    height_px: int = 220,
-) -> str:
-    """Lines over a common x, each named at its end.
-
-    Args:
-        title: what a reader who cannot see the chart, or who points at it, is told.
-        series: lines; those without points are left out.
-        x_unit: name of x's unit, beside the last tick.
-        text: a value as a reader wants it, with its unit.
-        top: the y axis reaches at least this far; a linear one begins at 0.
-        log: logarithmic y, which all values must allow.
-        height_px: of the plot without its margins.
-
-    Returns:
-        An `<svg class="chart">`; the empty text without points.
-    """
-    lines = [thinned(one, MOST_POINTS) for one in series if one.x.size]
-    if not lines:
-        return ""
-    right = max(float(one.x[-1]) for one in lines)
-    values = np.concatenate([one.y for one in lines])
-    across = linear_axis(right or 1.0, ends_on_tick=False)
-    upward = log_axis(float(values.min()), float(values.max())) if log else linear_axis(max(top, float(values.max())))
-    parts = [f"<title>{html.escape(title)}</title>"]
-    parts += _y_axis(upward, height_px, text)
-    parts += _x_axis(across, height_px, x_unit)
-    parts += _strips(lines, across, height_px, x_unit, text)
-    parts.append(_paths(lines, across, upward, height_px))
-    parts += [mark for one in lines for mark in _marks(one, across, upward, height_px)]
-    parts += _labels(lines, upward, height_px, text)
-    name = html.escape(title, quote=True)
-    return f'<svg class="chart" role="img" aria-label="{name}" height="{height_px}">{"".join(parts)}</svg>'
-
-
-def thinned(series: Series, points: int) -> Series:
-    """The means of at most so many runs of neighbours, with a band from the least to the greatest of each."""
-    size = series.x.size
-    if size <= points:
-        return series
-    starts = np.linspace(0, size, points, endpoint=False).astype(np.intp)
-    counts = np.diff(np.append(starts, size))
-    low, high = (series.y if edge is None else edge for edge in (series.low, series.high))
-    return replace(
-        series,
-        x=np.add.reduceat(series.x, starts) / counts,
-        y=np.add.reduceat(series.y, starts) / counts,
-        low=np.minimum.reduceat(low, starts),
-        high=np.maximum.reduceat(high, starts),
-    )
-
-
-def linear_axis(high: float, *, ends_on_tick: bool = True) -> Axis:
-    """An axis from 0 with 4 to 6 steps of 1, 2 or 5 times a power of ten."""
-    high = high if math.isfinite(high) and high > 0 else 1.0
-    unit = 10.0 ** math.floor(math.log10(high / 5))
-    step = next(unit * factor for factor in STEPS if unit * factor * 5 >= high * (1 - 1e-9))
-    count = math.ceil(high / step - 1e-9) if ends_on_tick else math.floor(high / step + 1e-9)
-    return Axis(0.0, step * count if ends_on_tick else high, tuple(step * i for i in range(count + 1)))
-
-
-def log_axis(low: float, high: float) -> Axis:
-    """A logarithmic axis between two steps of 1, 2 or 5 times a power of ten; many decades name powers of ten only.
-
-    Args:
-        low: least value, above 0.
-        high: greatest value.
-    """
-    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
-    every = [10.0**power * factor for power in range(first, last + 1) for factor in STEPS[:3]]
-    below = max(value for value in every if value <= low * (1 + 1e-9))
-    above = min(value for value in every if value >= high * (1 - 1e-9) and value > below)
-    ticks = [value for value in every if below <= value <= above]
-    if len(ticks) > 7:
-        ticks = [value for value in ticks if math.isclose(math.log10(value) % 1.0, 0, abs_tol=1e-6)]
-    return Axis(below, above, tuple(ticks), log=True)
 
 
 def filter_tiles(weights: NDArray[np.floating]) -> tuple[tuple[FilterTile, ...], ...]:
@@ -192,112 +34,8 @@ def filter_tiles(weights: NDArray[np.floating]) -> tuple[tuple[FilterTile, ...],
     return tuple(tuple(map(_filter_tile, weights[first : first + half])) for first in range(0, half * TOWERS, half))
 
 
-def png_uri(image: NDArray[np.uint8]) -> str:
-    """A picture, HWC uint8 in R, G, B, as a data URI.
-
-    Raises:
-        PipelineError: the picture has another shape or type.
-    """
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
-        raise PipelineError(f"a picture of shape {image.shape} and type {image.dtype}; expected HWC uint8 in R, G, B")
-    _, data = cv2.imencode(".png", np.ascontiguousarray(image[:, :, ::-1]))
-    return data_uri("image/png", data.tobytes())
-
-
-def data_uri(kind: str, data: bytes) -> str:
-    """Bytes as a URI that holds them."""
-    return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"
-
-
 def _filter_tile(weights: NDArray[np.floating]) -> FilterTile:
     values = np.nan_to_num(np.asarray(weights, np.float64), posinf=0.0, neginf=0.0)
     low, high = float(values.min()), float(values.max())
     scaled = (values - low) / (high - low) if high > low else np.full_like(values, 0.5)
     return FilterTile(png_uri(np.rint(scaled * 255).astype(np.uint8).transpose(1, 2, 0)), low, high)
-
-
-def _y_axis(axis: Axis, height_px: int, text: Callable[[float], str]) -> list[str]:
-    heights = height_px * (1 - axis.share(np.array(axis.ticks)))
-    return [
-        f'<line class="{"base" if y == height_px else "grid"}" x1="0" x2="100%" y1="{y:.1f}" y2="{y:.1f}"/>'
-        f'<text class="tick" text-anchor="end" x="-8" y="{y:.1f}" dy=".35em">{html.escape(text(value))}</text>'
-        for value, y in zip(axis.ticks, heights, strict=True)
-    ]
-
-
-def _x_axis(axis: Axis, height_px: int, unit: str) -> list[str]:
-    names = [f"{value:,.10g}" for value in axis.ticks]
-    places = [f"{100 * share:.2f}%" for share in axis.share(np.array(axis.ticks))]
-    parts = [
-        f'<line class="base" x1="{x}" x2="{x}" y1="{height_px}" y2="{height_px + 4}"/>'
-        f'<text class="tick" text-anchor="middle" x="{x}" y="{height_px + 18}">{name}</text>'
-        for name, x in zip(names, places, strict=True)
-    ]
-    beside = len(names[-1]) * DIGIT_PX / 2 + 4
-    parts.append(
-        f'<text class="tick" x="{places[-1]}" dx="{beside:.0f}" y="{height_px + 18}">{html.escape(unit)}</text>'
-    )
-    return parts
-
-
-def _strips(lines: Sequence[Series], axis: Axis, height_px: int, unit: str, text: Callable[[float], str]) -> list[str]:
-    """Invisible strips, each with what lies nearest to its middle."""
-    parts = []
-    for number in range(STRIPS):
-        middle = axis.high * (number + 0.5) / STRIPS
-        told = [f"{unit} {middle:.3g}"]
-        for one in lines:
-            nearest = int(np.abs(one.x - middle).argmin())
-            band = ""
-            if one.low is not None and one.high is not None:
-                band = f" ({text(float(one.low[nearest]))} to {text(float(one.high[nearest]))})"
-            told.append(f"{one.label}: {text(float(one.y[nearest]))}{band}")
-        parts.append(
-            f'<rect class="strip" x="{100 * number / STRIPS:.2f}%" width="{100 / STRIPS:.2f}%" height="{height_px}">'
-            f"<title>{html.escape(chr(10).join(told))}</title></rect>"
-        )
-    return parts
-
-
-def _paths(lines: Sequence[Series], across: Axis, upward: Axis, height_px: int) -> str:
-    """Bands below lines, stretched to the chart's width and cut at its edges."""
-    bands, strokes = [], []
-    for one in lines:
-        x = PATH_WIDTH * across.share(one.x)
-        if one.low is not None and one.high is not None:
-            edge = np.concatenate([_y_px(one.low, upward, height_px), _y_px(one.high, upward, height_px)[::-1]])
-            bands.append(f'<path class="band {one.style}" d="{_path(np.concatenate([x, x[::-1]]), edge)}Z"/>')
-        strokes.append(f'<path class="line {one.style}" d="{_path(x, _y_px(one.y, upward, height_px))}"/>')
-    box = f'viewBox="0 0 {PATH_WIDTH} {height_px}" preserveAspectRatio="none" width="100%" height="{height_px}"'
-    return f'<svg class="paths" {box}>{"".join(bands + strokes)}</svg>'
-
-
-def _marks(series: Series, across: Axis, upward: Axis, height_px: int) -> list[str]:
-    if series.x.size > 1 and not (series.marked and series.x.size <= MOST_MARKS):
-        return []
-    places = zip(100 * across.share(series.x), _y_px(series.y, upward, height_px), strict=True)
-    return [f'<circle class="mark {series.style}" cx="{x:.2f}%" cy="{y:.1f}" r="2.5"/>' for x, y in places]
-
-
-def _labels(lines: Sequence[Series], axis: Axis, height_px: int, text: Callable[[float], str]) -> list[str]:
-    """Name and last value of each line, beside its end and clear of each other."""
-    wanted = sorted(((float(_y_px(one.y[-1:], axis, height_px)[0]), one) for one in lines), key=lambda pair: pair[0])
-    parts, free = [], 6.0
-    for number, (y, one) in enumerate(wanted):
-        last = height_px - LABEL_PX * (len(wanted) - number) + LABEL_PX / 2 + 6
-        free = min(max(free, y), last)
-        parts.append(
-            f'<text class="label {one.style}" x="100%" dx="8" y="{free:.1f}">{html.escape(one.label)}</text>'
-            f'<text class="value" x="100%" dx="8" y="{free + 13:.1f}">{html.escape(text(float(one.y[-1])))}</text>'
-        )
-        free += LABEL_PX
-    return parts
-
-
-def _y_px(values: Floats, axis: Axis, height_px: int) -> Floats:
-    """Pixels from the top; a value below a logarithmic axis lies on its edge."""
-    return height_px * (1 - axis.share(np.maximum(values, axis.low) if axis.log else values))
-
-
-def _path(x: Floats, y: Floats) -> str:
-    return "M" + "L".join(f"{a:.1f},{b:.1f}" for a, b in zip(x, y, strict=True))

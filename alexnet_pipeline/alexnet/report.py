@@ -14,9 +14,10 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from alexnet_pipeline.alexnet.checkpoint import load_newest
-from alexnet_pipeline.alexnet.figures import FilterTile, Floats, Series, data_uri, filter_tiles, line_chart, png_uri
+from alexnet_pipeline.alexnet.figures import FilterTile, filter_tiles
 from alexnet_pipeline.alexnet.run_folder import CHECKPOINTS, METRICS, RUN
 from alexnet_pipeline.batches.dataset import ShardSet, open_shards
+from alexnet_pipeline.charts import Floats, Series, data_uri, line_chart, png_uri
 from alexnet_pipeline.errors import PipelineError, RefusedError
 from alexnet_pipeline.whole_file import write_whole
 
@@ -404,7 +405,7 @@ def _worst(detailed: Recorded | None) -> tuple[ClassRow, ...]:
 
 def _environment() -> Environment:
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
+        loader=FileSystemLoader([Path(__file__).parent, Path(__file__).parent.parent]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alexnet_pipeline.errors import RefusedError, RejectedImageError
-from alexnet_pipeline.pixels.geometry import Placement
+from alexnet_pipeline.pixels.geometry import Axis, Placement
 from alexnet_pipeline.pixels.kernels import Method
 from alexnet_pipeline.pixels.resample import on_canvas
 from alexnet_pipeline.records import Reason
@@ -49,6 +49,37 @@ def resample_by_library(image: NDArray[np.uint8], placement: Placement, method: 
     return on_canvas(np.ascontiguousarray(part), placement)
 
 
+def resample_floats(image: NDArray[np.float32], full_px: tuple[int, int], method: Method) -> NDArray[np.float32]:
+    """Resample one plane by a library's own filter, in floats: what it would round and clip.
+
+    Args:
+        image: (height, width) float32.
+        full_px: (height, width) of the whole target.
+        method: one with a library.
+
+    Returns:
+        float32 of that size.
+    """
+    height, width = full_px
+    if method.library == "opencv":
+        flag = OPENCV_FLAGS[_opencv_name(method.kernel, height, image.shape[0])]
+        return np.asarray(cv2.resize(image, (width, height), interpolation=flag), np.float32)
+    pillow = _pillow()
+    filter_ = getattr(pillow.Resampling, method.kernel.upper())
+    return np.asarray(pillow.fromarray(image).resize((width, height), filter_), np.float32)
+
+
+def library_weights(axis: Axis, method: Method) -> NDArray[np.float64]:
+    """The weights that a library's filter really has along one axis: the identity, resampled.
+
+    Returns:
+        (count, source) float64.
+    """
+    identity = np.eye(axis.source, dtype=np.float32)
+    whole = resample_floats(identity, (axis.full, axis.source), method)
+    return whole[axis.start : axis.start + axis.count].astype(np.float64)
+
+
 def check_library(method: Method) -> None:
     """Make sure that the method's library is installed.
 
@@ -68,9 +99,14 @@ def versions() -> dict[str, str]:
 
 
 def _by_opencv(image: NDArray[np.uint8], height: int, width: int, name: str) -> NDArray[np.uint8]:
+    flag = OPENCV_FLAGS[_opencv_name(name, height, image.shape[0])]
+    return np.asarray(cv2.resize(image, (width, height), interpolation=flag), np.uint8)
+
+
+def _opencv_name(name: str, height: int, source_height: int) -> str:
     if name == "area+cubic":  # cuda-convnet2's make-data: INTER_AREA down, INTER_CUBIC up
-        name = "area" if height < image.shape[0] else "cubic"
-    return np.asarray(cv2.resize(image, (width, height), interpolation=OPENCV_FLAGS[name]), np.uint8)
+        return "area" if height < source_height else "cubic"
+    return name
 
 
 def _by_pillow(image: NDArray[np.uint8], height: int, width: int, name: str) -> NDArray[np.uint8]:

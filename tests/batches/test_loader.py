@@ -234,3 +234,21 @@ def test_what_is_impossible_is_refused(jpeg_folder: Path, tmp_path: Path) -> Non
         open_shards(jpeg_folder.parent)
     with pytest.raises(RefusedError, match="no finished data set"):
         open_shards(tmp_path)
+
+
+def test_a_moved_centre_crop(jpeg_folder: Path) -> None:
+    """Evaluation's crop a pixel to the right is the picture's; where it cannot move it is refused."""
+    shards = open_shards(jpeg_folder)
+    images = next(iter(Loader(shards, 4, train=False, crop_px=CROP, shift_px=1)))[0]
+    start = (SIDE - CROP) // 2
+    wanted = _pixels(shards, 0)[start : start + CROP, start + 1 : start + 1 + CROP].astype(np.float32)
+    np.testing.assert_allclose(
+        images[0].numpy().transpose(1, 2, 0) + mean_of(shards, "channel", CROP), wanted, atol=1e-3
+    )
+    for wrong in (
+        {"train": True, "shift_px": 1},
+        {"train": False, "shift_px": 5},
+        {"train": False, "crops": 10, "shift_px": 1},
+    ):
+        with pytest.raises(RefusedError, match="shift"):
+            Loader(shards, 4, crop_px=CROP, **wrong)

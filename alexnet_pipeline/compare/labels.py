@@ -1,0 +1,116 @@
+"""Marks with names in, places for the names out that hide neither marks nor each other."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+# Directions in which a name is tried beside its mark, best first: (x, y), y points down.
+DIRECTIONS = ((1, 0), (-1, 0), (1, -1), (1, 1), (-1, -1), (-1, 1), (0, -1), (0, 1))
+# How far from the mark a name is tried, in lines of type, and from where on a line leads back to it.
+DISTANCES_LINES, LEADER_LINES = (0.0, 0.5, 1.0, 1.6, 2.4, 3.4, 4.6, 6.0), 0.9
+# Between a mark and a name.
+GAP_LINES = 0.25
+# What is avoided most: leaving the chart, then another name, then a mark; per square unit of overlap.
+OUTSIDE, ON_NAME, ON_MARK = 100.0, 20.0, 8.0
+# What a line of type of distance and a less liked direction cost.
+FAR, DISLIKED = 12.0, 0.7
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A rectangle: left, top, right, bottom."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    def overlap(self, other: Box) -> float:
+        """The area that both cover."""
+        width = min(self.right, other.right) - max(self.left, other.left)
+        height = min(self.bottom, other.bottom) - max(self.top, other.top)
+        return max(width, 0.0) * max(height, 0.0)
+
+    @property
+    def area(self) -> float:
+        """Width times height."""
+        return (self.right - self.left) * (self.bottom - self.top)
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A disc to be named: its centre, its radius and the width of its name."""
+
+    x: float
+    y: float
+    radius: float
+    name_width: float
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a name goes.
+
+    Attributes:
+        box: that the name fills.
+        leader: (x, y) on the box's edge nearest to the mark, where the name is too far off to need none.
+    """
+
+    box: Box
+    leader: tuple[float, float] | None
+
+
+def place_names(marks: Sequence[Mark], line_height: float, bounds: Box, taken: Sequence[Box] = ()) -> list[Place]:
+    """Find a place for each name, the most crowded marks first.
+
+    Args:
+        marks: all in one unit.
+        line_height: of a name.
+        bounds: that names stay within.
+        taken: where no name may lie.
+    """
+    discs = [_around(mark, mark.radius + GAP_LINES * line_height) for mark in marks]
+    order = sorted(range(len(marks)), key=lambda i: -sum(1 / (1 + math.dist(_at(marks[i]), _at(m))) for m in marks))
+    names: list[Box] = list(taken)
+    places: dict[int, Place] = {}
+    for number in order:
+        tried = [
+            (_cost(box, bounds, names, discs) + FAR * lines * lines + DISLIKED * liking, turn, box, lines)
+            for turn, (lines, liking, box) in enumerate(_candidates(marks[number], line_height))
+        ]
+        _, _, box, lines = min(tried, key=lambda candidate: candidate[:2])
+        names.append(box)
+        places[number] = Place(box, _nearest(box, marks[number]) if lines >= LEADER_LINES else None)
+    return [places[number] for number in range(len(marks))]
+
+
+def _around(mark: Mark, reach: float) -> Box:
+    return Box(mark.x - reach, mark.y - reach, mark.x + reach, mark.y + reach)
+
+
+def _at(mark: Mark) -> tuple[float, float]:
+    return (mark.x, mark.y)
+
+
+def _candidates(mark: Mark, height: float) -> Iterator[tuple[float, int, Box]]:
+    """Distance in lines, how little the direction is liked, and the box."""
+    for lines, (liking, (right, down)) in itertools.product(DISTANCES_LINES, enumerate(DIRECTIONS)):
+        away = mark.radius + height * (GAP_LINES + lines)
+        reach = away * (math.sqrt(0.5) if right and down else 1.0)
+        x, y = mark.x + right * reach, mark.y + down * reach
+        left = x - mark.name_width * (1 - right) / 2
+        top = y - height * (1 - down) / 2
+        yield lines, liking, Box(left, top, left + mark.name_width, top + height)
+
+
+def _cost(box: Box, bounds: Box, names: Sequence[Box], discs: Sequence[Box]) -> float:
+    outside = box.area - box.overlap(bounds)
+    on_names = sum(box.overlap(other) for other in names)
+    return OUTSIDE * outside + ON_NAME * on_names + ON_MARK * sum(box.overlap(disc) for disc in discs)
+
+
+def _nearest(box: Box, mark: Mark) -> tuple[float, float]:
+    return (min(max(mark.x, box.left), box.right), min(max(mark.y, box.top), box.bottom))

@@ -1,0 +1,55 @@
+"""A plane of luma in, its power by radial frequency out."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft
+
+Doubles = NDArray[np.float64]
+
+# Rings of equal width between frequency 0 and 1/2 cycles per output pixel.
+RINGS = 64
+
+
+def ring_frequencies() -> tuple[float, ...]:
+    """The middle of each ring, cycles per output pixel."""
+    return tuple((ring + 0.5) / (2 * RINGS) for ring in range(RINGS))
+
+
+def radial_power(plane: NDArray[Any]) -> Doubles:
+    """Power spectral density, averaged over rings of frequencies.
+
+    A Hann window keeps the borders' jump out of it, and the mean is taken off first.
+
+    Args:
+        plane: (height, width), 0..255.
+
+    Returns:
+        (RINGS,) in levels squared per (cycle per pixel) squared; white noise has its variance everywhere. Rings that
+        a small plane has no frequency in are interpolated from their neighbours.
+    """
+    window, rings, counts = _layout(*plane.shape)
+    values = (plane - plane.mean(dtype=np.float64)) * window
+    power = np.abs(fft.rfft2(values)) ** 2 / (window**2).sum()
+    sums = np.bincount(rings.ravel(), power.ravel(), RINGS + 1)[:RINGS]
+    filled = np.flatnonzero(counts)
+    if not filled.size:
+        return np.zeros(RINGS)
+    return np.interp(np.arange(RINGS), filled, sums[filled] / counts[filled])
+
+
+@functools.lru_cache(maxsize=64)
+def _layout(height: int, width: int) -> tuple[Doubles, NDArray[np.int64], NDArray[np.int64]]:
+    """The window, each frequency's ring (RINGS for those beyond 1/2), and how many each ring has."""
+    window = np.outer(_hann(height), _hann(width))
+    radius = np.hypot(fft.fftfreq(height)[:, None], fft.rfftfreq(width))
+    rings = np.minimum((radius * 2 * RINGS).astype(np.int64), RINGS)
+    return window, rings, np.bincount(rings.ravel(), minlength=RINGS + 1)[:RINGS]
+
+
+def _hann(length: int) -> Doubles:
+    return np.asarray(np.sin(np.pi * (np.arange(length) + 0.5) / length) ** 2)

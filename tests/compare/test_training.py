@@ -1,0 +1,71 @@
+"""What is said of trained networks follows from their cells."""
+
+import numpy as np
+import pytest
+
+from alexnet_pipeline.compare.records import ShiftCell, TrainedCell
+from alexnet_pipeline.compare.training import detectable_difference, summarise
+
+METHODS = ("nearest", "lanczos", "antialias")
+
+
+def cells(errors: dict[str, list[float]]) -> list[TrainedCell]:
+    """Each method with itself as given, with others .1 worse."""
+    return [
+        TrainedCell(train, test, seed, 400, own + (0.0 if train == test else 0.1), own / 2)
+        for train, owns in errors.items()
+        for test in errors
+        for seed, own in enumerate(owns)
+    ]
+
+
+def summary(errors: dict[str, list[float]]):
+    shifts = [ShiftCell(method, 0, 400, 0.9) for method in errors]
+    return summarise("quarter", 10, 32, 1000, cells(errors), shifts)
+
+
+def test_matrix_and_pairs() -> None:
+    """Means and deviations over seeds; differences, intervals and tests of the diagonal, against NumPy and SciPy."""
+    from scipy import stats
+
+    errors = {"nearest": [0.40, 0.43, 0.41], "lanczos": [0.30, 0.31, 0.33], "antialias": [0.31, 0.30, 0.34]}
+    found = summary(errors)
+    entry = next(e for e in found.matrix if (e.train, e.test) == ("nearest", "lanczos"))
+    assert entry.top1_mean == pytest.approx(np.mean(errors["nearest"]) + 0.1)
+    assert entry.top1_deviation == pytest.approx(np.std(errors["nearest"], ddof=1))
+    pair = found.pairs[0]
+    differences = np.subtract(errors["nearest"], errors["lanczos"])
+    assert (pair.first, pair.second) == ("nearest", "lanczos")
+    assert pair.difference == pytest.approx(differences.mean())
+    half = stats.t.ppf(0.975, 2) * stats.sem(differences)
+    assert (pair.low, pair.high) == pytest.approx((differences.mean() - half, differences.mean() + half))
+    assert pair.p_value >= stats.ttest_rel(errors["nearest"], errors["lanczos"]).pvalue
+
+
+def test_a_real_difference_is_said_and_noise_is_not() -> None:
+    """In words."""
+    rows = np.random.default_rng(3).normal(0, 0.002, (3, 8))
+    found = summary(dict(zip(METHODS, (rows + np.array([[0.4], [0.3], [0.3]])).tolist(), strict=True)))
+    assert "lanczos beats nearest by" in found.finding
+    assert "other pairs do not differ" in found.finding
+    same = summary(dict(zip(METHODS, (rows + 0.3).tolist(), strict=True)))
+    assert same.finding.startswith("No difference")
+    assert "points or more in four cases of five" in same.finding
+
+
+def test_one_seed_allows_no_test() -> None:
+    """And says so."""
+    found = summary({"nearest": [0.4], "lanczos": [0.3]})
+    assert found.pairs == ()
+    assert "One seed" in found.finding
+
+
+def test_detectable_differences_are_found_four_times_in_five() -> None:
+    """By simulation of the paired t test, twelve pairs at a time."""
+    from scipy import stats
+
+    random, count = np.random.default_rng(1), 12
+    size = detectable_difference(1.0, count)
+    draws = random.normal(size, 1.0, (4000, count))
+    power = (stats.ttest_1samp(draws, 0.0, axis=1).pvalue < 0.05).mean()
+    assert 0.76 < power < 0.86
