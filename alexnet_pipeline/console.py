@@ -139,6 +139,18 @@ class ConsoleReporter:
         self._bar.start()
 
 
+def shard_reporter(ctx: click.Context, what: str = "shard") -> ConsoleReporter:
+    """A reporter as the global options ask for."""
+    settings = ctx.find_root().params
+    return ConsoleReporter(what, quiet=settings["quiet"], plain=settings["no_progress"])
+
+
+def training_reporter(ctx: click.Context, *, plain: bool = False) -> TrainingReporter:
+    """A reporter of training as the global options ask for."""
+    settings = ctx.find_root().params
+    return TrainingReporter(quiet=settings["quiet"], plain=plain or settings["no_progress"])
+
+
 class TrainingReporter:
     """Shows how training goes: a bar on a terminal, else a line now and then, and a line for each validation.
 

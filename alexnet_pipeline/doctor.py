@@ -40,6 +40,7 @@ PARTS = (
     ("torch", "training", "train"),
     ("nvidia-dali-cuda130", "the loading pipeline, CPU and GPU", "train"),
     ("safetensors", "checkpoints", "train"),
+    ("tensorboard", "event files of training, `train --tensorboard`", "tensorboard"),
     ("pillow-simd", "the pillow:* methods, for comparison", "simd"),
 )
 # What compiling Pillow-SIMD needs.

@@ -66,6 +66,7 @@ def train(
     checkpoint_every: int | None = None,
     keep_checkpoints: int = 3,
     log_every: int = 20,
+    tensorboard: bool = False,
     threads: int | None = None,
     timeout: float = 600,
     command: str = "",
@@ -80,8 +81,8 @@ def train(
         preset: `paper`, `source2012`, `batchnorm` or `quarter`; the arguments from `batch_size` to `dropout` change
             its numbers, see `alexnet.recipe.Recipe`.
         resume: `auto` goes on from the newest checkpoint.
-        towers, device, precision, compile, steps, seed, checkpoint_every, keep_checkpoints, log_every, threads,
-            timeout, command: see `alexnet.options.TrainOptions`.
+        towers, device, precision, compile, steps, seed, checkpoint_every, keep_checkpoints, log_every,
+            tensorboard, threads, timeout, command: see `alexnet.options.TrainOptions`.
         watcher: is told how it goes.
 
     Raises:
@@ -114,6 +115,7 @@ def train(
         checkpoint_every_steps=checkpoint_every,
         keep_checkpoints=keep_checkpoints,
         log_every_steps=log_every,
+        tensorboard=tensorboard,
         threads=threads,
         timeout_s=timeout,
         command=command,

@@ -27,6 +27,7 @@ class TrainOptions:
         checkpoint_every_steps: beside the one at each epoch's end; None for none.
         keep_checkpoints: so many newest stay.
         log_every_steps: a line of metrics.
+        tensorboard: also write event files to RUN/tensorboard.
         threads: that decode, None for as many as there are cores.
         timeout_s: a process silent for so long ends a distributed run.
         command: that a person would repeat.
@@ -43,6 +44,7 @@ class TrainOptions:
     checkpoint_every_steps: int | None = None
     keep_checkpoints: int = 3
     log_every_steps: int = 20
+    tensorboard: bool = False
     threads: int | None = None
     timeout_s: float = 600.0
     command: str = ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import importlib.util
 import io
 import json
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from alexnet_pipeline.errors import PipelineError, RefusedError
 from alexnet_pipeline.whole_file import naming, write_whole
 
 CHECKPOINTS, METRICS, RUN, MEAN, LOCK = "checkpoints", "metrics.jsonl", "run.json", "mean.npy", ".lock"
+EVENTS = "tensorboard"
 
 
 @contextmanager
@@ -70,9 +72,14 @@ def shards_record(shards: ShardSet) -> dict[str, Any]:
 
 
 class Metrics:
-    """Appends lines to `metrics.jsonl`."""
+    """Appends lines to `metrics.jsonl`, and to TensorBoard's event files where asked to.
 
-    def __init__(self, run: Path) -> None:
+    Raises:
+        RefusedError: TensorBoard is not installed.
+    """
+
+    def __init__(self, run: Path, *, tensorboard: bool = False) -> None:
+        self._events = _event_writer(run) if tensorboard else None
         self._path = run / METRICS
         with naming(self._path):
             self._handle = self._path.open("ab")
@@ -84,7 +91,34 @@ class Metrics:
         with naming(self._path):
             self._handle.write(json.dumps(line).encode("ascii") + b"\n")
             self._handle.flush()
+        if self._events:
+            group = {"step": "train", "evaluation": "val"}[line["kind"]]
+            for name, value in line.items():
+                if isinstance(value, float):
+                    self._events.add_scalar(f"{group}/{name}", value, line["step"])
 
     def close(self) -> None:
-        """Give back the file."""
+        """Give back the files."""
         self._handle.close()
+        if self._events:
+            self._events.close()
+
+
+def check_tensorboard() -> None:
+    """Make sure that events can be written.
+
+    Raises:
+        RefusedError: TensorBoard is not installed.
+    """
+    if importlib.util.find_spec("tensorboard") is None:
+        raise RefusedError(
+            "--tensorboard needs TensorBoard: pip install 'alexnet-pipeline[tensorboard]' (it brings Pillow, which "
+            "cannot stand beside Pillow-SIMD)"
+        )
+
+
+def _event_writer(run: Path) -> Any:
+    check_tensorboard()
+    from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 - an extra
+
+    return SummaryWriter(str(run / EVENTS))

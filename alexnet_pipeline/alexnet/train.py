@@ -9,7 +9,7 @@ from alexnet_pipeline.alexnet.checkpoint import Checkpoint, load_newest, newest_
 from alexnet_pipeline.alexnet.options import TrainOptions, TrainSummary, Watcher
 from alexnet_pipeline.alexnet.processes import Place, take_place
 from alexnet_pipeline.alexnet.recipe import Recipe
-from alexnet_pipeline.alexnet.run_folder import CHECKPOINTS, locked
+from alexnet_pipeline.alexnet.run_folder import CHECKPOINTS, check_tensorboard, locked
 from alexnet_pipeline.alexnet.trainer import Trainer
 from alexnet_pipeline.batches.dataset import ShardSet, open_shards
 from alexnet_pipeline.errors import RefusedError
@@ -33,6 +33,8 @@ def train(
         PipelineError: training failed, or the loss is no longer finite; the last checkpoint is untouched.
         InterruptedRunError: a signal ended it after a checkpoint.
     """
+    if options.tensorboard:
+        check_tensorboard()
     train_set = open_shards(shards)
     val_set = open_shards(val) if val else None
     _check_sets(train_set, val_set, recipe)

@@ -82,7 +82,7 @@ class Trainer:
         self._saved_step = -1
         if place.leads:
             write_run(run, self._run_record(train_set, val_set), self._loader.mean)
-            self._metrics = Metrics(run)
+            self._metrics = Metrics(run, tensorboard=options.tensorboard)
 
     def close(self) -> None:
         """Give back decoders and files."""

@@ -273,3 +273,21 @@ def test_wilson_interval() -> None:
     """Newcombe 1998, table I: 81 of 263, and 0 of 20."""
     assert wilson_interval(81, 263) == pytest.approx((0.2553, 0.3662), abs=1e-4)
     assert wilson_interval(0, 20) == pytest.approx((0.0, 0.1611), abs=1e-4)
+
+
+def test_tensorboard_is_refused_where_it_is_missing(shards: Path, tmp_path: Path, monkeypatch) -> None:
+    """Before anything is written."""
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(RefusedError, match=r"alexnet-pipeline\[tensorboard\]"):
+        run(shards, tmp_path / "run", tensorboard=True)
+    assert not (tmp_path / "run").exists()
+
+
+def test_tensorboard_gets_the_metrics(shards: Path, tmp_path: Path) -> None:
+    """Loss and validation error by step."""
+    pytest.importorskip("tensorboard", reason="the extra tensorboard is not installed")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run(shards, tmp_path / "run", tensorboard=True)
+    events = EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload()
+    assert {"train/loss", "val/top1_error"} <= set(events.Tags()["scalars"])

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from alexnet_pipeline.console import ConsoleReporter, TrainingReporter, note, print_result
+from alexnet_pipeline.console import (
+    ConsoleReporter,
+    TrainingReporter,
+    note,
+    print_result,
+    shard_reporter,
+    training_reporter,
+)
 
 if TYPE_CHECKING:
     from alexnet_pipeline.compare.records import Comparison
@@ -80,9 +87,8 @@ def compare_command(
     from alexnet_pipeline import comparison_api as api  # noqa: PLC0415
     from alexnet_pipeline.compare.compare import DEFAULT_SCALES  # noqa: PLC0415
 
-    settings = ctx.find_root().params
     work = given.pop("work_dir") or output.with_name(f"{output.stem}-training")
-    with ConsoleReporter("compare", quiet=settings["quiet"], plain=settings["no_progress"]) as reporter:
+    with shard_reporter(ctx, "compare") as reporter:
         found = api.compare(
             methods=methods or api.DEFAULT_METHODS,
             scales=scales or DEFAULT_SCALES,
@@ -90,7 +96,7 @@ def compare_command(
             output=output,
             command=shlex.join(["alexnet-pipeline", *sys.argv[1:]]),
             progress=_Progress(reporter),
-            reporter=ConsoleReporter("shard", quiet=settings["quiet"], plain=True),
+            reporter=shard_reporter(ctx),
             watchers=lambda name: _watcher(ctx, name),
             **given,
         )
@@ -114,7 +120,7 @@ class _Progress:
 def _watcher(ctx: click.Context, name: str) -> TrainingReporter:
     """Lines only: one bar after another for a dozen networks would tell less."""
     note(ctx, f"network: {name}")
-    return TrainingReporter(quiet=ctx.find_root().params["quiet"], plain=True)
+    return training_reporter(ctx, plain=True)
 
 
 def comparison_lines(found: Comparison) -> list[str]:
@@ -148,3 +154,6 @@ def _cells(found: Comparison, number: int, metrics: Sequence[str]) -> list[str]:
 
 def _cell(value: float, *, best: bool) -> str:
     return f"{value:,.0f}{'*' if best else ''}" if abs(value) >= 1000 else f"{value:.4g}{'*' if best else ''}"
+
+
+COMMANDS = (compare_command,)

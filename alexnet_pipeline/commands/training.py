@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import os
 import shlex
-import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from alexnet_pipeline.console import TrainingReporter, note, print_result, printable, rate_text
+from alexnet_pipeline.console import TrainingReporter, note, print_result, printable, rate_text, training_reporter
 from alexnet_pipeline.errors import RefusedError
 
 if TYPE_CHECKING:
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
     from alexnet_pipeline.alexnet.options import TrainSummary
 
 PATH = click.Path(path_type=Path)
-# Of the demo's training: a minute and a half on two cores.
-DEMO_STEPS = 250
 # Options of `train` that change a preset's numbers.
 RECIPE_OPTIONS = (
     "batch_size", "epochs", "learning_rate", "schedule", "lighting", "mean", "width", "norm", "pooling",
@@ -81,6 +78,7 @@ def _recipe_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.option("--checkpoint-every", type=click.IntRange(1), help="Steps, beside epochs' ends.")
 @click.option("--keep-checkpoints", type=click.IntRange(1), default=3, show_default=True)
 @click.option("--log-every", type=click.IntRange(1), default=20, show_default=True, help="Steps.")
+@click.option("--tensorboard", is_flag=True, help="Also write event files to RUN_DIR/tensorboard.")
 @click.option("--threads", type=click.IntRange(1), help="That decode.  [default: cores]")
 @click.option("--timeout", type=float, default=600, show_default=True, help="Seconds of a silent process.")
 @click.pass_context
@@ -94,14 +92,14 @@ def train_command(ctx: click.Context, /, shards: Path, **given: Any) -> None:
 
     Exit codes: 0 complete, 1 failed, 2 refused, 130/143 interrupted: `--resume auto` goes on.
     """
-    _need_train()
+    need_train()
     from alexnet_pipeline import training_api  # noqa: PLC0415
 
-    command, settings = shlex.join(["alexnet-pipeline", *sys.argv[1:]]), ctx.find_root().params
-    with TrainingReporter(quiet=settings["quiet"], plain=settings["no_progress"]) as reporter:
+    command = shlex.join(["alexnet-pipeline", *sys.argv[1:]])
+    with training_reporter(ctx) as reporter:
         done = training_api.train(shards, **given, command=command, watcher=_leading(reporter))
     if _leads():
-        print_result(ctx, done, _train_lines(done))
+        print_result(ctx, done, train_lines(done))
 
 
 @click.command("evaluate")
@@ -120,7 +118,7 @@ def evaluate_command(
     Example:
       alexnet-pipeline evaluate runs/a --shards shards/lanczos/val --crops 10
     """
-    _need_train()
+    need_train()
     from alexnet_pipeline import training_api  # noqa: PLC0415
 
     found = training_api.evaluate(
@@ -131,7 +129,7 @@ def evaluate_command(
         predictions=predictions,
         warn=lambda line: click.echo(f"warning: {printable(line)}", err=True),
     )
-    print_result(ctx, found, _evaluation_lines(found))
+    print_result(ctx, found, evaluation_lines(found))
 
 
 @click.command("report")
@@ -145,7 +143,7 @@ def report_command(ctx: click.Context, run: Path, output: Path | None) -> None:
     Example:
       alexnet-pipeline report runs/a -o run.html
     """
-    _need_train()
+    need_train()
     from alexnet_pipeline import training_api  # noqa: PLC0415
 
     path = training_api.report(run, output, warn=lambda line: note(ctx, f"warning: {printable(line)}"))
@@ -176,7 +174,7 @@ def bench_load_command(ctx: click.Context, /, shards: Path, **given: Any) -> Non
     Example:
       alexnet-pipeline bench load shards/lanczos
     """
-    _need_train()
+    need_train()
     from alexnet_pipeline.alexnet.throughput import measure_loading  # noqa: PLC0415
     from alexnet_pipeline.training_api import splits_of  # noqa: PLC0415
 
@@ -201,7 +199,7 @@ def bench_train_command(ctx: click.Context, /, preset: str, synthetic: bool, **g
     Example:
       alexnet-pipeline bench train --synthetic --preset paper --batch-size 32 --precision bf16
     """
-    _need_train()
+    need_train()
     from alexnet_pipeline.alexnet.throughput import measure_training  # noqa: PLC0415
     from alexnet_pipeline.training_api import recipe_of  # noqa: PLC0415
 
@@ -212,29 +210,15 @@ def bench_train_command(ctx: click.Context, /, preset: str, synthetic: bool, **g
     )
 
 
-def train_demo(ctx: click.Context, directory: Path, shards: Path, *, restart: bool) -> tuple[list[str], Any]:
-    """Train a quarter-width network on the sample, evaluate it and draw the report: lines to print, and the result."""
-    _need_train()
-    from alexnet_pipeline import training_api  # noqa: PLC0415
-
-    run, settings = directory / "run", ctx.find_root().params
-    if restart:
-        shutil.rmtree(run, ignore_errors=True)
-    command = f"alexnet-pipeline train {shards} --preset quarter --steps {DEMO_STEPS} --run-dir {run}"
-    with TrainingReporter(quiet=settings["quiet"], plain=settings["no_progress"]) as reporter:
-        done = training_api.train(
-            shards, run_dir=run, preset="quarter", steps=DEMO_STEPS, resume="auto", command=command, watcher=reporter
-        )
-    found = training_api.evaluate([run], shards=shards / "val", crops=10)
-    page = training_api.report(run, directory / "run.html")
-    lines = ["", *_train_lines(done), *_evaluation_lines(found), "", f"Look at {page}"]
-    return lines, {"training": done, "evaluation": found, "report": str(page)}
-
-
 COMMANDS = (train_command, evaluate_command, report_command, bench_group)
 
 
-def _need_train() -> None:
+def need_train() -> None:
+    """Make sure that the extra `train` is there.
+
+    Raises:
+        RefusedError: a package of it is missing.
+    """
     for module, package in (("torch", "torch"), ("nvidia.dali", "nvidia-dali-cuda130"), ("safetensors", "safetensors")):
         try:
             missing = importlib.util.find_spec(module) is None
@@ -253,7 +237,8 @@ def _leading(reporter: TrainingReporter) -> TrainingReporter:
     return reporter if _leads() else TrainingReporter(quiet=True, plain=True)
 
 
-def _train_lines(done: TrainSummary) -> list[str]:
+def train_lines(done: TrainSummary) -> list[str]:
+    """What a run reached, for the screen."""
     lines = [f"{done.run}: {done.steps:,} steps, {done.images:,} images, checkpoint {done.checkpoint}"]
     if done.errors:
         errors = done.errors
@@ -265,7 +250,8 @@ def _train_lines(done: TrainSummary) -> list[str]:
     return lines
 
 
-def _evaluation_lines(found: Evaluation) -> list[str]:
+def evaluation_lines(found: Evaluation) -> list[str]:
+    """Error rates, for the screen."""
     errors = found.errors
     models = f"{len(found.models)} networks" if len(found.models) > 1 else found.models[0]
     return [
