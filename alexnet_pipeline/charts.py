@@ -27,6 +27,8 @@ MOST_POINTS = 300
 MOST_MARKS = 40
 # Between the outermost values and a roomy axis's ends, as a share of the values' range.
 ROOM = 0.08
+# As wide as a plus sign and a digit, which a hyphen is not.
+MINUS = "\N{MINUS SIGN}"
 # Strips across a chart, each with the values around it as its tooltip.
 STRIPS = 60
 # Width of a path's own coordinates, stretched to the chart's.
@@ -154,7 +156,7 @@ def thinned(series: Series, points: int) -> Series:
 
 
 def linear_axis(high: float, *, low: float = 0.0, ends_on_tick: bool = True) -> Axis:
-    """An axis with 4 to 6 steps of 1, 2 or 5 times a power of ten, which begins on a tick, unless told otherwise at 0."""
+    """An axis with 4 to 6 steps of 1, 2 or 5 times a power of ten, from a tick on: unless told otherwise, from 0."""
     span = high - low
     span = span if math.isfinite(span) and span > 0 else 1.0
     unit = 10.0 ** math.floor(math.log10(span / 5))
@@ -214,6 +216,7 @@ def data_uri(kind: str, data: bytes) -> str:
 
 
 def y_axis(axis: Axis, height_px: int, text: Callable[[float], str]) -> list[str]:
+    """Lines across at the ticks, with their values to the left."""
     heights = height_px * (1 - axis.share(np.array(axis.ticks)))
     return [
         f'<line class="grid" x1="0" x2="100%" y1="{y:.1f}" y2="{y:.1f}"/>'
@@ -223,6 +226,7 @@ def y_axis(axis: Axis, height_px: int, text: Callable[[float], str]) -> list[str
 
 
 def x_axis(axis: Axis, height_px: int, unit: str) -> list[str]:
+    """The base line with its ticks, their values below and the unit beside the last."""
     names = [f"{value:,.10g}" for value in axis.ticks]
     places = [f"{100 * share:.2f}%" for share in axis.share(np.array(axis.ticks))]
     parts = [
@@ -282,9 +286,7 @@ def _marks(series: Series, across: Axis, upward: Axis, height_px: int) -> list[s
     return [f'<circle class="mark {series.style}" cx="{x:.2f}%" cy="{y:.1f}" r="2.5"/>' for x, y in places]
 
 
-def _labels(
-    lines: Sequence[Series], axis: Axis, height_px: int, text: Callable[[float], str] | None
-) -> list[str]:
+def _labels(lines: Sequence[Series], axis: Axis, height_px: int, text: Callable[[float], str] | None) -> list[str]:
     """Name and, where there is a text for it, last value of each line, beside its end and clear of each other."""
     wanted = sorted(((float(y_px(one.y[-1:], axis, height_px)[0]), one) for one in lines), key=lambda pair: pair[0])
     high = LABEL_PX if text else NAME_PX
@@ -327,4 +329,5 @@ def y_px(values: Floats, axis: Axis, height_px: int) -> Floats:
 
 
 def path_data(x: Floats, y: Floats) -> str:
+    """Points as a path's data."""
     return "M" + "L".join(f"{a:.1f},{b:.1f}" for a, b in zip(x, y, strict=True))

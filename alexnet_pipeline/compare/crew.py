@@ -53,7 +53,7 @@ def run_all(
         except BrokenProcessPool as error:
             raise PipelineError("a worker process died, killed or out of memory; try fewer --workers") from error
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(cancel_futures=True)
 
 
 def _begin(prepare: Callable[[], None]) -> None:

@@ -11,7 +11,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from alexnet_pipeline.charts import PATH_WIDTH, Axis, Series, line_chart, linear_axis, log_axis, path_data, roomy_axis, stretched, x_axis, y_axis
+from alexnet_pipeline.charts import (
+    MINUS,
+    PATH_WIDTH,
+    Axis,
+    Series,
+    line_chart,
+    linear_axis,
+    log_axis,
+    path_data,
+    roomy_axis,
+    stretched,
+    x_axis,
+    y_axis,
+)
 from alexnet_pipeline.compare.pareto import Frame, Weighting, pareto_parts, points_of, radius_of
 from alexnet_pipeline.compare.records import Comparison, PictureNumbers, Response
 
@@ -19,6 +32,7 @@ Floats = NDArray[np.float64]
 
 # Width and height of the Pareto chart where there is room, and on a phone.
 PARETO_PX = {"wide": (528, 400), "narrow": (356, 380)}
+SPARE_PX = {"wide": 38.0, "narrow": 14.0}
 PARETO_MARGINS_PX = (50, 14, 14, 40)  # left, top, right, bottom
 TYPE_PX = 12.0
 PANEL_PX, SPECTRUM_PX, SIZES_PX, HISTOGRAM_PX = 96, 260, 260, 260
@@ -57,7 +71,7 @@ def pareto_chart(comparison: Comparison, weighting: Weighting, variant: str) -> 
     points = points_of(comparison, weighting)
     width, height = PARETO_PX[variant]
     left, top, right, bottom = PARETO_MARGINS_PX
-    frame = Frame(left, top, width - left - right, height - top - bottom, TYPE_PX)
+    frame = Frame(left, top, width - left - right, height - top - bottom, TYPE_PX, SPARE_PX[variant])
     parts = "".join(pareto_parts(points, frame))
     return (
         f'<svg class="plane {variant}" role="img" aria-label="Alias energy against pass band kept" '
@@ -119,7 +133,7 @@ def sizes_chart(pictures: Sequence[PictureNumbers]) -> str:
         radius = max(DOT_PX, DOT_PX * math.sqrt(count) * grow)
         dots.append(
             f'<circle class="dot" cx="{100 * x:.2f}%" cy="{SIZES_PX * (1 - y):.1f}" r="{radius:.1f}">'
-            f"<title>{width} × {height} px: {count:,}</title></circle>"
+            f"<title>{width} x {height} px: {count:,}</title></circle>"
         )
     parts = [*y_axis(axis, SIZES_PX, _count), *x_axis(axis, SIZES_PX, "px wide"), *dots]
     return _chart("Sizes of the pictures", parts, SIZES_PX)
@@ -133,7 +147,7 @@ def scale_histogram(comparison: Comparison) -> Histogram:
     width = next((w for w in BAR_WIDTHS if (far - low) / w <= MOST_BARS), BAR_WIDTHS[-1])
     first, last = math.floor(low / width + 1e-9), math.ceil(far / width + 1e-9)
     last = max(last, first + 4)
-    edges = np.arange(first, last + 1) * width
+    edges: Floats = np.arange(first, last + 1, dtype=np.float64) * width
     counts, _ = np.histogram(np.clip(scales, edges[0], edges[-1] - width / 2), edges)
     across = Axis(float(edges[0]), float(edges[-1]), _ticks(edges, width))
     upward = linear_axis(float(counts.max()))
@@ -212,7 +226,7 @@ def _chart(title: str, parts: Sequence[str], height_px: int, style: str = "") ->
 
 
 def _decibels(value: float) -> str:
-    return f"{value:.3g} dB".replace("-", "−")
+    return f"{value:.3g} dB".replace("-", MINUS)
 
 
 def _count(value: float) -> str:

@@ -82,13 +82,14 @@ def gallery_of(comparison: Comparison, samples: Samples | None = None) -> Galler
             without it no photos.
     """
     raw = comparison.kind == "methods"
-    if samples is None and raw:
-        samples = _converter(comparison)
+    read = samples or (_converter(comparison) if raw else None)
+    if read is None:
+        return Gallery()
     found, notes = [], []
     most = sorted(comparison.pictures, key=lambda picture: (-picture.disagreement, picture.key))
-    for picture in most[:PHOTOS] if samples else []:
+    for picture in most[:PHOTOS]:
         try:
-            found.append(_photo(comparison, picture, samples(picture)))
+            found.append(_photo(comparison, picture, read(picture)))
         except (OSError, RejectedImageError) as error:
             notes.append(f"{picture.name} is left out: {error}")
     return Gallery(_patterns(comparison) if raw else (), tuple(found), tuple(notes))
@@ -127,7 +128,7 @@ def difference_map(first: Bytes, other: Bytes, scale_levels: int) -> Bytes:
     signed = signed_levels(first, other)
     colours = np.where(signed[..., None] > 0, np.array(MORE_RGB), np.array(LESS_RGB))
     opacity = np.minimum(np.abs(signed) / scale_levels, 1.0) * 255
-    return np.rint(np.concatenate([colours, opacity[..., None]], axis=2)).astype(np.uint8)
+    return np.asarray(np.rint(np.concatenate([colours, opacity[..., None]], axis=2)), np.uint8)
 
 
 def signed_levels(first: Bytes, other: Bytes) -> Floats:
@@ -184,7 +185,7 @@ def _photo(comparison: Comparison, picture: PictureNumbers, samples: Sequence[By
     shrunk = WHOLE_PX / max(height, width)
     small = (max(1, round(width * shrunk)), max(1, round(height * shrunk)))
     return Exhibit(
-        title=f"{picture.width_px} × {picture.height_px} px, scale {picture.scale:.3g}",
+        title=f"{picture.width_px} x {picture.height_px} px, scale {picture.scale:.3g}",
         name=picture.name,
         pictures=tuple(
             (method.name, np.ascontiguousarray(sample[top : top + WINDOW_PX, left : left + WINDOW_PX]))

@@ -13,8 +13,8 @@ DIRECTIONS = ((1, 0), (-1, 0), (1, -1), (1, 1), (-1, -1), (-1, 1), (0, -1), (0, 
 DISTANCES_LINES, LEADER_LINES = (0.0, 0.5, 1.0, 1.6, 2.4, 3.4, 4.6, 6.0), 0.9
 # Between a mark and a name.
 GAP_LINES = 0.25
-# What is avoided most: leaving the chart, then another name, then a mark; per square unit of overlap.
-OUTSIDE, ON_NAME, ON_MARK = 100.0, 20.0, 8.0
+# What is avoided most: leaving the chart, then another name, then a mark, then a line; per square unit of overlap.
+OUTSIDE, ON_NAME, ON_MARK, ON_LINE = 100.0, 20.0, 8.0, 2.0
 # What a line of type of distance and a less liked direction cost.
 FAR, DISLIKED = 12.0, 0.7
 
@@ -63,7 +63,9 @@ class Place:
     leader: tuple[float, float] | None
 
 
-def place_names(marks: Sequence[Mark], line_height: float, bounds: Box, taken: Sequence[Box] = ()) -> list[Place]:
+def place_names(
+    marks: Sequence[Mark], line_height: float, bounds: Box, taken: Sequence[Box], lines: Sequence[Box]
+) -> list[Place]:
     """Find a place for each name, the most crowded marks first.
 
     Args:
@@ -71,6 +73,7 @@ def place_names(marks: Sequence[Mark], line_height: float, bounds: Box, taken: S
         line_height: of a name.
         bounds: that names stay within.
         taken: where no name may lie.
+        lines: thin boxes that names should not cross.
     """
     discs = [_around(mark, mark.radius + GAP_LINES * line_height) for mark in marks]
     order = sorted(range(len(marks)), key=lambda i: -sum(1 / (1 + math.dist(_at(marks[i]), _at(m))) for m in marks))
@@ -78,12 +81,12 @@ def place_names(marks: Sequence[Mark], line_height: float, bounds: Box, taken: S
     places: dict[int, Place] = {}
     for number in order:
         tried = [
-            (_cost(box, bounds, names, discs) + FAR * lines * lines + DISLIKED * liking, turn, box, lines)
-            for turn, (lines, liking, box) in enumerate(_candidates(marks[number], line_height))
+            (_cost(box, bounds, names, discs, lines) + FAR * away * away + DISLIKED * liking, turn, box, away)
+            for turn, (away, liking, box) in enumerate(_candidates(marks[number], line_height))
         ]
-        _, _, box, lines = min(tried, key=lambda candidate: candidate[:2])
+        _, _, box, away = min(tried, key=lambda candidate: candidate[:2])
         names.append(box)
-        places[number] = Place(box, _nearest(box, marks[number]) if lines >= LEADER_LINES else None)
+        places[number] = Place(box, _nearest(box, marks[number]) if away >= LEADER_LINES else None)
     return [places[number] for number in range(len(marks))]
 
 
@@ -106,10 +109,12 @@ def _candidates(mark: Mark, height: float) -> Iterator[tuple[float, int, Box]]:
         yield lines, liking, Box(left, top, left + mark.name_width, top + height)
 
 
-def _cost(box: Box, bounds: Box, names: Sequence[Box], discs: Sequence[Box]) -> float:
+def _cost(box: Box, bounds: Box, names: Sequence[Box], discs: Sequence[Box], lines: Sequence[Box]) -> float:
     outside = box.area - box.overlap(bounds)
     on_names = sum(box.overlap(other) for other in names)
-    return OUTSIDE * outside + ON_NAME * on_names + ON_MARK * sum(box.overlap(disc) for disc in discs)
+    on_discs = sum(box.overlap(disc) for disc in discs)
+    on_lines = sum(box.overlap(line) for line in lines)
+    return OUTSIDE * outside + ON_NAME * on_names + ON_MARK * on_discs + ON_LINE * on_lines
 
 
 def _nearest(box: Box, mark: Mark) -> tuple[float, float]:

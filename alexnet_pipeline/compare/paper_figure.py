@@ -16,11 +16,11 @@ from alexnet_pipeline.errors import RefusedError
 Floats = NDArray[np.float64]
 
 # Width and height in mm, for two columns of a journal, and units of the SVG per mm: 10 units are type of 7 points.
-SIZE_MM, UNITS_PER_MM = (180.0, 82.0), 4.0
+SIZE_MM, UNITS_PER_MM = (180.0, 74.0), 4.0
 TYPE = 10.0
-# Left, top, width and height of each plot in units.
-RESPONSES, PARETO = Frame(44, 26, 240, 246, TYPE), Frame(432, 26, 262, 246, TYPE)
-# Between labels, and where along a curve its mark lies, in shares of the drawn frequencies.
+# Left, top, width and height of each plot, type and room for names, in units.
+RESPONSES, PARETO = Frame(36, 24, 240, 236, TYPE, 0), Frame(424, 24, 244, 236, TYPE, 50)
+# Of a name beside a curve's end, with the space to the next.
 NAME_HEIGHT = 13.0
 # Greys told apart in print, and dashes, in turn, so that no two curves have both alike before the twelfth.
 GREYS = ("#000", "#777", "#444", "#999")
@@ -35,6 +35,7 @@ text { font: 10px Helvetica, Arial, sans-serif; fill: #000; }
 .leader { stroke: #666; stroke-width: .6; }
 .frontier { fill: none; stroke: #000; stroke-width: .8; stroke-dasharray: 4 3; }
 .bubble { stroke: #000; stroke-width: .8; } .bubble.front { fill: #555; } .bubble.beaten { fill: #ddd; }
+.label { paint-order: stroke; stroke: #fff; stroke-width: 2.5px; stroke-linejoin: round; }
 .label.front { font-weight: bold; }
 """
 
@@ -55,7 +56,7 @@ def paper_figure(comparison: Comparison) -> str:
         *_response_parts(responses),
         *pareto_parts(points_of(comparison, "white"), PARETO),
         f'<text class="panel" x="4" y="14">a  Frequency response at scale {scale}</text>',
-        f'<text class="panel" x="{PARETO.left - 32:g}" y="14">b  Alias energy against pass band kept, white input</text>',
+        f'<text class="panel" x="{PARETO.left - 36:g}" y="14">b  Alias energy and pass band kept, white input</text>',
     ]
     return (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
@@ -73,20 +74,22 @@ def _response_parts(responses: Sequence[Response]) -> list[str]:
     for value in upward.ticks:
         y = bottom - frame.height * value / upward.high
         parts.append(
-            f'<line class="{"grid" if value else "base"}" x1="{frame.left:g}" x2="{right:g}" y1="{y:.1f}" y2="{y:.1f}"/>'
+            f'<path class="{"grid" if value else "base"}" d="M{frame.left:g},{y:.1f}H{right:g}"/>'
             f'<text class="tick" text-anchor="end" x="{frame.left - 5:g}" y="{y + 3:.1f}">{value:.1f}</text>'
         )
     for value in (0.0, 0.1, 0.2, 0.3, 0.4, 0.5):
         x = frame.left + frame.width * value / 0.5
-        parts.append(f'<text class="tick" text-anchor="middle" x="{x:.1f}" y="{bottom + 1.5 * size:.1f}">{value:g}</text>')
+        parts.append(
+            f'<text class="tick" text-anchor="middle" x="{x:.1f}" y="{bottom + 1.5 * size:.1f}">{value:g}</text>'
+        )
     nyquist = frame.left + frame.width / responses[0].scale
     parts.append(
         f'<line class="nyquist" x1="{nyquist:.1f}" x2="{nyquist:.1f}" y1="{frame.top:g}" y2="{bottom:g}"/>'
         f'<text class="hint" x="{nyquist + 3:.1f}" y="{frame.top + 8:g}">Nyquist</text>'
         f'<text text-anchor="middle" x="{frame.left + frame.width / 2:g}" y="{bottom + 3 * size:g}">'
         "frequency (cycles per source pixel)</text>"
-        f'<text text-anchor="middle" x="{frame.left - 28:g}" y="{frame.top + frame.height / 2:g}" '
-        f'transform="rotate(-90 {frame.left - 28:g} {frame.top + frame.height / 2:g})">gain</text>'
+        f'<text text-anchor="middle" x="{frame.left - 26:g}" y="{frame.top + frame.height / 2:g}" '
+        f'transform="rotate(-90 {frame.left - 26:g} {frame.top + frame.height / 2:g})">gain</text>'
     )
     return [*parts, *_curves(responses, upward.high)]
 
@@ -103,9 +106,9 @@ def _curves(responses: Sequence[Response], top: float) -> list[str]:
         parts.append(f'<path class="curve" {look} d="{path_data(x, y)}"/>')
         ends.append((float(y[-1]), number, one.method, look))
     ends.sort()
-    wanted = [end - frame.top for end, *_ in ends]
-    for y, (end, _, name, look) in zip(spread(wanted, NAME_HEIGHT, frame.height), ends, strict=True):
-        at = frame.top + y
+    wanted = [end - frame.top + 3.3 for end, *_ in ends]
+    for baseline, (end, _, name, look) in zip(spread(wanted, NAME_HEIGHT, frame.height), ends, strict=True):
+        at = frame.top + baseline - 3.3
         parts.append(
             f'<path class="leader" fill="none" d="M{right + 2:g},{end:.1f}L{right + 8:g},{at:.1f}"/>'
             f'<path class="curve" {look} d="M{right + 8:g},{at:.1f}h22"/>'

@@ -6,12 +6,13 @@ import html
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
 
-from alexnet_pipeline.charts import Axis, roomy_axis
-from alexnet_pipeline.compare.labels import Box, Mark, place_names
+from alexnet_pipeline.charts import MINUS, Axis, roomy_axis
+from alexnet_pipeline.compare.labels import Box, Mark, Place, place_names
 from alexnet_pipeline.compare.records import Comparison, MethodNumbers
 
 Weighting = Literal["white", "natural"]
@@ -38,13 +39,14 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """Where the plot lies, and the size of its type: all in the SVG's own units."""
+    """Where the plot lies, the size of its type, and the room for names to its right: in the SVG's own units."""
 
     left: float
     top: float
     width: float
     height: float
     type_size: float
+    spare: float
 
 
 def points_of(comparison: Comparison, weighting: Weighting) -> list[Point]:
@@ -91,54 +93,35 @@ def pareto_parts(points: Sequence[Point], frame: Frame) -> list[str]:
     """The chart's axes, front, bubbles and names, in the frame."""
     across = roomy_axis([point.passband for point in points])
     upward = roomy_axis([point.alias_db for point in points])
-    parts = _axes(across, upward, frame)
-    right, bottom = frame.left + frame.width, frame.top + frame.height
-    parts.append(
-        f'<text class="hint" text-anchor="end" x="{right - 4:.1f}" y="{bottom - 0.5 * frame.type_size:.1f}">{BETTER}</text>'
-    )
+    size, right, bottom = frame.type_size, frame.left + frame.width, frame.top + frame.height
     slowest = max(point.time_ms for point in points)
     marks = [
         Mark(
             x=frame.left + frame.width * _share(across, point.passband),
             y=bottom - frame.height * _share(upward, point.alias_db),
-            radius=radius_of(point.time_ms, slowest, frame.type_size),
-            name_width=LETTER * frame.type_size * len(point.name) + 2,
+            radius=radius_of(point.time_ms, slowest, size),
+            name_width=LETTER * size * len(point.name) + 2,
         )
         for point in points
     ]
     best = front(points)
-    steps = [marks[points.index(point)] for point in best]
-    parts.append(_staircase(steps))
-    high = LINE * frame.type_size
-    hint = Box(right - 5 * frame.type_size, bottom - 1.6 * frame.type_size, right, bottom)
-    bounds = Box(frame.left + 2, frame.top - high, right + 2.5 * frame.type_size, bottom - 2)
-    places = place_names(marks, high, bounds, (hint,))
-    for point, mark in sorted(zip(points, marks, strict=True), key=lambda pair: -pair[1].radius):
-        told = html.escape(tooltip(point))
-        style = "front" if point in best else "beaten"
-        parts.append(
-            f'<circle class="bubble {style}" cx="{mark.x:.1f}" cy="{mark.y:.1f}" r="{mark.radius:.1f}">'
-            f"<title>{told}</title></circle>"
-        )
-    for point, mark, place in zip(points, marks, places, strict=True):
-        if place.leader:
-            to_x, to_y = place.leader
-            away = math.dist((mark.x, mark.y), place.leader)
-            x, y = mark.x + (to_x - mark.x) * mark.radius / away, mark.y + (to_y - mark.y) * mark.radius / away
-            parts.append(f'<line class="leader" x1="{x:.1f}" y1="{y:.1f}" x2="{to_x:.1f}" y2="{to_y:.1f}"/>')
-        box = place.box
-        centre = (box.left + box.right) / 2
-        anchor, at = "middle", centre
-        if box.left >= mark.x:
-            anchor, at = "start", box.left
-        elif box.right <= mark.x:
-            anchor, at = "end", box.right
-        style = "front" if point in best else "beaten"
-        parts.append(
-            f'<text class="label {style}" text-anchor="{anchor}" x="{at:.1f}" '
-            f'y="{box.bottom - 0.32 * frame.type_size:.1f}">{html.escape(point.name)}</text>'
-        )
-    return parts
+    corners = _staircase([marks[points.index(point)] for point in best])
+    hint = Box(right - 5 * size, bottom - 1.6 * size, right, bottom)
+    bounds = Box(frame.left + 2, frame.top - LINE * size, right + frame.spare, bottom - 2)
+    places = place_names(marks, LINE * size, bounds, (hint,), _segments(corners))
+    styles = ["front" if point in best else "beaten" for point in points]
+    path = "L".join(f"{x:.1f},{y:.1f}" for x, y in corners)
+    drawn = sorted(zip(points, marks, styles, strict=True), key=lambda each: -each[1].radius)
+    return [
+        *_axes(across, upward, frame),
+        f'<text class="hint" text-anchor="end" x="{right - 4:.1f}" y="{bottom - size / 2:.1f}">{BETTER}</text>',
+        f'<path class="frontier" d="M{path}"/>',
+        *(_bubble(*each) for each in drawn),
+        *(
+            _name(point.name, mark, place, style, size)
+            for point, mark, place, style in zip(points, marks, places, styles, strict=True)
+        ),
+    ]
 
 
 def tooltip(point: Point) -> str:
@@ -150,7 +133,31 @@ def tooltip(point: Point) -> str:
 def decibels(value: float) -> str:
     """With a minus sign as wide as a digit."""
     text = f"{value:.1f}"
-    return f"{0.0 if text == '-0.0' else value:.1f} dB".replace("-", "−")
+    return f"{0.0 if text == '-0.0' else value:.1f} dB".replace("-", MINUS)
+
+
+def _bubble(point: Point, mark: Mark, style: str) -> str:
+    return (
+        f'<circle class="bubble {style}" cx="{mark.x:.1f}" cy="{mark.y:.1f}" r="{mark.radius:.1f}">'
+        f"<title>{html.escape(tooltip(point))}</title></circle>"
+    )
+
+
+def _name(name: str, mark: Mark, place: Place, style: str, size: float) -> str:
+    """A name, anchored at the side towards its mark, since its true width is not known; with a line to a far mark."""
+    box, leader = place.box, ""
+    if place.leader:
+        to_x, to_y = place.leader
+        part = mark.radius / math.dist((mark.x, mark.y), place.leader)
+        x, y = mark.x + (to_x - mark.x) * part, mark.y + (to_y - mark.y) * part
+        leader = f'<line class="leader" x1="{x:.1f}" y1="{y:.1f}" x2="{to_x:.1f}" y2="{to_y:.1f}"/>'
+    anchor, at = "middle", (box.left + box.right) / 2
+    if box.left >= mark.x:
+        anchor, at = "start", box.left
+    elif box.right <= mark.x:
+        anchor, at = "end", box.right
+    place_of = f'text-anchor="{anchor}" x="{at:.1f}" y="{box.bottom - 0.32 * size:.1f}"'
+    return f'{leader}<text class="label {style}" {place_of}>{html.escape(name)}</text>'
 
 
 def _share(axis: Axis, value: float) -> float:
@@ -158,40 +165,42 @@ def _share(axis: Axis, value: float) -> float:
 
 
 def _axes(across: Axis, upward: Axis, frame: Frame) -> list[str]:
-    size, right, bottom = frame.type_size, frame.left + frame.width, frame.top + frame.height
+    size, left, top = frame.type_size, frame.left, frame.top
+    right, bottom = left + frame.width, top + frame.height
     parts = []
     for value in upward.ticks:
         y = bottom - frame.height * _share(upward, value)
-        number = f"{value:g}".replace("-", "−")
-        parts.append(
-            f'<line class="grid" x1="{frame.left:.1f}" x2="{right:.1f}" y1="{y:.1f}" y2="{y:.1f}"/>'
-            f'<text class="tick" text-anchor="end" x="{frame.left - 0.6 * size:.1f}" y="{y + 0.35 * size:.1f}">{number}</text>'
-        )
+        parts.append(f'<line class="grid" x1="{left:.1f}" x2="{right:.1f}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        parts.append(_text("tick", "end", left - 0.6 * size, y + 0.35 * size, f"{value:g}".replace("-", MINUS)))
     for value in across.ticks:
-        x = frame.left + frame.width * _share(across, value)
-        parts.append(
-            f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{frame.top:.1f}" y2="{bottom:.1f}"/>'
-            f'<text class="tick" text-anchor="middle" x="{x:.1f}" y="{bottom + 1.5 * size:.1f}">{100 * value:.6g}</text>'
-        )
-    parts.append(
-        f'<path class="base" fill="none" d="M{frame.left:.1f},{frame.top:.1f}V{bottom:.1f}H{right:.1f}"/>'
-    )
-    middle = frame.top + frame.height / 2
-    aside = frame.left - 3.1 * size
-    parts.append(
-        f'<text class="axis" text-anchor="middle" x="{frame.left + frame.width / 2:.1f}" y="{bottom + 3 * size:.1f}">'
-        "pass band kept (%)</text>"
-        f'<text class="axis" text-anchor="middle" x="{aside:.1f}" y="{middle:.1f}" '
-        f'transform="rotate(-90 {aside:.1f} {middle:.1f})">alias energy (dB)</text>'
-    )
-    return parts
+        x = left + frame.width * _share(across, value)
+        parts.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{top:.1f}" y2="{bottom:.1f}"/>')
+        parts.append(_text("tick", "middle", x, bottom + 1.5 * size, f"{100 * value:.6g}"))
+    aside, middle = left - 3.1 * size, top + frame.height / 2
+    return [
+        *parts,
+        f'<path class="base" fill="none" d="M{left:.1f},{top:.1f}V{bottom:.1f}H{right:.1f}"/>',
+        _text("axis", "middle", left + frame.width / 2, bottom + 3 * size, "pass band kept (%)"),
+        f'<g transform="rotate(-90 {aside:.1f} {middle:.1f})">',
+        _text("axis", "middle", aside, middle, "alias energy (dB)"),
+        "</g>",
+    ]
 
 
-def _staircase(steps: Sequence[Mark]) -> str:
-    """The border of what is reached: to each method of the front from the last, first in alias energy, then in pass band."""
-    if len(steps) < 2:
-        return ""
-    path = f"M{steps[0].x:.1f},{steps[0].y:.1f}"
-    for before, after in zip(steps, steps[1:], strict=False):
-        path += f"L{before.x:.1f},{after.y:.1f}L{after.x:.1f},{after.y:.1f}"
-    return f'<path class="frontier" d="{path}"/>'
+def _text(style: str, anchor: str, x: float, y: float, text: str) -> str:
+    return f'<text class="{style}" text-anchor="{anchor}" x="{x:.1f}" y="{y:.1f}">{text}</text>'
+
+
+def _staircase(steps: Sequence[Mark]) -> list[tuple[float, float]]:
+    """The border of what is reached: to each method of the front from the last, in alias energy, then in pass band."""
+    corners = [(steps[0].x, steps[0].y)]
+    for before, after in pairwise(steps):
+        corners += [(before.x, after.y), (after.x, after.y)]
+    return corners
+
+
+def _segments(corners: Sequence[tuple[float, float]]) -> list[Box]:
+    return [
+        Box(min(a[0], b[0]) - 1, min(a[1], b[1]) - 1, max(a[0], b[0]) + 1, max(a[1], b[1]) + 1)
+        for a, b in pairwise(corners)
+    ]

@@ -41,8 +41,10 @@
       button.classList.toggle("swapped", swapped);
     };
     if (image === first) continue;
-    button.addEventListener("pointerenter", () => show(true));
-    button.addEventListener("pointerleave", () => show(false));
+    // A finger does not hover: its tap is a click.
+    const hover = (swapped) => (event) => { if (event.pointerType !== "touch") show(swapped); };
+    button.addEventListener("pointerenter", hover(true));
+    button.addEventListener("pointerleave", hover(false));
     button.addEventListener("focus", () => { if (button.matches(":focus-visible")) show(true); });
     button.addEventListener("blur", () => show(false));
     button.addEventListener("click", () => show(!button.classList.contains("swapped")));

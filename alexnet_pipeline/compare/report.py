@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import re
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup, escape
 
-from alexnet_pipeline.charts import png_uri
+from alexnet_pipeline.charts import MINUS, png_uri
 from alexnet_pipeline.compare import figures, tables
-from alexnet_pipeline.compare.gallery import LESS_RGB, MORE_RGB, Exhibit, Gallery, difference_map, scale_of, signed_levels
-from alexnet_pipeline.compare.pareto import decibels, front, points_of
+from alexnet_pipeline.compare.gallery import (
+    LESS_RGB,
+    MORE_RGB,
+    Exhibit,
+    Gallery,
+    difference_map,
+    scale_of,
+    signed_levels,
+)
 from alexnet_pipeline.compare.paper_figure import paper_figure
+from alexnet_pipeline.compare.pareto import decibels, front, points_of
 from alexnet_pipeline.compare.records import Comparison
 from alexnet_pipeline.whole_file import write_whole
 
@@ -24,7 +30,6 @@ TEMPLATE, SCRIPT = "template.html", "report.js"
 OPEN_PHOTOS = 2
 # Rows of the table of pictures; the embedded numbers hold all.
 LISTED_PICTURES = 2000
-CODE = re.compile(r"`([^`]+)`")
 
 
 def write_page(comparison: Comparison, gallery: Gallery, output: Path) -> None:
@@ -59,10 +64,12 @@ def _context(comparison: Comparison, gallery: Gallery) -> dict[str, Any]:
     return {
         "found": comparison,
         "noun": "method" if comparison.kind == "methods" else "shard set",
+        "first_words": comparison.methods[0].name if comparison.kind == "methods" else "the first set",
+        "ranked": any(metric.better != "neither" for metric in comparison.metrics),
         "columns": columns,
         "rows": tables.rows_of(comparison, columns),
         "analytic": analytic,
-        "front": [point.name for point in front(points_of(comparison, "white"))],
+        "front": [point.name for point in front(points_of(comparison, "white"))] if analytic else [],
         "legend": figures.time_legend(comparison),
         "panels": figures.response_panels(comparison),
         "histogram": figures.scale_histogram(comparison) if comparison.pictures else None,
@@ -96,7 +103,7 @@ def _environment() -> Environment:
         difference_uri=_difference_uri,
         difference_words=_difference_words,
     )
-    environment.filters.update(png=png_uri, fixed=tables.fixed, decibels=decibels, prose=_prose)
+    environment.filters.update(png=png_uri, fixed=tables.fixed, decibels=decibels)
     environment.filters.update(count=_count, percent=_percent, p_value=_p_value)
     return environment
 
@@ -108,13 +115,8 @@ def _difference_uri(photo: Exhibit, number: int, scale_levels: int) -> str:
 def _difference_words(photo: Exhibit, number: int) -> tuple[str, str]:
     """Root mean square and extremes of the difference from the first method, in levels."""
     signed = signed_levels(photo.pictures[0][1], photo.pictures[number][1])
-    extremes = f"{signed.min():+.0f} to {signed.max():+.0f}".replace("+0", "0").replace("-0", "0").replace("-", "−")
-    return f"{(signed**2).mean() ** 0.5:.1f}", extremes
-
-
-def _prose(text: str) -> Markup:
-    """A sentence with its `code` as such."""
-    return Markup(CODE.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped before
+    low, high = (f"{round(extreme):+d}".replace("-", MINUS) for extreme in (signed.min(), signed.max()))
+    return f"{(signed**2).mean() ** 0.5:.1f}", f"{low} to {high}"
 
 
 def _count(value: float) -> str:

@@ -132,7 +132,7 @@ def heat_map(training: Training) -> tuple[HeatRow, ...]:
     low, high = min(errors, default=0.0), max(errors, default=0.0)
     rows = []
     for train in methods:
-        cells = []
+        cells: list[HeatCell | None] = []
         for test in methods:
             entry = entries.get((train, test))
             if entry is None:
