@@ -56,6 +56,13 @@ def test_a_run_from_end_to_end(raw_tars, tmp_path) -> None:
         (["shard", ".", "/tmp/x", "--name", "../x"], 2, "name"),
         (["shard", ".", "/tmp/x", "--shard-size", "0"], 2, "at least 1"),
         (["shard", ".", "/tmp/x", "--method", "opencv:linear", "--linear-light"], 2, "gamma"),
+        (["compare"], 2, "nothing to compare"),
+        (["compare", "/nowhere"], 2, "found nothing"),
+        (["compare", "/nowhere", "--shards", "a"], 2, "leave source"),
+        (["compare", ".", "--scale", "1"], 2, "scale"),
+        (["train", "/nowhere", "--run-dir", "/tmp/x"], 2, "/nowhere"),
+        (["evaluate", "/nowhere", "--shards", "/nowhere"], 2, "/nowhere"),
+        (["report", "/nowhere"], 2, "/nowhere"),
     ],
 )
 def test_what_is_wrong_is_said_in_a_line(arguments, code, word) -> None:
@@ -126,6 +133,30 @@ def test_demo(tmp_path) -> None:
     done = run("demo", folder)
     assert done.exit_code == 0, done.output
     assert "verify: sound: 8 data sets" in done.stdout
+    assert "nearest aliases most" in done.stdout
+    for page in ("run.html", "comparison.html", "lanczos.png"):
+        assert (folder / page).stat().st_size > 10_000
+
+
+def test_compare(raw_folders, tmp_path) -> None:
+    """Table and verdict on the screen, the same numbers as JSON, a report and a figure; shard sets, too."""
+    report, figure = tmp_path / "r.html", tmp_path / "f.svg"
+    common = ["compare", raw_folders, "--images", 6, "--methods", "nearest,lanczos", "--workers", 1, "-o", report]
+    done = run(*common, "--figure", figure)
+    assert done.exit_code == 0, done.output
+    assert "nearest aliases most" in done.stdout
+    assert "</html>" in report.read_text()
+    assert figure.read_text().rstrip().endswith("</svg>")
+    found = json.loads(run("--json", *common).stdout)
+    assert [method["name"] for method in found["methods"]] == ["nearest", "lanczos"]
+    assert len(found["pictures"]) == 6
+    methods = ["--method", "nearest", "--method", "lanczos", "--split", "val"]
+    assert run("shard", raw_folders, tmp_path / "out", *methods).exit_code == 0
+    sets = [word for name in ("lanczos", "nearest") for word in ("--shards", tmp_path / "out" / name / "val")]
+    done = run("compare", *sets, "-o", report)
+    assert done.exit_code == 0, done.output
+    assert "20 pictures" in done.stdout
+    assert "data:image/png" in report.read_text()
 
 
 def test_every_command_has_help_with_an_example() -> None:

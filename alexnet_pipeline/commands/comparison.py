@@ -56,7 +56,11 @@ class NameList(click.ParamType[tuple[str, ...]]):
 )
 @click.option("--quality", type=click.IntRange(1, 100), default=90, show_default=True, help="JPEG quality.")
 @click.option(
-    "--scale", "scales", type=click.FloatRange(1, 16), multiple=True, help="For responses, repeatable; the first leads."
+    "--scale",
+    "scales",
+    type=click.FloatRange(1, 16, min_open=True),
+    multiple=True,
+    help="For responses, repeatable; the first leads.",
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the draw.")
 @click.option("--workers", type=click.IntRange(1), help="Processes.  [default: cores]")

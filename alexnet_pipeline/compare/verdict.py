@@ -44,9 +44,9 @@ def _trade_off(responses: Sequence[Response]) -> str:
     worst, calmest, sharpest = _at(alias, most), _at(alias, least), _at(kept, keeps)
     share = _span([kept[name] for name in calmest])
     return (
-        f"{head}, {_join(worst)} {_verb(worst, 'alias')} most, with {most:.1f} dB of what lies above the output's "
-        f"limit staying, and {_join(calmest)} least, with {least:.1f} dB but {share} % of the pass band kept; "
-        f"{_join(sharpest)} {_verb(sharpest, 'keep')} most of that, {keeps} %."
+        f"{head}, {_join(worst)} {_verb(worst, 'alias')} most ({most:.1f} dB of what lies above the output's limit "
+        f"stays) and {_join(calmest)} least ({least:.1f} dB, with {share} % of the pass band kept); "
+        f"{_join(sharpest)} {_verb(sharpest, 'keep')} most of the pass band, {keeps} %."
     )
 
 
