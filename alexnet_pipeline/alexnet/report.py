@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 import io
-import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any
 
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from alexnet_pipeline.alexnet.checkpoint import load_newest
 from alexnet_pipeline.alexnet.figures import FilterTile, filter_tiles
-from alexnet_pipeline.alexnet.run_folder import CHECKPOINTS, METRICS, RUN
+from alexnet_pipeline.alexnet.run_folder import CHECKPOINTS, METRICS
+from alexnet_pipeline.alexnet.run_reading import (
+    ClassRow,
+    Confused,
+    Rates,
+    Recorded,
+    Training,
+    Window,
+    read_recorded,
+    read_run,
+    read_training,
+)
 from alexnet_pipeline.batches.dataset import ShardSet, open_shards
 from alexnet_pipeline.charts import Floats, Series, data_uri, line_chart, png_uri
-from alexnet_pipeline.errors import PipelineError, RefusedError
+from alexnet_pipeline.errors import PipelineError
 from alexnet_pipeline.whole_file import write_whole
 
 TEMPLATE = "report.html"
@@ -30,99 +40,6 @@ SHOWN_CONFUSIONS, WORST_CLASSES = 12, 20
 LOG_FROM = 10.0
 MIME = {"jpg": "image/jpeg", "png": "image/png"}
 Warn = Callable[[str], None]
-
-
-class _AtStep(Protocol):
-    @property
-    def step(self) -> int: ...
-
-
-_Line = TypeVar("_Line", bound=_AtStep)
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """Training between two lines of the log.
-
-    Attributes:
-        step: steps taken at its end.
-        epoch: passes over the training set at its end.
-        loss: mean.
-        top1_error: share of augmented training images, from 0 to 1.
-        learning_rate: at its end.
-        images_per_s: of all processes.
-        input_wait: share of the time in which the step waited for pictures.
-    """
-
-    step: int
-    epoch: float
-    loss: float
-    top1_error: float
-    learning_rate: float
-    images_per_s: float
-    input_wait: float
-
-
-@dataclass(frozen=True, slots=True)
-class Rates:
-    """Error rates at a step; shares from 0 to 1, with 95 % Wilson intervals."""
-
-    step: int
-    protocol: str
-    total_images: int
-    loss: float
-    top1_error: float
-    top5_error: float
-    top1_interval: tuple[float, float]
-    top5_interval: tuple[float, float]
-
-
-@dataclass(frozen=True, slots=True)
-class ClassRow:
-    """Error rates of one class."""
-
-    name: str
-    images: int
-    top1_error: float
-    top5_error: float
-
-
-@dataclass(frozen=True, slots=True)
-class Confused:
-    """A class taken for another: how often, and where in the shards some examples lie."""
-
-    truth: str
-    predicted: str
-    count: int
-    examples: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """An evaluation that was kept with the run.
-
-    Attributes:
-        rates: over all images, at the newest model's step.
-        shards: folder.
-        models: run folders.
-        classes: per class.
-        confusions: most frequent first.
-    """
-
-    rates: Rates
-    shards: str
-    models: tuple[str, ...]
-    classes: tuple[ClassRow, ...]
-    confusions: tuple[Confused, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Training:
-    """What `metrics.jsonl` holds, both by ascending step; an evaluation has its epoch beside it."""
-
-    windows: tuple[Window, ...]
-    rates: tuple[Rates, ...]
-    epochs: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,10 +70,10 @@ def write_report(run: Path, out: Path, warn: Warn = print) -> Path:
         RefusedError: the folder holds no run.
         PipelineError: the page cannot be written.
     """
-    record = _read_run(run)
+    record = read_run(run)
     training = read_training(run / METRICS)
-    recorded = _read_recorded(run / EVALUATIONS, warn)
-    validation = str(record.get("shards", {}).get("val", {}).get("folder", ""))
+    recorded = read_recorded(run / EVALUATIONS, warn)
+    validation = str((record.get("shards", {}).get("val") or {}).get("folder", ""))
     detailed = _most_telling(recorded, validation)
     pictures, note = _confused_pictures(detailed)
     if note:
@@ -176,117 +93,6 @@ def write_report(run: Path, out: Path, warn: Warn = print) -> Path:
     )  # fmt: skip
     write_whole(out, page.encode("utf-8", "backslashreplace"))
     return out
-
-
-def read_training(path: Path) -> Training:
-    """Read a run's log; blank, cut and foreign lines are left out.
-
-    A resumed run begins at a checkpoint and repeats what came after it: a line supersedes those of its step and later.
-    """
-    windows: list[Window] = []
-    rates: list[Rates] = []
-    epochs: dict[int, float] = {}
-    for line in _json_lines(path):
-        try:
-            if line["kind"] == "step":
-                _supersede(windows, _window(line))
-            elif line["kind"] == "evaluation" and line["split"] == "val":
-                _supersede(rates, _rates(line, int(line["step"])))
-                epochs[int(line["step"])] = float(line["epoch"])
-        except (KeyError, TypeError, ValueError):
-            continue
-    return Training(tuple(windows), tuple(rates), tuple(epochs[one.step] for one in rates))
-
-
-def _read_run(run: Path) -> dict[str, Any]:
-    path = run / RUN
-    if not path.is_file():
-        raise RefusedError(f"{run} holds no run: {RUN} is missing; name a folder that `train --run-dir` wrote")
-    try:
-        record = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise PipelineError(f"cannot read {path}: {error}; `train --resume auto` writes it again") from error
-    if not isinstance(record, dict):
-        raise PipelineError(f"{path} holds no record; `train --resume auto` writes it again")
-    return record
-
-
-def _json_lines(path: Path) -> Iterator[dict[str, Any]]:
-    try:
-        lines = path.read_bytes().splitlines()
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise PipelineError(f"cannot read {path}: {error.strerror}") from error
-    for text in lines:
-        try:
-            line = json.loads(text)
-        except ValueError:
-            continue
-        if isinstance(line, dict):
-            yield line
-
-
-def _supersede(lines: list[_Line], line: _Line) -> None:
-    while lines and lines[-1].step >= line.step:
-        lines.pop()
-    lines.append(line)
-
-
-def _window(line: dict[str, Any]) -> Window:
-    return Window(
-        step=int(line["step"]),
-        epoch=float(line["epoch"]),
-        loss=float(line["loss"]),
-        top1_error=float(line["top1_error"]),
-        learning_rate=float(line["learning_rate"]),
-        images_per_s=float(line["images_per_s"]),
-        input_wait=float(line["input_wait"]),
-    )
-
-
-def _rates(line: dict[str, Any], step: int) -> Rates:
-    return Rates(
-        step=step,
-        protocol=str(line["protocol"]),
-        total_images=int(line["total_images"]),
-        loss=float(line["loss"]),
-        top1_error=float(line["top1_error"]),
-        top5_error=float(line["top5_error"]),
-        top1_interval=_interval(line["top1_interval"]),
-        top5_interval=_interval(line["top5_interval"]),
-    )
-
-
-def _interval(pair: Sequence[Any]) -> tuple[float, float]:
-    low, high = pair
-    return (float(low), float(high))
-
-
-def _read_recorded(folder: Path, warn: Warn) -> tuple[Recorded, ...]:
-    found = []
-    for path in sorted(folder.glob("*.json")):
-        try:
-            found.append(_recorded(json.loads(path.read_bytes())))
-        except (OSError, KeyError, TypeError, ValueError) as error:
-            warn(f"{path} is no evaluation ({type(error).__name__}: {error}); left out, run `evaluate` again")
-    return tuple(found)
-
-
-def _recorded(record: dict[str, Any]) -> Recorded:
-    return Recorded(
-        rates=_rates(record, max(map(int, record["steps"]))),
-        shards=str(record["shards"]),
-        models=tuple(map(str, record["models"])),
-        classes=tuple(
-            ClassRow(str(row["class"]), int(row["images"]), float(row["top1_error"]), float(row["top5_error"]))
-            for row in record["per_class"]
-        ),
-        confusions=tuple(
-            Confused(str(row["truth"]), str(row["predicted"]), int(row["count"]), tuple(map(int, row["examples"])))
-            for row in record["confusions"]
-        ),
-    )
 
 
 def _of_this_run(recorded: Iterable[Recorded], validation: str) -> list[Recorded]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import platform
 import signal
@@ -16,7 +15,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 
 from alexnet_pipeline.alexnet.checkpoint import Checkpoint, newest_path, save_checkpoint
@@ -29,6 +27,7 @@ from alexnet_pipeline.alexnet.processes import Place
 from alexnet_pipeline.alexnet.recipe import Recipe
 from alexnet_pipeline.alexnet.run_folder import CHECKPOINTS, Metrics, shards_record, write_run
 from alexnet_pipeline.alexnet.schedule import PlateauState, after_epoch, is_over, learning_rate
+from alexnet_pipeline.alexnet.snapshot import check_same, plain, random_of_all, set_random, states_of_all
 from alexnet_pipeline.alexnet.update import backward, load_momentum, make_optimiser, momentum, set_learning_rate
 from alexnet_pipeline.alexnet.window import Stop, Window
 from alexnet_pipeline.batches.dataset import ShardSet
@@ -108,7 +107,7 @@ class Trainer:
     def restore(self, found: Checkpoint) -> None:
         """Go on exactly where a checkpoint stands."""
         state = found.state
-        _check_same(state, self._identity(), found.step)
+        check_same(state, self._identity(), found.step)
         self._model.load_grouped(found.weights)
         load_momentum(self._model, self._optimiser, found.momentum, state["learning_rate"])
         self._rate = state["learning_rate"]
@@ -122,9 +121,7 @@ class Trainer:
             self._loader.epoch = state["epoch"]
         else:
             self._loader.load_state_dict(loaders[self._place.rank])
-            torch.set_rng_state(found.random[f"cpu-{self._place.rank}"])
-            if self._place.device.type == "cuda":
-                torch.cuda.set_rng_state(found.random[f"cuda-{self._place.rank}"], self._place.device)
+            set_random(self._place, found.random)
         self._step = self._saved_step = found.step
         self._images = state["images"]
         self._plateau = PlateauState(**state["plateau"])
@@ -242,7 +239,7 @@ class Trainer:
             step=self._step,
             weights=weights,
             momentum=momentum(self._model, self._optimiser),
-            random=self._random(),
+            random=random_of_all(place),
             state={
                 **self._identity(),
                 "images": self._images,
@@ -250,7 +247,7 @@ class Trainer:
                 "steps_into_epoch": self._step % len(self._loader),
                 "learning_rate": self._rate,
                 "plateau": dataclasses.asdict(self._plateau),
-                "loaders": self._loader_states(),
+                "loaders": states_of_all(place, self._loader.state_dict()),
             },
         )
         if place.leads:
@@ -261,8 +258,8 @@ class Trainer:
         """What a resumed run must share."""
         manifest = self._loader.shards.manifest
         return {
-            "network": _plain(self._network_options),
-            "recipe": _plain(self._recipe),
+            "network": plain(self._network_options),
+            "recipe": plain(self._recipe),
             "seed": self._options.seed,
             "total_steps": self._total_steps,
             "classes": list(manifest.classes),
@@ -274,28 +271,6 @@ class Trainer:
         """Of both towers."""
         here = sum(parameter.numel() for parameter in self._model.parameters())
         return here * TOWERS // (self._place.exchange.groups * len(self._place.exchange.towers))
-
-    def _random(self) -> dict[str, Tensor]:
-        """Every process's generators; all processes call this together."""
-        own = {"cpu": torch.get_rng_state()}
-        if self._place.device.type == "cuda":
-            own["cuda"] = torch.cuda.get_rng_state(self._place.device)
-        found = {}
-        for kind, value in own.items():
-            for rank, state in enumerate(self._place.from_all(value.to(self._place.device))):
-                found[f"{kind}-{rank}"] = state.cpu()
-        return found
-
-    def _loader_states(self) -> list[dict[str, Any]]:
-        """Every process's position in the data; all processes call this together."""
-        if self._place.world == 1:
-            return [self._loader.state_dict()]
-        text = torch.frombuffer(bytearray(json.dumps(self._loader.state_dict()).encode("ascii")), dtype=torch.uint8)
-        device = self._place.device
-        sizes = [int(size) for size in self._place.from_all(torch.tensor(len(text), device=device))]
-        padded = functional.pad(text, (0, max(sizes) - len(text))).to(device)
-        texts = self._place.from_all(padded)
-        return [json.loads(bytes(t[:size].cpu().tolist())) for t, size in zip(texts, sizes, strict=True)]
 
     def _open(self, shards: ShardSet) -> Loader:
         recipe, place, options = self._recipe, self._place, self._options
@@ -338,8 +313,8 @@ class Trainer:
             "command": self._options.command,
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
             "preset": self._recipe.preset,
-            "recipe": _plain(self._recipe),
-            "network": _plain(self._network_options),
+            "recipe": plain(self._recipe),
+            "network": plain(self._network_options),
             "shards": {"train": shards_record(train_set), "val": val_set and shards_record(val_set)},
             "classes": list(train_set.manifest.classes),
             "towers": self._place.towers,
@@ -355,28 +330,3 @@ class Trainer:
 def _crop_px(recipe: Recipe, shards: ShardSet) -> int:
     share, whole = CROP_SHARE
     return recipe.crop_px or shards.manifest.options.size_px * share // whole
-
-
-def _check_same(state: dict[str, Any], mine: dict[str, Any], step: int) -> None:
-    then, now = ({**part, **part.get("recipe", {}), **part.get("network", {})} for part in (state, mine))
-    differing = [
-        name
-        for name in sorted(mine.keys() | mine["recipe"].keys() | mine["network"].keys())
-        if name not in {"recipe", "network"} and then.get(name) != now.get(name)
-    ]
-    if differing:
-        parts = ", ".join(f"{name}: {_short(then.get(name))} -> {_short(now.get(name))}" for name in differing)
-        raise RefusedError(
-            f"checkpoint {step} was made differently: {parts}; repeat those settings, or choose another --run-dir"
-        )
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def _plain(record: Any) -> dict[str, Any]:
-    """A record as JSON gives it back."""
-    plain: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(record)))
-    return plain

@@ -1,5 +1,6 @@
 """A run's folder becomes one page that needs nothing beside itself, whatever the folder holds."""
 
+import base64
 import html
 import json
 import re
@@ -8,11 +9,15 @@ import subprocess
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 import torch
 
+from alexnet_pipeline import shard
 from alexnet_pipeline.alexnet.checkpoint import Checkpoint, save_checkpoint
-from alexnet_pipeline.alexnet.report import read_training, write_report
+from alexnet_pipeline.alexnet.report import write_report
+from alexnet_pipeline.alexnet.run_reading import read_training
+from alexnet_pipeline.batches.dataset import open_shards
 from alexnet_pipeline.errors import RefusedError
 
 HOSTILE = "<script>alert(1)</script>"
@@ -183,3 +188,28 @@ def test_a_browser_draws_it(run, tmp_path, width_px):
     drawn = cv2.imread(str(shot))
     assert drawn.shape[:2] == (844, width_px)
     assert drawn.std() > 5
+
+
+def test_a_run_without_validation(run: Path) -> None:
+    """Is drawn too: its record says that there was none."""
+    record = json.loads((run / "run.json").read_bytes())
+    record["shards"]["val"] = None
+    (run / "run.json").write_text(json.dumps(record))
+    assert "</html>" in page_of(run)
+
+
+@pytest.mark.parametrize(("encoding", "kind"), [("jpg", "jpeg"), ("png", "png"), ("raw", "png")])
+def test_confusions_show_their_pictures(run: Path, raw_folders: Path, tmp_path: Path, encoding: str, kind: str) -> None:
+    """Whatever the shards' encoding, from the bytes that were evaluated."""
+    shard(raw_folders, tmp_path / "out", methods=["area"], split=["val"], size=32, encoding=encoding, workers=1)
+    shards = open_shards(tmp_path / "out" / "area" / "val")
+    truth = shards.manifest.classes[shards.read_label(0)]
+    path = run / "evaluations" / "10-crops.json"
+    record = json.loads(path.read_bytes())
+    record["shards"] = str(shards.folder)
+    record["confusions"] = [{"truth": truth, "predicted": "n2", "count": 1, "examples": [0]}]
+    path.write_text(json.dumps(record))
+    page = page_of(run)
+    (uri,) = re.findall(rf'src="data:image/{kind};base64,([^"]+)" alt="{truth} taken for', page)
+    image = cv2.imdecode(np.frombuffer(base64.b64decode(uri), np.uint8), cv2.IMREAD_COLOR)
+    assert image.shape == (32, 32, 3)
