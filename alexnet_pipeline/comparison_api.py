@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from alexnet_pipeline.compare.report import write_figure, write_page
 from alexnet_pipeline.compare.shard_sets import sample_reader
 from alexnet_pipeline.compare.verdict import verdict_of
 from alexnet_pipeline.errors import RefusedError
-from alexnet_pipeline.raw.source import open_source
+from alexnet_pipeline.raw.source import Source, open_source
 from alexnet_pipeline.records import Geometry, MethodOptions, RawImage, Reject
 from alexnet_pipeline.shards.build import Reporter, SilentReporter
 from alexnet_pipeline.shards.plan import plan_shards
@@ -91,7 +92,10 @@ def compare(
             raise RefusedError("nothing to compare: name a source, or two or more --shards")
         if train and work_dir is None:
             raise RefusedError("--train needs --work-dir, a folder that keeps shards and runs")
-        pictures, rejects = _draw(Path(source), split, images, seed)
+        opened = open_source(Path(source))
+        if train and not {"train", "val"} <= set(opened.splits):
+            raise RefusedError(f"--train needs the splits train and val; {source} has {', '.join(opened.splits)}")
+        pictures, rejects = _draw(opened, split, images, seed)
         found = compare_methods(
             pictures,
             methods,
@@ -107,7 +111,8 @@ def compare(
         )
         samples = None
     if train and source is not None and work_dir is not None:
-        found = _trained(found, Path(source), Path(work_dir), preset, seeds, steps, workers, reporter, watchers)
+        networks = _Networks(preset, seeds, steps, size, geometry, workers)
+        found = _trained(found, Path(source), Path(work_dir), networks, reporter, watchers)
     if output is not None:
         write_page(found, gallery_of(found, samples), Path(output))
     if figure is not None:
@@ -115,34 +120,50 @@ def compare(
     return found
 
 
-def _draw(source: Path, split: str | None, images: int, seed: int) -> tuple[list[RawImage], tuple[Reject, ...]]:
+def _draw(opened: Source, split: str | None, images: int, seed: int) -> tuple[list[RawImage], tuple[Reject, ...]]:
     """Some pictures of a split, drawn as `shard --limit` would, and what its listing rejected."""
-    opened = open_source(source)
     wanted = split or ("val" if "val" in opened.splits else next(iter(opened.splits)))
     (listing,) = opened.listings((wanted,))
     plan = plan_shards(listing, MethodOptions(seed=seed, limit_images=images, shard_size_images=images))
     return list(plan.images(0)), listing.rejects
 
 
+@dataclass(frozen=True, slots=True)
+class _Networks:
+    """What `compare` was told of the networks to train."""
+
+    preset: str
+    seeds: int
+    steps: int | None
+    size_px: int
+    geometry: Geometry
+    workers: int | None
+
+
 def _trained(
     found: Comparison,
     source: Path,
     work: Path,
-    preset: str,
-    seeds: int,
-    steps: int | None,
-    workers: int | None,
+    networks: _Networks,
     reporter: Reporter | None,
     watchers: Callable[[str], Watcher] | None,
 ) -> Comparison:
     from alexnet_pipeline.training_api import SilentWatcher, recipe_of  # noqa: PLC0415 - only --train needs torch
     from alexnet_pipeline.training_matrix import MatrixOptions, train_matrix  # noqa: PLC0415
 
+    options = MatrixOptions(
+        recipe=recipe_of(networks.preset),
+        steps=networks.steps,
+        seeds=networks.seeds,
+        size_px=networks.size_px,
+        geometry=networks.geometry,
+        workers=networks.workers,
+    )
     training = train_matrix(
         source,
         [method.name for method in found.methods],
         work,
-        MatrixOptions(recipe_of(preset), steps, seeds, workers),
+        options,
         sharding=reporter or SilentReporter(),
         training=watchers or (lambda name: SilentWatcher()),
     )

@@ -20,7 +20,7 @@ from alexnet_pipeline.compare.records import ShiftCell, TrainedCell, Training
 from alexnet_pipeline.compare.training import summarise
 from alexnet_pipeline.errors import RefusedError
 from alexnet_pipeline.pixels.kernels import find_method
-from alexnet_pipeline.records import fingerprint
+from alexnet_pipeline.records import Geometry, fingerprint
 from alexnet_pipeline.shards.build import Reporter
 from alexnet_pipeline.whole_file import write_whole
 
@@ -39,6 +39,8 @@ class MatrixOptions:
         recipe: every number of the training.
         steps: of each network, None for the recipe's epochs.
         seeds: so many networks a method, from seed 0 on.
+        size_px: target side of the shards.
+        geometry: of the shards.
         workers: processes that make shards and threads that decode; None for the cores.
         device: `auto`, `cpu` or `cuda`.
     """
@@ -46,6 +48,8 @@ class MatrixOptions:
     recipe: Recipe
     steps: int | None
     seeds: int
+    size_px: int = 256
+    geometry: Geometry = "center-crop"
     workers: int | None = None
     device: str = "auto"
 

@@ -156,6 +156,10 @@ def test_compare(raw_folders, tmp_path) -> None:
     done = run("compare", *sets, "-o", report)
     assert done.exit_code == 0, done.output
     assert "20 pictures" in done.stdout
+    (tmp_path / "only").symlink_to(raw_folders / "train")
+    done = run("compare", tmp_path / "only", "--train")
+    assert done.exit_code == 2
+    assert "needs the splits train and val" in done.stderr
     assert "data:image/png" in report.read_text()
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from alexnet_pipeline.commands.training import need_train
 from alexnet_pipeline.console import (
     ConsoleReporter,
     TrainingReporter,
@@ -91,6 +92,8 @@ def compare_command(
     from alexnet_pipeline import comparison_api as api  # noqa: PLC0415
     from alexnet_pipeline.compare.compare import DEFAULT_SCALES  # noqa: PLC0415
 
+    if given["train"]:
+        need_train()
     work = given.pop("work_dir") or output.with_name(f"{output.stem}-training")
     with shard_reporter(ctx, "compare") as reporter:
         found = api.compare(

@@ -210,7 +210,7 @@ class TrainedPair:
         first: method.
         second: method.
         difference: of top-1 error, first minus second, mean over seeds, as a share.
-        low: lower end of its 95 % interval (Student's t over seeds).
+        low: lower end of its 95 % interval, by what is left of all methods' errors beside means of methods and seeds.
         high: upper end.
         p_value: two-sided, adjusted by Holm over the pairs.
         detectable: smallest true difference that this run would have found with 80 % power.

@@ -7,9 +7,10 @@ import statistics
 from collections.abc import Sequence
 from itertools import combinations
 
+import numpy as np
 from scipy import stats
 
-from alexnet_pipeline.compare.inference import LEVEL, holm, mean_interval, paired_p_value
+from alexnet_pipeline.compare.inference import LEVEL, holm
 from alexnet_pipeline.compare.records import MatrixEntry, ShiftCell, TrainedCell, TrainedPair, Training
 
 # At which a difference counts as detectable.
@@ -52,18 +53,17 @@ def summarise(
     )
 
 
-def detectable_difference(deviation: float, count: int, level: float = LEVEL) -> float:
-    """The smallest true difference that a paired t test of `count` pairs finds with 80 % power.
+def detectable_difference(error: float, freedom: int, level: float = LEVEL) -> float:
+    """The smallest true difference that a t test finds with 80 % power.
 
     Args:
-        deviation: of the paired differences.
-        count: pairs, at least 2.
+        error: standard error of a difference.
+        freedom: degrees of freedom of that error.
         level: two-sided.
 
-    Source: (t_{1 - level/2} + t_{power}) s / sqrt(n), both quantiles with n - 1 degrees of freedom.
+    Source: (t_{1 - level/2} + t_{power}) times the standard error.
     """
-    quantiles = stats.t.ppf([1 - level / 2, POWER], count - 1)
-    return float(quantiles.sum()) * deviation / math.sqrt(count)
+    return float(stats.t.ppf([1 - level / 2, POWER], freedom).sum()) * error
 
 
 def _entry(train: str, test: str, cells: Sequence[TrainedCell]) -> MatrixEntry:
@@ -77,21 +77,37 @@ def _deviation(values: Sequence[float]) -> float:
 
 
 def _pairs(methods: Sequence[str], seeds: Sequence[int], cells: Sequence[TrainedCell]) -> tuple[TrainedPair, ...]:
-    """Every pair of methods, each trained and tested with itself; none with a single seed, which has no deviation."""
-    if len(seeds) < 2:
+    """Every pair of methods, each trained and tested with itself; none with a single seed, which has no deviation.
+
+    Seeds are blocks: what is left when each method's and each seed's mean is taken away is the noise of all methods,
+    steadier than that of one pair of three seeds. With two methods this is the paired t test.
+
+    Source: randomised block design, Fisher 1935.
+    """
+    if len(seeds) < 2 or len(methods) < 2:
         return ()
     own = {(cell.train, cell.seed): cell.top1_error for cell in cells if cell.train == cell.test}
-    names = list(combinations(methods, 2))
-    differences = [[own[a, seed] - own[b, seed] for seed in seeds] for a, b in names]
-    level = LEVEL / len(names)
-    # Three seeds tell little of one pair's deviation; all pairs share what varies, so the pooled one is steadier.
-    pooled = math.sqrt(statistics.fmean(statistics.variance(values) for values in differences))
-    p_values = holm([paired_p_value(values) for values in differences])
-    detectable = detectable_difference(pooled, len(seeds), level)
+    table = np.array([[own[method, seed] for seed in seeds] for method in methods])
+    means = table.mean(axis=1)
+    rest = table - means[:, None] - table.mean(axis=0) + table.mean()
+    freedom = (len(methods) - 1) * (len(seeds) - 1)
+    error = math.sqrt(2 * float((rest**2).sum()) / freedom / len(seeds))
+    numbers = list(combinations(range(len(methods)), 2))
+    differences = [float(means[first] - means[second]) for first, second in numbers]
+    p_values = holm([_p_value(difference, error, freedom) for difference in differences])
+    half = float(stats.t.ppf(1 - LEVEL / 2, freedom)) * error
+    detectable = detectable_difference(error, freedom, LEVEL / len(numbers))
     return tuple(
-        TrainedPair(first, second, *mean_interval(values), p_value, detectable)
-        for (first, second), values, p_value in zip(names, differences, p_values, strict=True)
+        TrainedPair(methods[first], methods[second], middle, middle - half, middle + half, p_value, detectable)
+        for (first, second), middle, p_value in zip(numbers, differences, p_values, strict=True)
     )
+
+
+def _p_value(difference: float, error: float, freedom: int) -> float:
+    """Two-sided; without any noise every difference is real."""
+    if error == 0.0:
+        return 1.0 if difference == 0.0 else 0.0
+    return float(2 * stats.t.sf(abs(difference) / error, freedom))
 
 
 def _finding(pairs: Sequence[TrainedPair], seeds: int, val_images: int) -> str:

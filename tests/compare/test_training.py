@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from alexnet_pipeline.compare.records import ShiftCell, TrainedCell
 from alexnet_pipeline.compare.training import detectable_difference, summarise
@@ -25,21 +26,47 @@ def summary(errors: dict[str, list[float]]):
 
 
 def test_matrix_and_pairs() -> None:
-    """Means and deviations over seeds; differences, intervals and tests of the diagonal, against NumPy and SciPy."""
-    from scipy import stats
-
+    """Means and deviations over seeds, against NumPy; every pair of the diagonal."""
     errors = {"nearest": [0.40, 0.43, 0.41], "lanczos": [0.30, 0.31, 0.33], "antialias": [0.31, 0.30, 0.34]}
     found = summary(errors)
     entry = next(e for e in found.matrix if (e.train, e.test) == ("nearest", "lanczos"))
     assert entry.top1_mean == pytest.approx(np.mean(errors["nearest"]) + 0.1)
     assert entry.top1_deviation == pytest.approx(np.std(errors["nearest"], ddof=1))
-    pair = found.pairs[0]
+    assert [(pair.first, pair.second) for pair in found.pairs] == [
+        ("nearest", "lanczos"),
+        ("nearest", "antialias"),
+        ("lanczos", "antialias"),
+    ]
+
+
+def test_two_methods_are_the_paired_t_test() -> None:
+    """Difference, interval and p value are SciPy's."""
+    errors = {"nearest": [0.40, 0.43, 0.41], "lanczos": [0.30, 0.31, 0.33]}
+    (pair,) = summary(errors).pairs
     differences = np.subtract(errors["nearest"], errors["lanczos"])
-    assert (pair.first, pair.second) == ("nearest", "lanczos")
-    assert pair.difference == pytest.approx(differences.mean())
     half = stats.t.ppf(0.975, 2) * stats.sem(differences)
-    assert (pair.low, pair.high) == pytest.approx((differences.mean() - half, differences.mean() + half))
-    assert pair.p_value >= stats.ttest_rel(errors["nearest"], errors["lanczos"]).pvalue
+    assert (pair.difference, pair.low, pair.high) == pytest.approx(
+        (differences.mean(), differences.mean() - half, differences.mean() + half)
+    )
+    assert pair.p_value == pytest.approx(stats.ttest_rel(errors["nearest"], errors["lanczos"]).pvalue)
+
+
+def test_more_methods_share_their_noise() -> None:
+    """The contrast of a linear model of methods and seeds, fitted by least squares."""
+    random = np.random.default_rng(5)
+    table = random.normal(0.3, 0.01, (3, 4)) + np.array([[0.1], [0.0], [0.0]]) + random.normal(0, 0.05, 4)
+    pairs = summary(dict(zip(METHODS, table.tolist(), strict=True))).pairs
+    design = np.zeros((12, 6))
+    for row, (method, seed) in enumerate(np.ndindex(3, 4)):
+        design[row, method] = 1
+        if seed:
+            design[row, 2 + seed] = 1
+    found, residual, rank, _ = np.linalg.lstsq(design, table.reshape(-1), rcond=None)
+    contrast = np.array([1, -1, 0, 0, 0, 0])
+    error = np.sqrt(residual[0] / (12 - rank) * contrast @ np.linalg.inv(design.T @ design) @ contrast)
+    assert pairs[0].difference == pytest.approx(contrast @ found)
+    assert pairs[0].high - pairs[0].low == pytest.approx(2 * stats.t.ppf(0.975, 6) * error)
+    assert pairs[0].p_value == pytest.approx(3 * 2 * stats.t.sf(contrast @ found / error, 6))
 
 
 def test_a_real_difference_is_said_and_noise_is_not() -> None:
@@ -62,10 +89,8 @@ def test_one_seed_allows_no_test() -> None:
 
 def test_detectable_differences_are_found_four_times_in_five() -> None:
     """By simulation of the paired t test, twelve pairs at a time."""
-    from scipy import stats
-
     random, count = np.random.default_rng(1), 12
-    size = detectable_difference(1.0, count)
+    size = detectable_difference(1 / np.sqrt(count), count - 1)
     draws = random.normal(size, 1.0, (4000, count))
     power = (stats.ttest_1samp(draws, 0.0, axis=1).pvalue < 0.05).mean()
     assert 0.76 < power < 0.86
