@@ -78,7 +78,7 @@ class Trainer:
         self._metrics: Metrics | None = None
         self._loss: float | None = None
         self._errors: Errors | None = None
-        self._saved_step = -1
+        self._saved_step = self._validated_step = -1
         if place.leads:
             write_run(run, self._run_record(train_set, val_set), self._loader.mean)
             self._metrics = Metrics(run, tensorboard=options.tensorboard)
@@ -97,7 +97,7 @@ class Trainer:
         self._watcher.begin(self._total_steps, self._step, where)
         while self._step < self._total_steps and not is_over(self._recipe, self._plateau):
             self._epoch()
-        if self._val and not self._errors:
+        if self._val and self._validated_step != self._step:
             self._validate()
         if self._saved_step != self._step:
             self._save()
@@ -193,6 +193,7 @@ class Trainer:
     def _validate(self) -> Errors:
         assert self._val is not None
         self._errors = errors = measure(self._model, self._val, self._place, self._forward)
+        self._validated_step = self._step
         line = {"kind": "evaluation", "split": "val", **dataclasses.asdict(errors), **self._position()}
         self._write_line(line)
         self._watcher.evaluated(line)

@@ -1,5 +1,6 @@
 """A run can be killed, resumed and spread over processes without changing what is learnt."""
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -291,3 +292,11 @@ def test_tensorboard_gets_the_metrics(shards: Path, tmp_path: Path) -> None:
     run(shards, tmp_path / "run", tensorboard=True)
     events = EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload()
     assert {"train/loss", "val/top1_error"} <= set(events.Tags()["scalars"])
+
+
+def test_the_last_validation_is_the_last_networks(shards: Path, tmp_path: Path) -> None:
+    """Also where the steps end in mid-epoch: what the summary says is what `evaluate` finds."""
+    done = run(shards, tmp_path / "run", steps=7)
+    found = evaluate([tmp_path / "run"], shards / "val").errors
+    assert done.errors.loss == pytest.approx(found.loss, rel=1e-5)  # through probabilities and back
+    assert dataclasses.replace(done.errors, loss=found.loss) == found
