@@ -18,8 +18,6 @@ from alexnet_pipeline.commands import comparison, demo, shard, training
 from alexnet_pipeline.console import print_result, printable
 from alexnet_pipeline.errors import InterruptedRunError, PipelineError
 
-PROBLEMS_FOUND = 1
-
 
 class PipelineGroup(click.Group):
     """Suggests commands, and turns the package's errors into one line and an exit code."""
@@ -47,7 +45,7 @@ class PipelineGroup(click.Group):
             _fail(ctx, PipelineError(f"{error.filename or 'input or output'}: {error.strerror or error}"))
 
 
-_RESUMABLE = "interrupted; what is committed is whole, and the same command resumes"
+_RESUMABLE = "interrupted; shards that are committed are whole, and the same command goes on from them"
 
 
 @contextmanager
@@ -77,17 +75,32 @@ def _read_config(ctx: click.Context, param: click.Parameter, path: Path | None) 
         tables = tomllib.loads(path.read_text())
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise click.BadParameter(f"{path}: {error}") from error
-    defaults: dict[str, dict[str, Any]] = {}
+    defaults: dict[str, Any] = {}
     for command, table in tables.items():
         found = cli.get_command(ctx, command)
         if found is None or not isinstance(table, dict):
             raise click.BadParameter(f"{path}: [{command}] is no command")
-        known = {parameter.name for parameter in found.params}
-        defaults[command] = {key.replace("-", "_"): value for key, value in table.items()}
-        unknown = sorted(set(defaults[command]) - known)
-        if unknown:
-            raise click.BadParameter(f"{path}: [{command}] has no option {unknown[0].replace('_', '-')!r}")
+        defaults[command] = _defaults(ctx, found, table, f"{path}: [{command}]")
     ctx.default_map = defaults
+
+
+def _defaults(ctx: click.Context, command: click.Command, table: dict[str, Any], where: str) -> dict[str, Any]:
+    """A table's values by the names of parameters; `[bench.load]` is a table in a table."""
+    names = {
+        option.lstrip("-"): parameter.name
+        for parameter in command.params
+        for option in (*parameter.opts, parameter.name or "")
+    }
+    found: dict[str, Any] = {}
+    for key, value in table.items():
+        inner = command.get_command(ctx, key) if isinstance(command, click.Group) else None
+        if inner is not None and isinstance(value, dict):
+            found[key] = _defaults(ctx, inner, value, f"{where[:-1]}.{key}]")
+        elif (name := names.get(key)) is None:
+            raise click.BadParameter(f"{where} has no option {key!r}")
+        else:
+            found[name] = value
+    return found
 
 
 @click.group(
@@ -150,7 +163,7 @@ def doctor_command(ctx: click.Context) -> None:
     lines += [f"    {part.package}: {part.get}" for part in parts if not part.version]
     print_result(ctx, parts, lines)
     if any(part.version is None and not part.extra for part in parts):
-        ctx.exit(PROBLEMS_FOUND)
+        ctx.exit(shard.PROBLEMS_FOUND)
 
 
 for _command in (*shard.COMMANDS, *training.COMMANDS, *comparison.COMMANDS, *demo.COMMANDS):

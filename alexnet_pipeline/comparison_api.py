@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.metadata
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from alexnet_pipeline.compare.compare import DEFAULT_SCALES, compare_methods, compare_shards
-from alexnet_pipeline.compare.gallery import gallery_of
+from alexnet_pipeline.compare.gallery import Samples, gallery_of
 from alexnet_pipeline.compare.records import Comparison
 from alexnet_pipeline.compare.report import write_figure, write_page
 from alexnet_pipeline.compare.shard_sets import sample_reader
@@ -46,6 +47,7 @@ def compare(
     preset: str = "quarter",
     seeds: int = 3,
     steps: int | None = None,
+    limit: int | None = None,
     work_dir: StrPath | None = None,
     output: StrPath | None = None,
     figure: StrPath | None = None,
@@ -55,6 +57,8 @@ def compare(
     watchers: Callable[[str], Watcher] | None = None,
 ) -> Comparison:
     """Compare downsampling methods on raw pictures, or finished shard sets key by key.
+
+    It starts processes: a script calls it below `if __name__ == "__main__":`.
 
     Args:
         source: raw pictures, as `shard` takes them.
@@ -70,6 +74,7 @@ def compare(
         workers: processes; default the cores.
         train: also shard by every method, train a network on each and test it on all; needs the extra `train`.
         preset, steps, seeds: of those networks; seeds 0 .. seeds - 1.
+        limit: only so many pictures of each split in their shards.
         work_dir: keeps shards and runs, so that the same call resumes.
         output: write the report, one HTML file, here.
         figure: write a figure for papers, SVG, here.
@@ -81,43 +86,66 @@ def compare(
         RefusedError: the request cannot be carried out; nothing was changed.
         PipelineError: something failed.
     """
+    pages = _Pages(*(Path(path) if path is not None else None for path in (output, figure)))
+    pages.check(analytic=not shards)
     if shards:
         if source is not None or train:
             raise RefusedError("finished shard sets are compared as they are: leave source and --train out")
         folders = [Path(folder) for folder in shards]
         found = compare_shards(folders, workers=workers, command=command, progress=progress)
-        samples = sample_reader(folders)
-    else:
-        if source is None:
-            raise RefusedError("nothing to compare: name a source, or two or more --shards")
-        if train and work_dir is None:
-            raise RefusedError("--train needs --work-dir, a folder that keeps shards and runs")
-        opened = open_source(Path(source))
-        if train and not {"train", "val"} <= set(opened.splits):
-            raise RefusedError(f"--train needs the splits train and val; {source} has {', '.join(opened.splits)}")
-        pictures, rejects = _draw(opened, split, images, seed)
-        found = compare_methods(
-            pictures,
-            methods,
-            source=str(source),
-            size_px=size,
-            geometry=geometry,
-            quality=quality,
-            scales=tuple(scales),
-            workers=workers,
-            command=command,
-            rejects=rejects,
-            progress=progress,
-        )
-        samples = None
-    if train and source is not None and work_dir is not None:
-        networks = _Networks(preset, seeds, steps, size, geometry, workers)
+        pages.write(found, sample_reader(folders))
+        return found
+    if source is None:
+        raise RefusedError("nothing to compare: name a source, or two or more --shards")
+    opened = open_source(Path(source))
+    if train and not {"train", "val"} <= set(opened.splits):
+        raise RefusedError(f"--train needs the splits train and val; {source} has {', '.join(opened.splits)}")
+    if train and work_dir is None:
+        raise RefusedError("--train needs --work-dir, a folder that keeps shards and runs")
+    pictures, rejects = _draw(opened, split, images, seed)
+    found = compare_methods(
+        pictures,
+        methods,
+        source=str(source),
+        size_px=size,
+        geometry=geometry,
+        quality=quality,
+        scales=tuple(scales),
+        workers=workers,
+        command=command,
+        rejects=rejects,
+        progress=progress,
+    )
+    pages.write(found)  # whatever becomes of the training
+    if train and work_dir is not None:
+        networks = _Networks(preset, seeds, steps, size, geometry, limit, workers)
         found = _trained(found, Path(source), Path(work_dir), networks, reporter, watchers)
-    if output is not None:
-        write_page(found, gallery_of(found, samples), Path(output))
-    if figure is not None:
-        write_figure(found, Path(figure))
+        pages.write(found)
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Pages:
+    """Where the report and the figure go, None for neither."""
+
+    output: Path | None
+    figure: Path | None
+
+    def check(self, *, analytic: bool) -> None:
+        """Refuse before the work what could not be written after it."""
+        if self.figure and not analytic:
+            raise RefusedError("a figure shows frequency responses, and finished shards have none; leave --figure out")
+        for path in (self.output, self.figure):
+            if path is not None and (path.is_dir() or not path.parent.is_dir()):
+                what = "is a folder" if path.is_dir() else f"cannot be made: {path.parent} is no folder"
+                raise RefusedError(f"{path} {what}; name a file")
+
+    def write(self, found: Comparison, samples: Samples | None = None) -> None:
+        """Draw what is wanted."""
+        if self.output is not None:
+            write_page(found, gallery_of(found, samples), self.output)
+        if self.figure is not None:
+            write_figure(found, self.figure)
 
 
 def _draw(opened: Source, split: str | None, images: int, seed: int) -> tuple[list[RawImage], tuple[Reject, ...]]:
@@ -137,6 +165,7 @@ class _Networks:
     steps: int | None
     size_px: int
     geometry: Geometry
+    limit_images: int | None
     workers: int | None
 
 
@@ -157,9 +186,10 @@ def _trained(
         seeds=networks.seeds,
         size_px=networks.size_px,
         geometry=networks.geometry,
+        limit_images=networks.limit_images,
         workers=networks.workers,
     )
-    training = train_matrix(
+    training, rejects = train_matrix(
         source,
         [method.name for method in found.methods],
         work,
@@ -167,5 +197,9 @@ def _trained(
         sharding=reporter or SilentReporter(),
         training=watchers or (lambda name: SilentWatcher()),
     )
-    found = dataclasses.replace(found, training=training)
+    known = {(reject.name, reject.reason): reject for reject in (*found.rejects, *rejects)}
+    versions = {name: importlib.metadata.version(name) for name in ("torch", "nvidia-dali-cuda130")}
+    found = dataclasses.replace(
+        found, training=training, rejects=tuple(known.values()), versions={**found.versions, **versions}
+    )
     return dataclasses.replace(found, verdict=verdict_of(found))

@@ -79,8 +79,13 @@ class ConsoleReporter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the bar."""
         if self._bar:
             self._bar.stop()
+            self._bar = None
 
     def begin(self, images: int, resumed_images: int) -> None:
         """A run begins."""
@@ -139,10 +144,10 @@ class ConsoleReporter:
         self._bar.start()
 
 
-def shard_reporter(ctx: click.Context, what: str = "shard") -> ConsoleReporter:
+def shard_reporter(ctx: click.Context, what: str = "shard", *, plain: bool = False) -> ConsoleReporter:
     """A reporter as the global options ask for."""
     settings = ctx.find_root().params
-    return ConsoleReporter(what, quiet=settings["quiet"], plain=settings["no_progress"])
+    return ConsoleReporter(what, quiet=settings["quiet"], plain=plain or settings["no_progress"])
 
 
 def training_reporter(ctx: click.Context, *, plain: bool = False) -> TrainingReporter:

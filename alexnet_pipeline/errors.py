@@ -1,5 +1,8 @@
 """The errors that a user may meet: each is one line of text and an exit code."""
 
+# What a shell adds to the number of the signal that ended a command.
+SIGNAL_EXIT = 128
+
 
 class PipelineError(Exception):
     """Something failed; the message says what was found, what was expected, where, and what next."""
@@ -18,7 +21,7 @@ class InterruptedRunError(PipelineError):
 
     def __init__(self, signal_number: int, message: str) -> None:
         super().__init__(message)
-        self.exit_code = 128 + signal_number
+        self.exit_code = SIGNAL_EXIT + signal_number
 
 
 class RejectedImageError(PipelineError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from alexnet_pipeline.alexnet.options import Precision, TrainOptions, TrainSumma
 from alexnet_pipeline.alexnet.predict import Crops
 from alexnet_pipeline.alexnet.processes import Towers
 from alexnet_pipeline.alexnet.recipe import Recipe, Schedule, find_recipe
+
+LOG = logging.getLogger(__name__)
 
 StrPath = str | os.PathLike[str]
 
@@ -144,7 +147,7 @@ def evaluate(
     crops: Crops = 1,
     device: str = "auto",
     predictions: StrPath | None = None,
-    warn: Callable[[str], None] = print,
+    warn: Callable[[str], None] = LOG.warning,
 ) -> Evaluation:
     """Count the errors of a run's newest network; of several runs, of the mean of their probabilities.
 
@@ -158,7 +161,7 @@ def evaluate(
     return found
 
 
-def report(run: StrPath, output: StrPath | None = None, *, warn: Callable[[str], None] = print) -> Path:
+def report(run: StrPath, output: StrPath | None = None, *, warn: Callable[[str], None] = LOG.warning) -> Path:
     """Draw a run in one HTML file that needs no network; default RUN/report.html."""
     folder = Path(run)
     return report_page.write_report(folder, Path(output) if output is not None else folder / "report.html", warn)

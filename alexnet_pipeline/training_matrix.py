@@ -18,9 +18,9 @@ from alexnet_pipeline.alexnet.train import train
 from alexnet_pipeline.batches.dataset import ShardSet, open_shards
 from alexnet_pipeline.compare.records import ShiftCell, TrainedCell, Training
 from alexnet_pipeline.compare.training import summarise
-from alexnet_pipeline.errors import RefusedError
+from alexnet_pipeline.errors import SIGNAL_EXIT, InterruptedRunError, RefusedError
 from alexnet_pipeline.pixels.kernels import find_method
-from alexnet_pipeline.records import Geometry, fingerprint
+from alexnet_pipeline.records import Geometry, Reject, fingerprint
 from alexnet_pipeline.shards.build import Reporter
 from alexnet_pipeline.whole_file import write_whole
 
@@ -40,7 +40,8 @@ class MatrixOptions:
         steps: of each network, None for the recipe's epochs.
         seeds: so many networks a method, from seed 0 on.
         size_px: target side of the shards.
-        geometry: of the shards.
+        geometry: of the shards; all else is as `shard` does by itself, quality 95 among it.
+        limit_images: only so many of each split, None for all.
         workers: processes that make shards and threads that decode; None for the cores.
         device: `auto`, `cpu` or `cuda`.
     """
@@ -50,6 +51,7 @@ class MatrixOptions:
     seeds: int
     size_px: int = 256
     geometry: Geometry = "center-crop"
+    limit_images: int | None = None
     workers: int | None = None
     device: str = "auto"
 
@@ -62,7 +64,7 @@ def train_matrix(
     *,
     sharding: Reporter,
     training: Callable[[str], Watcher],
-) -> Training:
+) -> tuple[Training, tuple[Reject, ...]]:
     """Shard by every method in one decoding pass, train on each, test on all.
 
     Args:
@@ -73,11 +75,22 @@ def train_matrix(
         sharding: told how sharding goes.
         training: given the name of each network, says who is told how its training goes.
 
+    Returns:
+        What training showed, and the pictures that did not become samples.
+
     Raises:
         RefusedError: the source has no validation split, or the folder holds a run with other options.
     """
-    api.shard(
-        source, work / SHARDS, methods=methods, split=("train", "val"), workers=options.workers, reporter=sharding
+    made = api.shard(
+        source,
+        work / SHARDS,
+        methods=methods,
+        split=("train", "val"),
+        size=options.size_px,
+        geometry=options.geometry,
+        limit=options.limit_images,
+        workers=options.workers,
+        reporter=sharding,
     )
     folders = {method: work / SHARDS / find_method(method).directory for method in methods}
     tests = {method: open_shards(folder / "val") for method, folder in folders.items()}
@@ -92,7 +105,9 @@ def train_matrix(
         shifts.append(found[1])
     train_set = open_shards(folders[methods[0]] / "train").manifest
     steps = options.steps or options.recipe.epochs * -(-train_set.total_images // options.recipe.batch_images)
-    return summarise(options.recipe.preset, steps, options.recipe.batch_images, train_set.total_images, cells, shifts)
+    recipe = options.recipe
+    summary = summarise(recipe.preset, steps, recipe.batch_images, train_set.total_images, cells, shifts)
+    return summary, tuple(reject for summary in made for reject in summary.rejects)
 
 
 def _network(
@@ -123,6 +138,9 @@ def _network(
         train(folder / "train", val, run, options.recipe, how, watcher)
     except RefusedError as error:
         raise RefusedError(f"{run}: {error} (here: another --work-dir)") from error
+    except InterruptedRunError as error:
+        number = error.exit_code - SIGNAL_EXIT
+        raise InterruptedRunError(number, f"{run}: interrupted; the same command goes on from there") from error
     cells = list(_tested(run, method, seed, tests, options.device, watcher))
     shift = _shifted(run, method, seed, tests[method], options.device, watcher)
     record = {"identity": identity, "cells": [*map(dataclasses.asdict, cells)], "shift": dataclasses.asdict(shift)}

@@ -186,3 +186,52 @@ def test_hostile_names_reach_no_terminal(tmp_path) -> None:
     assert done.exit_code == 3
     assert "\x1b" not in done.output
     assert "\\x1b[31mred.jpg" in done.stdout
+
+
+def test_compare_with_training(raw_folders, tmp_path) -> None:
+    """The shards are those that the options ask for, the report holds the finding, rejects give exit code 3."""
+    from alexnet_pipeline.manifest_file import read_manifest
+
+    report = tmp_path / "r.html"
+    words = ["--methods", "nearest,area", "--size", 72, "--geometry", "squash", "--limit", 50, "--images", 4]
+    words += ["--seeds", 1, "--steps", 1, "--workers", 1]
+    done = run("compare", raw_folders, "--train", *words, "-o", report)
+    assert done.exit_code == 3, done.output
+    assert "One seed has no deviation" in done.stdout
+    for split, images in (("train", 49), ("val", 20)):
+        manifest = read_manifest(tmp_path / "r-training" / "shards" / "area" / split / "manifest.json")
+        assert (manifest.options.size_px, manifest.options.geometry) == (72, "squash")
+        assert manifest.total_images == images
+    page = report.read_text()
+    assert "One seed has no deviation" in page
+    assert "nvidia-dali-cuda130" in page
+    again = run("compare", raw_folders, "--train", *words, "-o", report, "--accept", "truncated")
+    assert again.exit_code == 0, again.output
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--steps", "3"], "--steps has no effect here"),
+        (["--shards", "a", "--quality", "10"], "--quality has no effect here"),
+        (["-o", "."], "is a folder"),
+        (["-o", "nowhere/r.html"], "is no folder"),
+    ],
+)
+def test_compare_refuses_before_it_works(raw_folders, words, told) -> None:
+    """What would do nothing, and what could not be written in the end."""
+    source = [] if "--shards" in words else [raw_folders]
+    done = run("compare", *source, *words)
+    assert done.exit_code == 2
+    assert told in done.stderr
+
+
+def test_configuration_reaches_every_option(tmp_path) -> None:
+    """By its long name, in commands within commands too."""
+    config = tmp_path / "c.toml"
+    config.write_text('[compare]\nscale = [2.0]\n[bench.load]\nbatch-size = 7\n[shard]\nmethod = ["nearest"]\n')
+    assert run("--config", config, "methods").exit_code == 0
+    config.write_text("[bench.load]\nbatchsize = 7\n")
+    done = run("--config", config, "methods")
+    assert done.exit_code == 2
+    assert "[bench.load] has no option 'batchsize'" in done.stderr

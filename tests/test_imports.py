@@ -18,7 +18,7 @@ ALLOWED = {
     "pixels": {"errors", "records"},
     "shards": {"errors", "records", "manifest_file", "whole_file", "raw", "pixels"},
     "batches": {"errors", "records", "manifest_file"},
-    "alexnet": {"errors", "records", "manifest_file", "whole_file", "console", "charts", "batches"},
+    "alexnet": {"errors", "records", "manifest_file", "whole_file", "charts", "batches"},
     "compare": {"errors", "records", "manifest_file", "whole_file", "charts", "pixels"},
     "charts": {"errors"},
     "training_matrix": {"errors", "records", "whole_file", "pixels", "shards", "api", "alexnet", "batches", "compare"},

@@ -18,9 +18,11 @@ METHODS = ["nearest", "lanczos3:scaled"]
 
 
 def matrix(source: Path, work: Path, options: MatrixOptions = OPTIONS):
-    return train_matrix(
+    found, rejects = train_matrix(
         source, METHODS, work, options, sharding=SilentReporter(), training=lambda name: SilentWatcher()
     )
+    assert {reject.reason for reject in rejects} == {"truncated"}
+    return found
 
 
 @pytest.fixture(scope="module")

@@ -48,7 +48,7 @@ class Checkpoint:
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
-    """Write a checkpoint below a folder, then remove all but the newest `keep`.
+    """Write a checkpoint below a folder, then remove all but it and the `keep` - 1 before it.
 
     Raises:
         PipelineError: it cannot be written; the older ones stay.
@@ -68,14 +68,18 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
                 _write(part / name, data)
             _write(part / STATE, _sealed({**checkpoint.state, "step": checkpoint.step, "sha256": digests}))
             sync_folder(part)
-            if final.exists():  # a damaged one of the same step, or it would have been resumed
-                shutil.rmtree(final)
+            if final.exists():  # of the same step: out of the way until the new one has its name
+                final.replace(folder / (PART + "old-" + final.name))
             part.replace(final)
+            _remove_parts(folder)
         except BaseException:
             shutil.rmtree(part, ignore_errors=True)
             raise
     sync_folder(folder)
-    for old in list(_newest_first(folder))[keep:]:
+    # What lies beyond this step could not be resumed, or this step would not have been taken.
+    beyond = [path for path in _newest_first(folder) if path.name > final.name]
+    older = [path for path in _newest_first(folder) if path.name <= final.name]
+    for old in (*beyond, *older[keep:]):
         shutil.rmtree(old, ignore_errors=True)
     return final
 
@@ -86,7 +90,7 @@ def load_newest(folder: Path, warn: Callable[[str], None]) -> Checkpoint | None:
         try:
             return load_checkpoint(path)
         except PipelineError as error:
-            warn(f"{error}; using the one before it")
+            warn(f"{error}; looking for one before it")
     return None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +20,8 @@ from alexnet_pipeline.alexnet.processes import Place
 from alexnet_pipeline.batches.dataset import ShardSet, open_shards, sample_keys
 from alexnet_pipeline.batches.loader import Loader
 from alexnet_pipeline.whole_file import write_whole
+
+LOG = logging.getLogger(__name__)
 
 PROTOCOLS: dict[int, str] = {1: "centre crop", 10: "10 crops"}
 # Two-sided 95 % of the normal distribution.
@@ -108,7 +111,7 @@ def evaluate(
     crops: Crops = 1,
     device: str = "auto",
     predictions: Path | None = None,
-    warn: Callable[[str], None] = print,
+    warn: Callable[[str], None] = LOG.warning,
 ) -> Evaluation:
     """Measure one run's newest network, or the mean of several runs', on a data set.
 

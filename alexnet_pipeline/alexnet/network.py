@@ -173,9 +173,9 @@ class _Stack(nn.Module):
         self.fc7 = self._linear("fc7", "fc6", 1)
         self.fc8 = self._linear("fc8", "fc7", 1)
         if options.norm == "batch":
-            self.input = nn.BatchNorm2d(3, affine=False)
+            self.input = _BatchNorm2d(3, affine=False)
             for layer in LAYERS[:-1]:
-                kind = nn.BatchNorm2d if layer.startswith("conv") else nn.BatchNorm1d
+                kind = _BatchNorm2d if layer.startswith("conv") else _BatchNorm1d
                 self.add_module(f"{layer}_norm", kind(out[layer]))
         elif options.norm == "lrn":
             for layer in ("conv1", "conv2"):
@@ -194,9 +194,10 @@ class _Stack(nn.Module):
             return x
         norm = getattr(self, f"{layer}_norm", None)
         pooled = layer in {"conv1", "conv2", "conv5"}
-        if norm is not None and (options.norm == "batch" or options.pool_before_activation):
+        early = layer == "conv1" and options.pool_before_activation
+        if norm is not None and (options.norm == "batch" or early):
             x, norm = norm(x), None
-        if pooled and options.pool_before_activation and layer == "conv1":
+        if early:
             return self._activate(self._pool(x))
         x = self._activate(x)
         x = norm(x) if norm is not None else x
@@ -223,6 +224,26 @@ class _Stack(nn.Module):
     def _linear(self, layer: str, before: str, area_px: int) -> nn.Linear:
         channels, groups = self._seen(layer, before)
         return _GroupedLinear(channels * area_px, self._options.channels(layer) * self._groups, groups)
+
+
+class _BatchNorm1d(nn.BatchNorm1d):
+    """A lone picture, as an epoch's end may bring, has no statistics: it is normalised by those of before."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C) in, the same out."""
+        return super().forward(x) if len(x) > 1 else _by_running_statistics(self, x)
+
+
+class _BatchNorm2d(nn.BatchNorm2d):
+    """The same over pixels, so that no layer learns from a picture that others do not."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) in, the same out."""
+        return super().forward(x) if len(x) > 1 else _by_running_statistics(self, x)
+
+
+def _by_running_statistics(norm: nn.BatchNorm1d | nn.BatchNorm2d, x: Tensor) -> Tensor:
+    return functional.batch_norm(x, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps)
 
 
 class _GroupedLinear(nn.Linear):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from alexnet_pipeline.alexnet.run_folder import CHECKPOINTS, read_mean
 from alexnet_pipeline.batches.dataset import ShardSet
 from alexnet_pipeline.batches.loader import Loader
 from alexnet_pipeline.errors import PipelineError, RefusedError
+
+LOG = logging.getLogger(__name__)
 
 Crops = Literal[1, 10]
 BATCH_IMAGES = 64
@@ -47,7 +50,7 @@ def predict(
     crops: Crops = 1,
     shift_px: int = 0,
     device: str = "auto",
-    warn: Callable[[str], None] = print,
+    warn: Callable[[str], None] = LOG.warning,
 ) -> Predictions:
     """Show every picture once to the newest network of a run, or of several.
 
@@ -128,6 +131,12 @@ def _newest(run: Path, shards: ShardSet, warn: Callable[[str], None]) -> Checkpo
         raise RefusedError(
             f"{run} was trained on {len(found.state['classes'])} classes that are not the "
             f"{len(shards.manifest.classes)} of {shards.folder}; evaluate it on shards of the same source"
+        )
+    size_px = shards.manifest.options.size_px
+    if found.state.get("picture_px", size_px) != size_px:
+        raise RefusedError(
+            f"{run} was trained on pictures of {found.state['picture_px']} pixels, those of {shards.folder} have "
+            f"{size_px}; shard with the same --size"
         )
     return found
 

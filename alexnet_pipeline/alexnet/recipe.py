@@ -76,6 +76,7 @@ class Recipe:
 
 
 PAPER = Recipe()
+# Departures from it: no spatial normalisation after conv2's (its cnorm2), and biases' rate drops with the weights'.
 # Run 145 of the source: layers.cfg and layer-params.cfg (weights .03 from conv3 to conv5, biases without decay at
 # twice the rate, response normalisation with a fifth of the paper's alpha before pooling and ReLU at conv1).
 SOURCE2012 = dataclasses.replace(
@@ -113,7 +114,15 @@ QUARTER = dataclasses.replace(
     learning_rate=0.02,
     mean="channel",
 )
+# The paper's crop is this share of the picture's side: 224 of 256.
+CROP_SHARE = (7, 8)
 PRESETS = {recipe.preset: recipe for recipe in (PAPER, SOURCE2012, BATCHNORM, QUARTER)}
+
+
+def crop_px_of(recipe: Recipe, side_px: int) -> int:
+    """Side of the crops of pictures of a side: the recipe's, or the paper's 224 of 256."""
+    share, whole = CROP_SHARE
+    return recipe.crop_px or side_px * share // whole
 
 
 def find_recipe(preset: str, changes: dict[str, Any]) -> Recipe:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ from alexnet_pipeline.charts import Floats, Series, data_uri, line_chart, png_ur
 from alexnet_pipeline.errors import PipelineError
 from alexnet_pipeline.whole_file import write_whole
 
+LOG = logging.getLogger(__name__)
+
 TEMPLATE = "report.html"
 EVALUATIONS = "evaluations"
 FIRST_LAYER = "conv1.weight"
@@ -58,7 +61,7 @@ class ConfusedPictures:
     uris: tuple[str, ...]
 
 
-def write_report(run: Path, out: Path, warn: Warn = print) -> Path:
+def write_report(run: Path, out: Path, warn: Warn = LOG.warning) -> Path:
     """Show a run, finished or not, in one page.
 
     Args:

@@ -15,7 +15,7 @@ from torch import Tensor
 from alexnet_pipeline.alexnet.network import AlexNet
 from alexnet_pipeline.alexnet.options import Precision
 from alexnet_pipeline.alexnet.processes import take_place
-from alexnet_pipeline.alexnet.recipe import Recipe
+from alexnet_pipeline.alexnet.recipe import PAPER, Recipe, crop_px_of
 from alexnet_pipeline.alexnet.update import backward, make_optimiser
 from alexnet_pipeline.batches.dataset import open_shards
 from alexnet_pipeline.batches.loader import Loader
@@ -23,9 +23,8 @@ from alexnet_pipeline.batches.loader import Loader
 # Batches before the clock starts: decoders and caches are warm, prefetching has begun.
 WARM_UP_BATCHES = 5
 WARM_UP_STEPS = 3
-# The paper's crop of a picture of 256.
-CROP_SHARE = (7, 8)
-CROP_PX = 224
+# Side of the pictures that generated crops stand for.
+SIDE_PX = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +66,7 @@ def measure_loading(
 ) -> Loading:
     """Load training batches, epoch after epoch, until so many images are counted."""
     shards = open_shards(folder)
-    share, whole = CROP_SHARE
-    crop_px = shards.manifest.options.size_px * share // whole
+    crop_px = crop_px_of(PAPER, shards.manifest.options.size_px)
     with take_place("one", device, timeout_s=600) as place:
         loader = Loader(shards, batch_size, crop_px=crop_px, device=place.device, threads=threads)
         with closing(loader):
@@ -89,7 +87,7 @@ def measure_training(
     recipe: Recipe, *, steps: int = 20, classes: int = 1000, device: str = "auto", precision: Precision = "auto"
 ) -> Training:
     """Take steps on one generated batch."""
-    crop_px = recipe.crop_px or CROP_PX
+    crop_px = crop_px_of(recipe, SIDE_PX)
     with take_place("one", device, timeout_s=600) as place:
         model = AlexNet(recipe.network(classes, crop_px), place.exchange)
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

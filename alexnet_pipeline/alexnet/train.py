@@ -64,5 +64,10 @@ def _begin(run: Path, options: TrainOptions, place: Place, watcher: Watcher) -> 
 def _check_sets(train_set: ShardSet, val_set: ShardSet | None, recipe: Recipe) -> None:
     if val_set and val_set.manifest.classes != train_set.manifest.classes:
         raise RefusedError(f"{val_set.folder} has other classes than {train_set.folder}; shard both from one source")
+    if val_set and val_set.manifest.options.size_px != train_set.manifest.options.size_px:
+        raise RefusedError(
+            f"{val_set.folder} has pictures of {val_set.manifest.options.size_px} pixels, {train_set.folder} of "
+            f"{train_set.manifest.options.size_px}; shard both with one --size"
+        )
     if recipe.schedule == "plateau" and val_set is None:
         raise RefusedError("the plateau schedule follows the validation error: give --val, or choose --schedule steps")

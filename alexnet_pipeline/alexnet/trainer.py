@@ -24,7 +24,7 @@ from alexnet_pipeline.alexnet.network import AlexNet, is_shared
 from alexnet_pipeline.alexnet.options import TrainOptions, TrainSummary, Watcher
 from alexnet_pipeline.alexnet.predict import validation_loader
 from alexnet_pipeline.alexnet.processes import Place
-from alexnet_pipeline.alexnet.recipe import Recipe
+from alexnet_pipeline.alexnet.recipe import Recipe, crop_px_of
 from alexnet_pipeline.alexnet.run_folder import CHECKPOINTS, Metrics, shards_record, write_run
 from alexnet_pipeline.alexnet.schedule import PlateauState, after_epoch, is_over, learning_rate
 from alexnet_pipeline.alexnet.snapshot import check_same, plain, random_of_all, set_random, states_of_all
@@ -36,8 +36,6 @@ from alexnet_pipeline.errors import InterruptedRunError, PipelineError, RefusedE
 
 # Several processes agree on a signal after so many steps, because each agreement waits for the device.
 SIGNAL_STEPS = 10
-# The paper's crop is this share of the picture's side: 224 of 256.
-CROP_SHARE = (7, 8)
 
 
 class Trainer:
@@ -55,7 +53,9 @@ class Trainer:
     ) -> None:
         self._recipe, self._options, self._place, self._watcher = recipe, options, place, watcher
         self._folder = run
-        self._network_options = recipe.network(len(train_set.manifest.classes), _crop_px(recipe, train_set))
+        self._network_options = recipe.network(
+            len(train_set.manifest.classes), crop_px_of(recipe, train_set.manifest.options.size_px)
+        )
         self._bf16 = options.precision == "bf16" or (options.precision == "auto" and place.device.type == "cuda")
         self.stop = Stop()
         model = AlexNet(self._network_options, place.exchange, options.seed)
@@ -79,9 +79,6 @@ class Trainer:
         self._loss: float | None = None
         self._errors: Errors | None = None
         self._saved_step = self._validated_step = -1
-        if place.leads:
-            write_run(run, self._run_record(train_set, val_set), self._loader.mean)
-            self._metrics = Metrics(run, tensorboard=options.tensorboard)
 
     def close(self) -> None:
         """Give back decoders and files."""
@@ -93,6 +90,9 @@ class Trainer:
 
     def run(self) -> TrainSummary:
         """Train to the end."""
+        if self._place.leads:  # not before: a refused resume must leave the run as it was
+            write_run(self._folder, self._run_record(), self._loader.mean)
+            self._metrics = Metrics(self._folder, tensorboard=self._options.tensorboard)
         where = f"{self._place.towers} on {self._place.device}"
         self._watcher.begin(self._total_steps, self._step, where)
         while self._step < self._total_steps and not is_over(self._recipe, self._plateau):
@@ -101,6 +101,8 @@ class Trainer:
             self._validate()
         if self._saved_step != self._step:
             self._save()
+        if self._place.any_process(self.stop.signal_number != 0):  # one that came after the last step
+            raise InterruptedRunError(self.stop.signal_number or int(signal.SIGTERM), "interrupted; training is done")
         path = newest_path(self._folder / CHECKPOINTS)
         return TrainSummary(str(self._folder), self._step, self._images, self._loss, self._errors, str(path))
 
@@ -244,6 +246,7 @@ class Trainer:
             state={
                 **self._identity(),
                 "images": self._images,
+                "picture_px": self._loader.shards.manifest.options.size_px,
                 "epoch": self._step // len(self._loader),
                 "steps_into_epoch": self._step % len(self._loader),
                 "learning_rate": self._rate,
@@ -309,7 +312,8 @@ class Trainer:
         if self._metrics:
             self._metrics.append(line)
 
-    def _run_record(self, train_set: ShardSet, val_set: ShardSet | None) -> dict[str, Any]:
+    def _run_record(self) -> dict[str, Any]:
+        train_set, val_set = self._loader.shards, self._val_set
         return {
             "command": self._options.command,
             "started": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -326,8 +330,3 @@ class Trainer:
             "parameters": self._parameter_count(),
             "machine": f"{platform.machine()}, {torch.get_num_threads()} threads",
         }
-
-
-def _crop_px(recipe: Recipe, shards: ShardSet) -> int:
-    share, whole = CROP_SHARE
-    return recipe.crop_px or shards.manifest.options.size_px * share // whole

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import mmap
+import resource
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +24,8 @@ IDX_VERSION = "v1.2"
 # Words of an index line for one member: extension, offset, size, name.
 WORDS = 4
 MEMBERS = 3
+# Descriptors for all but tars: decoders, processes, checkpoints.
+SPARE_FILES = 256
 # Of a USTAR header: the name's field.
 BLOCK_BYTES, NAME_BYTES = 512, 100
 
@@ -84,6 +88,7 @@ def open_shards(folder: Path) -> ShardSet:
     if sum(counts) != manifest.total_images:
         raise PipelineError(f"{folder}: indexes list {sum(counts)} samples, the manifest {manifest.total_images}")
     whole = np.concatenate(tables)
+    _allow_files(len(records))
     return ShardSet(
         folder=folder,
         manifest=manifest,
@@ -122,6 +127,15 @@ def _read_index(folder: Path, record: ShardRecord, extension: str) -> NDArray[np
     return np.array(columns, np.int64).T
 
 
+def _allow_files(count: int) -> None:
+    """Every mapped tar keeps a descriptor; the usual soft limit is 1,024, ImageNet has 1,282 shards."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = len(list(Path("/proc/self/fd").iterdir())) + count + SPARE_FILES
+    wanted = needed if hard == resource.RLIM_INFINITY else min(hard, needed)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 def _map(folder: Path, record: ShardRecord, table: NDArray[np.int64]) -> mmap.mmap:
     assert record.tar
     path = folder / record.tar.name
@@ -131,7 +145,8 @@ def _map(folder: Path, record: ShardRecord, table: NDArray[np.int64]) -> mmap.mm
             _check_size(path, size, record.tar)
             mapped = mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)
     except OSError as error:
-        raise PipelineError(f"cannot read {path}: {error.strerror}; run `alexnet-pipeline verify`") from error
+        hint = "raise `ulimit -n`" if error.errno == errno.EMFILE else "run `alexnet-pipeline verify`"
+        raise PipelineError(f"cannot read {path}: {error.strerror}; {hint}") from error
     first = mapped[:NAME_BYTES].rstrip(b"\0").decode("ascii", "replace")
     if first.rpartition(".")[0] != record.first_key or int(table.max(0)[0]) + BLOCK_BYTES > size:
         raise PipelineError(f"{path} begins with {first!r}, expected sample {record.first_key}; run `verify`")

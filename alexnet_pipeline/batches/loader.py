@@ -10,6 +10,8 @@ in the data that is two numbers.
 
 from __future__ import annotations
 
+import hashlib
+import io
 import os
 from collections.abc import Iterator
 from typing import Any, Literal
@@ -237,6 +239,11 @@ class Loader:
             return np.frombuffer(tar, np.uint8, size, offset)
         header = NPY_MAGIC_BYTES + int.from_bytes(tar[offset + NPY_LENGTH_AT : offset + NPY_MAGIC_BYTES], "little")
         side = self._side_px
+        if size - header != side * side * 3:
+            raise PipelineError(
+                f"{self.shards.folder}: sample {sample} is no .npy of {side} x {side} x 3 bytes; run "
+                "`alexnet-pipeline verify`"
+            )
         return np.frombuffer(tar, np.uint8, size - header, offset + header).reshape(side, side, 3)
 
     def _shares(self, top: int, left: int, flip: int) -> tuple[float, float, int]:
@@ -258,8 +265,12 @@ def mean_of(shards: ShardSet, kind: Mean, crop_px: int) -> NDArray[np.float32]:
     if kind == "channel":
         return np.array(pixel_statistics(shards).mean, np.float32)
     path = shards.folder / "mean.npy"
+    promised = {file.name: file.sha256 for file in shards.manifest.files}.get(path.name)
     try:
-        image = np.load(path, allow_pickle=False)
+        data = path.read_bytes()
+        if hashlib.sha256(data).hexdigest() != promised:
+            raise ValueError("it is not the one that the manifest names")
+        image = np.load(io.BytesIO(data), allow_pickle=False)
     except (OSError, ValueError) as error:
         raise PipelineError(f"cannot read {path}: {error}; run `alexnet-pipeline verify`") from error
     first = (image.shape[0] - crop_px) // 2

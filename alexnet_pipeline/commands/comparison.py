@@ -9,21 +9,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
+from alexnet_pipeline.commands.shard import COMPLETE_WITH_REJECTS, check_reasons
 from alexnet_pipeline.commands.training import need_train
 from alexnet_pipeline.console import (
-    ConsoleReporter,
     TrainingReporter,
     note,
     print_result,
     shard_reporter,
     training_reporter,
 )
+from alexnet_pipeline.errors import RefusedError
 
 if TYPE_CHECKING:
     from alexnet_pipeline.compare.records import Comparison
 
 PATH = click.Path(path_type=Path)
+# Options that finished shards have no use for, and those that only --train has.
+RAW_ONLY = ("methods", "images", "split", "size", "geometry", "quality", "scales", "seed")
+TRAIN_ONLY = ("preset", "seeds", "steps", "limit", "work_dir")
 # Columns of the table on the screen; the report has all.
 SHOWN_METRICS = ("psnr_db", "ssim", "shift_error_levels", "jpeg_bytes", "resample_ms")
 
@@ -75,12 +80,20 @@ class NameList(click.ParamType[tuple[str, ...]]):
 )
 @click.option("--seeds", type=click.IntRange(1), default=3, show_default=True, help="Networks a method.")
 @click.option("--steps", type=click.IntRange(1), help="Of each network instead of the preset's epochs.")
+@click.option("--limit", type=click.IntRange(1), help="Only so many pictures of each split for --train.")
 @click.option("--work-dir", type=PATH, help="Keeps shards and runs of --train.  [default: beside the report]")
 @click.option("-o", "--output", type=PATH, default="comparison.html", show_default=True, help="The report.")
 @click.option("--figure", type=PATH, help="Also write a figure for papers, SVG.")
+@click.option("--accept", multiple=True, metavar="REASON", help="Rejects for this reason keep exit code 0, repeatable.")
 @click.pass_context
 def compare_command(
-    ctx: click.Context, /, methods: tuple[str, ...] | None, scales: tuple[float, ...], output: Path, **given: Any
+    ctx: click.Context,
+    /,
+    methods: tuple[str, ...] | None,
+    scales: tuple[float, ...],
+    output: Path,
+    accept: tuple[str, ...],
+    **given: Any,
 ) -> None:
     """Compare downsampling methods on SOURCE's pictures: what they keep, what they alias, whether a network notices.
 
@@ -92,36 +105,53 @@ def compare_command(
     from alexnet_pipeline import comparison_api as api  # noqa: PLC0415
     from alexnet_pipeline.compare.compare import DEFAULT_SCALES  # noqa: PLC0415
 
+    check_reasons(accept)
+    _check_effects(ctx, shards=bool(given["shards"]), train=given["train"])
     if given["train"]:
         need_train()
-    work = given.pop("work_dir") or output.with_name(f"{output.stem}-training")
-    with shard_reporter(ctx, "compare") as reporter:
+    work = given.pop("work_dir") or output.parent / f"{output.stem}-training"
+    progress = _Progress(ctx)
+    with progress.reporter:
         found = api.compare(
             methods=methods or api.DEFAULT_METHODS,
             scales=scales or DEFAULT_SCALES,
             work_dir=work,
             output=output,
             command=shlex.join(["alexnet-pipeline", *sys.argv[1:]]),
-            progress=_Progress(reporter),
-            reporter=shard_reporter(ctx),
+            progress=progress,
+            reporter=shard_reporter(ctx, plain=True),
             watchers=lambda name: _watcher(ctx, name),
             **given,
         )
     print_result(ctx, found, comparison_lines(found))
     note(ctx, f"report: {output}")
+    if any(reject.reason not in accept for reject in found.rejects):
+        ctx.exit(COMPLETE_WITH_REJECTS)
+
+
+def _check_effects(ctx: click.Context, *, shards: bool, train: bool) -> None:
+    """Refuse options that were given and would do nothing."""
+    idle = [*(RAW_ONLY if shards else ()), *(() if train else TRAIN_ONLY)]
+    for parameter in ctx.command.params:
+        given = ctx.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
+        if given and parameter.name in idle:
+            why = "finished shards are taken as they are" if parameter.name in RAW_ONLY else "it belongs to --train"
+            raise RefusedError(f"{parameter.opts[0]} has no effect here: {why}; leave it out")
 
 
 class _Progress:
-    """Tells the reporter of pictures counted; the first call begins."""
+    """Tells a reporter of pictures counted; the first call begins, the last ends, as training comes after."""
 
-    def __init__(self, reporter: ConsoleReporter) -> None:
-        self._reporter, self._begun = reporter, False
+    def __init__(self, ctx: click.Context) -> None:
+        self.reporter, self._begun = shard_reporter(ctx, "compare"), False
 
     def __call__(self, done: int, total: int) -> None:
         if not self._begun:
-            self._reporter.begin(total, 0)
+            self.reporter.begin(total, 0)
             self._begun = True
-        self._reporter.progress(done, 0)
+        self.reporter.progress(done, 0)
+        if done == total:
+            self.reporter.close()
 
 
 def _watcher(ctx: click.Context, name: str) -> TrainingReporter:

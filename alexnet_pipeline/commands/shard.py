@@ -134,7 +134,7 @@ def shard_command(
     """
     from alexnet_pipeline import api  # noqa: PLC0415
 
-    _check_reasons(accept)
+    check_reasons(accept)
     if dry_run:
         running = ("workers", "on_error", "max_rejects", "restart", "shard_range", "split")
         options = api.method_options(**{key: value for key, value in given.items() if key not in running})
@@ -220,7 +220,12 @@ def inspect_command(ctx: click.Context, path: Path, limit: int, contact_sheet: P
         note(ctx, f"contact sheet: {contact_sheet}")
 
 
-def _check_reasons(reasons: Sequence[str]) -> None:
+def check_reasons(reasons: Sequence[str]) -> None:
+    """Make sure that --accept names reasons.
+
+    Raises:
+        RefusedError: one is none.
+    """
     from alexnet_pipeline.records import Reason  # noqa: PLC0415
 
     for reason in reasons:

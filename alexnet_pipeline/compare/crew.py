@@ -51,7 +51,10 @@ def run_all(
         try:
             return _collect(pool.map(work, items, chunksize=CHUNK_ITEMS), len(items), progress)
         except BrokenProcessPool as error:
-            raise PipelineError("a worker process died, killed or out of memory; try fewer --workers") from error
+            raise PipelineError(
+                "a worker process died: memory may be short, then try fewer --workers; and a script that calls "
+                '`compare` is a file, and calls it below if __name__ == "__main__":'
+            ) from error
         finally:
             pool.shutdown(cancel_futures=True)
 

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from alexnet_pipeline.compare.measure import WINDOW_PX
 from alexnet_pipeline.compare.records import Comparison, PictureNumbers
 from alexnet_pipeline.errors import RejectedImageError
 from alexnet_pipeline.pixels.codec import decode
@@ -25,8 +26,8 @@ Samples = Callable[[PictureNumbers], Sequence[Bytes]]
 
 # Photos shown.
 PHOTOS = 6
-# Side of the window in which methods disagree most, and of the overview beside it.
-WINDOW_PX, WHOLE_PX = 64, 128
+# Side of the overview beside a window.
+WHOLE_PX = 128
 # Target side of the test patterns.
 PATTERN_PX = 256
 # Contrast about the middle grey, which leaves room for overshoot.

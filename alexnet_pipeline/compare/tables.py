@@ -10,11 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from alexnet_pipeline.compare.inference import LEVEL
 from alexnet_pipeline.compare.records import Comparison, Measured, Metric, PairedTest, Training
 
 ARROWS = {"higher": "↑", "lower": "↓", "neither": ""}
-# A paired difference counts from this adjusted p on.
-LEVEL = 0.05
 MOST_DECIMALS = 4
 # A cell of the heat map is tinted at most so far, so that its text stays readable.
 MOST_HEAT = 0.6

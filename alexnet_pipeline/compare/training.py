@@ -79,6 +79,8 @@ def _deviation(values: Sequence[float]) -> float:
 def _pairs(methods: Sequence[str], seeds: Sequence[int], cells: Sequence[TrainedCell]) -> tuple[TrainedPair, ...]:
     """Every pair of methods, each trained and tested with itself; none with a single seed, which has no deviation.
 
+    An error is a count of pictures, so no difference is known better than to one picture in each network.
+
     Seeds are blocks: what is left when each method's and each seed's mean is taken away is the noise of all methods,
     steadier than that of one pair of three seeds. With two methods this is the paired t test.
 
@@ -91,23 +93,17 @@ def _pairs(methods: Sequence[str], seeds: Sequence[int], cells: Sequence[Trained
     means = table.mean(axis=1)
     rest = table - means[:, None] - table.mean(axis=0) + table.mean()
     freedom = (len(methods) - 1) * (len(seeds) - 1)
-    error = math.sqrt(2 * float((rest**2).sum()) / freedom / len(seeds))
+    whole = 1 / min(cell.total_images for cell in cells) / math.sqrt(len(seeds))
+    error = max(whole, math.sqrt(2 * float((rest**2).sum()) / freedom / len(seeds)))
     numbers = list(combinations(range(len(methods)), 2))
     differences = [float(means[first] - means[second]) for first, second in numbers]
-    p_values = holm([_p_value(difference, error, freedom) for difference in differences])
+    p_values = holm([float(2 * stats.t.sf(abs(difference) / error, freedom)) for difference in differences])
     half = float(stats.t.ppf(1 - LEVEL / 2, freedom)) * error
     detectable = detectable_difference(error, freedom, LEVEL / len(numbers))
     return tuple(
         TrainedPair(methods[first], methods[second], middle, middle - half, middle + half, p_value, detectable)
         for (first, second), middle, p_value in zip(numbers, differences, p_values, strict=True)
     )
-
-
-def _p_value(difference: float, error: float, freedom: int) -> float:
-    """Two-sided; without any noise every difference is real."""
-    if error == 0.0:
-        return 1.0 if difference == 0.0 else 0.0
-    return float(2 * stats.t.sf(abs(difference) / error, freedom))
 
 
 def _finding(pairs: Sequence[TrainedPair], seeds: int, val_images: int) -> str:
@@ -129,4 +125,5 @@ def _finding(pairs: Sequence[TrainedPair], seeds: int, val_images: int) -> str:
         for pair in real
         for better, worse in [(pair.second, pair.first) if pair.difference > 0 else (pair.first, pair.second)]
     )
-    return f"In top-1 error {told}; the other pairs do not differ beyond noise. {limit}"
+    rest = "" if len(real) == len(pairs) else "; the other pairs do not differ beyond noise"
+    return f"In top-1 error {told}{rest}. {limit}"

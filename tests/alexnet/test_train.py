@@ -300,3 +300,40 @@ def test_the_last_validation_is_the_last_networks(shards: Path, tmp_path: Path) 
     found = evaluate([tmp_path / "run"], shards / "val").errors
     assert done.errors.loss == pytest.approx(found.loss, rel=1e-5)  # through probabilities and back
     assert dataclasses.replace(done.errors, loss=found.loss) == found
+
+
+def test_a_refused_resume_changes_nothing(shards: Path, tmp_path: Path) -> None:
+    """Neither what training subtracted nor what it says of itself."""
+    run(shards, tmp_path, steps=2)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(RefusedError, match="made differently"):
+        run(shards, tmp_path, find_recipe("quarter", {**SMALL, "mean": "image"}), steps=2, resume=True)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_pictures_of_another_size_are_refused(shards: Path, raw_folders: Path, tmp_path: Path) -> None:
+    """In validation and in evaluation: a crop of them would be another view."""
+    shard(raw_folders, tmp_path / "large", methods=["area"], size=2 * SIZE, split=["val"], workers=1)
+    large = tmp_path / "large" / "area" / "val"
+    with pytest.raises(RefusedError, match="one --size"):
+        train(shards / "train", large, tmp_path / "a", QUARTER, TrainOptions(), Silent())
+    run(shards, tmp_path / "b", steps=1)
+    with pytest.raises(RefusedError, match="same --size"):
+        evaluate([tmp_path / "b"], large)
+
+
+def test_a_lone_picture_at_an_epochs_end(shards: Path, tmp_path: Path) -> None:
+    """59 pictures in batches of 29 leave one, which has no statistics of its own."""
+    done = run(shards, tmp_path, find_recipe("quarter", {**SMALL, "batch_images": 29}), steps=4)
+    assert done.steps == 4
+
+
+def test_checkpoints_beyond_the_one_saved_go(tmp_path: Path) -> None:
+    """They were damaged, or the run would have gone on from them; the new ones stay."""
+    for step in (10, 12, 14):
+        save_checkpoint(tmp_path, Checkpoint(step, {}, {}, {}, {}), keep=3)
+        (tmp_path / f"step-{step:09d}" / "state.json").write_text("{}")
+    for step in (2, 4, 4):
+        save_checkpoint(tmp_path, Checkpoint(step, {}, {}, {}, {}), keep=2)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-000000002", "step-000000004"]
+    assert load_newest(tmp_path, pytest.fail).step == 4

@@ -252,3 +252,32 @@ def test_a_moved_centre_crop(jpeg_folder: Path) -> None:
     ):
         with pytest.raises(RefusedError, match="shift"):
             Loader(shards, 4, crop_px=CROP, **wrong)
+
+
+def test_many_shards_under_a_low_limit_of_files(jpeg_folder: Path) -> None:
+    """Each tar keeps a descriptor, ImageNet has more than the usual limit: it is raised."""
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (40, before[1]))
+    try:
+        sets = [open_shards(jpeg_folder) for _ in range(20)]
+        assert sum(len(each.tars) for each in sets) > 40
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_a_damaged_header_or_mean_is_told(raw_folders: Path, tmp_path: Path) -> None:
+    """Not cut into shape, not subtracted."""
+    folder = _shards(raw_folders, tmp_path, "raw")
+    shards = open_shards(folder)
+    tar = next(folder.glob("*-000000.tar"))
+    data = bytearray(tar.read_bytes())
+    data[shards.picture[0, 0] + 8] ^= 16
+    tar.chmod(0o644)
+    tar.write_bytes(data)
+    with pytest.raises(PipelineError, match=r"no \.npy of 64 x 64 x 3"):
+        list(Loader(open_shards(folder), 8, train=False, crop_px=CROP))
+    np.save(folder / "mean.npy", np.zeros((SIDE, SIDE, 3), np.float32))
+    with pytest.raises(PipelineError, match="not the one that the manifest names"):
+        mean_of(shards, "image", CROP)

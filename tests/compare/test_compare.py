@@ -2,7 +2,6 @@
 
 import dataclasses
 import gc
-import json
 import os
 import shutil
 from pathlib import Path
@@ -12,9 +11,8 @@ import pytest
 from alexnet_pipeline.api import shard
 from alexnet_pipeline.compare.compare import compare_methods, compare_shards
 from alexnet_pipeline.compare.crew import run_all
-from alexnet_pipeline.compare.from_json import comparison_from_json
 from alexnet_pipeline.compare.metrics import TIMES
-from alexnet_pipeline.compare.records import Comparison, MatrixEntry, ShiftCell, TrainedCell, TrainedPair, Training
+from alexnet_pipeline.compare.records import Comparison
 from alexnet_pipeline.errors import PipelineError, RefusedError
 from alexnet_pipeline.raw.source import open_source
 from alexnet_pipeline.records import RawImage, Reject
@@ -118,25 +116,6 @@ def test_everything_is_told(compared: Comparison) -> None:
     assert all(metric.definition.endswith(".") for metric in compared.metrics)
     assert {"numpy", "opencv", "simplejpeg"} <= set(compared.versions)
     assert all(picture.disagreement > 0 for picture in compared.pictures)
-
-
-def test_json_brings_the_records_back(compared: Comparison) -> None:
-    """Training too."""
-    cell = TrainedCell("a", "b", 0, 10, 0.5, 0.1)
-    training = Training(
-        "quarter",
-        5,
-        2,
-        (0, 1),
-        10,
-        (cell,),
-        (ShiftCell("a", 0, 10, 0.9),),
-        (MatrixEntry("a", "b", 0.5, 0.1, 0.1, 0),),
-        (TrainedPair("a", "b", 0.1, 0, 0.2, 0.3, 0.2),),
-        "None.",
-    )
-    for found in (compared, dataclasses.replace(compared, training=training)):
-        assert comparison_from_json(json.loads(json.dumps(dataclasses.asdict(found)))) == found
 
 
 def test_earlier_rejects_are_kept(pictures: list[RawImage]) -> None:

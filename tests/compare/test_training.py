@@ -80,6 +80,14 @@ def test_a_real_difference_is_said_and_noise_is_not() -> None:
     assert "points or more in four cases of five" in same.finding
 
 
+def test_one_picture_is_no_finding() -> None:
+    """The same count in every seed is not certainty: an error is known to one picture."""
+    found = summary({"nearest": [0.40, 0.40], "lanczos": [0.4025, 0.4025]})
+    assert found.pairs[0].p_value > 0.05
+    assert found.pairs[0].detectable > 1 / 400
+    assert "other pairs" not in summary({"nearest": [0.40, 0.41, 0.4], "lanczos": [0.2, 0.21, 0.2]}).finding
+
+
 def test_one_seed_allows_no_test() -> None:
     """And says so."""
     found = summary({"nearest": [0.4], "lanczos": [0.3]})
