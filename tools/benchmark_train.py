@@ -31,7 +31,7 @@ from alexnet_pipeline.alexnet.throughput import measure_training
 from alexnet_pipeline.training_api import recipe_of
 
 OURS, NONE, TORCH = "our response normalisation", "no normalisation", "torch.nn.LocalResponseNorm"
-SMALL_STEPS = 2000
+SMALL_STEPS, EVERY_STEPS = 2000, 250
 
 
 def torch_norm(channels: int, alpha: float, groups: int = 1) -> nn.Module:
@@ -78,6 +78,8 @@ class Memory:
 
     def step(self, line: dict[str, Any]) -> None:
         """Read it."""
+        if line["step"] % EVERY_STEPS:
+            return  # epochs end on lines of their own
         pages = int(Path("/proc/self/statm").read_text().split()[1])
         self.steps.append((line["step"], pages * os.sysconf("SC_PAGE_SIZE") / 1e6))
 
@@ -96,7 +98,7 @@ def memory_of_small_steps() -> list[tuple[int, float]]:
             batch_size=8,
             width=0.125,
             steps=SMALL_STEPS,
-            log_every=SMALL_STEPS // 8,
+            log_every=EVERY_STEPS,
             watcher=watcher,
         )
     return watcher.steps
