@@ -137,7 +137,7 @@ def _network(
     try:
         train(folder / "train", val, run, options.recipe, how, watcher)
     except RefusedError as error:
-        raise RefusedError(f"{run}: {error} (here: another --work-dir)") from error
+        raise RefusedError(f"{run}: {error}".replace("--run-dir", "--work-dir")) from error
     except InterruptedRunError as error:
         number = error.exit_code - SIGNAL_EXIT
         raise InterruptedRunError(number, f"{run}: interrupted; the same command goes on from there") from error

@@ -193,14 +193,14 @@ def test_compare_with_training(raw_folders, tmp_path) -> None:
     from alexnet_pipeline.manifest_file import read_manifest
 
     report = tmp_path / "r.html"
-    words = ["--methods", "nearest,area", "--size", 72, "--geometry", "squash", "--limit", 50, "--images", 4]
+    words = ["--methods", "nearest,area", "--size", 80, "--geometry", "squash", "--limit", 50, "--images", 4]
     words += ["--seeds", 1, "--steps", 1, "--workers", 1]
     done = run("compare", raw_folders, "--train", *words, "-o", report)
     assert done.exit_code == 3, done.output
     assert "One seed has no deviation" in done.stdout
     for split, images in (("train", 49), ("val", 20)):
         manifest = read_manifest(tmp_path / "r-training" / "shards" / "area" / split / "manifest.json")
-        assert (manifest.options.size_px, manifest.options.geometry) == (72, "squash")
+        assert (manifest.options.size_px, manifest.options.geometry) == (80, "squash")
         assert manifest.total_images == images
     page = report.read_text()
     assert "One seed has no deviation" in page
