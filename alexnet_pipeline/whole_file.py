@@ -13,6 +13,8 @@ from typing import BinaryIO, Self
 from alexnet_pipeline.errors import PipelineError
 
 PART = ".part-"
+# Written at a time: a call for every sample costs more than its bytes.
+BUFFER_BYTES = 1 << 20
 
 
 class PartFile:
@@ -27,7 +29,7 @@ class PartFile:
 
     def __enter__(self) -> Self:
         with naming(self._part):
-            self._handle: BinaryIO = self._part.open("wb")
+            self._handle: BinaryIO = self._part.open("wb", buffering=BUFFER_BYTES)
         return self
 
     def write(self, data: bytes) -> None:

@@ -16,7 +16,7 @@ from alexnet_pipeline.console import note, print_result, shard_reporter, size_te
 
 DEMO_METHODS = ("nearest", "bilinear", "lanczos", "antialias")
 # Of the demo's training: a minute and a half on two cores.
-DEMO_STEPS = 250
+DEMO_STEPS = 300
 # Of the demo's comparison.
 DEMO_IMAGES = 60
 RUN_PAGE, COMPARISON_PAGE, CONTACT_SHEET = "run.html", "comparison.html", "lanczos.png"

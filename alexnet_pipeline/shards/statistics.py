@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from alexnet_pipeline.pixels.resample import compiled
 from alexnet_pipeline.records import PixelStatistics
 
+# Pictures until their sum of one byte could pass 16 bits.
+MAX_RECENT_IMAGES = ((1 << 16) - 1) // 255
 # Pictures until a shard's sum of one byte could pass 32 bits.
 MAX_SHARD_IMAGES = ((1 << 32) - 1) // 255
 
@@ -22,6 +24,9 @@ class Sums:
 
     Attributes:
         image: (height, width, 3) int64, or uint32 for one shard: sum of all pictures; empty where sizes differ.
+        recent: the same, uint16, of the last few pictures, which `image` does not hold yet: a quarter of the memory
+            to go through for each picture.
+        recent_images: how many they are.
         channels: (3,) int64 sum of all pixels, R G B.
         products: (3, 3) int64 sum of all pixels' outer products, upper triangle.
         counts: (3,) int64: pixels, pictures, enlarged pictures.
@@ -29,6 +34,8 @@ class Sums:
     """
 
     image: NDArray[np.int64] | NDArray[np.uint32]
+    recent: NDArray[np.uint16]
+    recent_images: int
     channels: NDArray[np.int64]
     products: NDArray[np.int64]
     counts: NDArray[np.int64]
@@ -37,17 +44,21 @@ class Sums:
     @classmethod
     def zero(cls, shape: tuple[int, ...], classes: int) -> Sums:
         """No pictures yet; `shape` is that of every picture, or (0, 0, 3) where sizes differ."""
-        return cls(_zeros(*shape), _zeros(3), _zeros(3, 3), _zeros(3), _zeros(classes))
+        recent = np.zeros(shape, np.uint16)
+        return cls(_zeros(*shape), recent, 0, _zeros(3), _zeros(3, 3), _zeros(3), _zeros(classes))
 
     @classmethod
     def of_shard(cls, shape: tuple[int, ...], classes: int) -> Sums:
-        """The same for at most `MAX_SHARD_IMAGES`: half the memory to go through for each picture."""
+        """The same for at most `MAX_SHARD_IMAGES`: half the memory."""
         return replace(cls.zero(shape, classes), image=np.zeros(shape, np.uint32))
 
     def add(self, picture: NDArray[np.uint8], label: int, *, upsampled: bool) -> None:
         """Count one HWC uint8 picture."""
         flat = picture.reshape(-1)
-        _add_pixels(flat, self.image.reshape(-1), self.channels, self.products)
+        if self.recent_images == MAX_RECENT_IMAGES:
+            self._settle()
+        self.recent_images += 1
+        _add_pixels(flat, self.recent.reshape(-1), self.channels, self.products)
         self.counts += (flat.size // 3, 1, upsampled)
         self.labels[label] += 1
 
@@ -66,10 +77,12 @@ class Sums:
     def from_bytes(cls, data: bytes) -> Sums:
         """Inverse of `to_bytes`."""
         with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            return cls(*(arrays[f"arr_{position}"].astype(np.int64) for position in range(5)))
+            image, *others = (arrays[f"arr_{position}"].astype(np.int64) for position in range(5))
+            return cls(image, np.zeros(image.shape, np.uint16), 0, *others)
 
     def mean_image(self) -> NDArray[np.float32]:
         """(height, width, 3) float32 in 0..255; empty where sizes differ."""
+        self._settle()
         return (self.image / max(1, int(self.counts[1]))).astype(np.float32)
 
     def statistics(self) -> PixelStatistics | None:
@@ -92,7 +105,14 @@ class Sums:
             pca_vectors=tuple(map(tuple, rows.tolist())),
         )
 
+    def _settle(self) -> None:
+        """Add the last few pictures to the image."""
+        np.add(self.image, self.recent, out=self.image, casting="unsafe")
+        self.recent.fill(0)
+        self.recent_images = 0
+
     def _arrays(self) -> tuple[NDArray[np.integer[Any]], ...]:
+        self._settle()
         return (self.image, self.channels, self.products, self.counts, self.labels)
 
 
@@ -107,7 +127,7 @@ RUN_PX = 65_536
 @compiled
 def _add_pixels(
     flat: NDArray[np.uint8],
-    image: NDArray[np.integer[Any]],
+    image: NDArray[np.uint16],
     channels: NDArray[np.int64],
     products: NDArray[np.int64],
 ) -> None:

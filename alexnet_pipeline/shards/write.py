@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import signal
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -33,8 +35,8 @@ from alexnet_pipeline.shards.plan import source_stamp
 from alexnet_pipeline.shards.statistics import Sums
 from alexnet_pipeline.whole_file import PartFile, sync_folder, write_whole
 
-# CPU seconds to decode one picture; CPU, so that a loaded machine rejects nothing. The caps admit nothing near
-# it, a decoder that loops does.
+# CPU seconds after which a worker ends that has not come to its next picture; CPU, so that a loaded machine rejects
+# nothing. The caps admit nothing near it, a decoder that loops does.
 DECODE_LIMIT_S = 30.0
 # `.cls` has at least so many digits, so that DALI decodes ImageNet's and the sample's labels alike.
 LABEL_DIGITS = 4
@@ -92,20 +94,23 @@ def write_job(job: ShardJob, progress: Callable[[int], None]) -> list[JournalEnt
     stamp = source_stamp(job.images)
     digits = max(LABEL_DIGITS, len(str(job.classes - 1)))
     with ExitStack() as stack:
+        sources = stack.enter_context(_Sources(job.images))
+        watch = stack.enter_context(_Watch())
         writers = [stack.enter_context(_ShardWriter(job, target)) for target in job.targets]
         rejects: list[Reject] = []
         for position, image in enumerate(job.images):
             progress(position)
-            _read_ahead(job.images, position + READ_AHEAD)
+            sources.ask(position + READ_AHEAD)
             try:
                 if position in job.doomed:
                     raise RejectedImageError(job.doomed[position], "the decoder did not survive this picture")
-                samples = _samples(image, writers)
+                samples = _samples(image, sources.read(position), writers, watch)
             except RejectedImageError as error:
                 rejects.append(Reject(image.name, error.reason, error.detail))
                 continue
             for writer, sample in zip(writers, samples, strict=True):
                 writer.add(image, sample, digits)
+            watch.finished()
         progress(len(job.images))
         return [JournalEntry(writer.finish(tuple(rejects)), stamp) for writer in writers]
 
@@ -118,14 +123,11 @@ class _Sample:
     upsampled: bool
 
 
-def _samples(image: RawImage, writers: list[_ShardWriter]) -> list[_Sample]:
+def _samples(image: RawImage, data: bytes, writers: list[_ShardWriter], watch: _Watch) -> list[_Sample]:
     """Every method's sample; all or none, so that methods keep the same keys in the same shards."""
-    data = _read(image)
-    signal.setitimer(signal.ITIMER_PROF, DECODE_LIMIT_S)  # SIGPROF then ends this worker
-    try:
-        decoded = codec.decode(data, max_pixels=writers[0].options.max_pixels)
-    finally:
-        signal.setitimer(signal.ITIMER_PROF, 0)
+    watch.begin()
+    decoded = codec.decode(data, max_pixels=writers[0].options.max_pixels)
+    watch.decoded()
     digest = hashlib.sha256(data).hexdigest()
     samples = []
     for writer in writers:
@@ -147,32 +149,92 @@ def _samples(image: RawImage, writers: list[_ShardWriter]) -> list[_Sample]:
     return samples
 
 
-def _read(image: RawImage) -> bytes:
-    try:
-        descriptor = os.open(image.path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            data = os.pread(descriptor, image.size_bytes, image.offset)
-            changed = os.fstat(descriptor).st_mtime_ns != image.modified_ns
-        finally:
+class _Watch:
+    """Lets SIGPROF end this worker where decoding takes no end: after the limit at most, half of it at least.
+
+    The timer runs on over many pictures, because setting it costs as much as a tenth of encoding one; but not over the
+    first, behind whose decoding code may be compiled.
+    """
+
+    def __init__(self) -> None:
+        self._set_s = -math.inf
+        self._compiled = False
+
+    def __enter__(self) -> _Watch:
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        self._stop()
+
+    def begin(self) -> None:
+        """A picture is about to be decoded."""
+        now = time.process_time()
+        if now - self._set_s > DECODE_LIMIT_S / 2:
+            signal.setitimer(signal.ITIMER_PROF, DECODE_LIMIT_S)
+            self._set_s = now
+
+    def decoded(self) -> None:
+        """It was."""
+        if not self._compiled:
+            self._stop()
+
+    def finished(self) -> None:
+        """All that a picture needs has been done once."""
+        self._compiled = True
+
+    def _stop(self) -> None:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        self._set_s = -math.inf
+
+
+class _Sources:
+    """The job's inputs, each opened once: when the system is asked for its bytes ahead of time."""
+
+    def __init__(self, images: tuple[RawImage, ...]) -> None:
+        self._images = images
+        self._opened: dict[int, int] = {}
+
+    def __enter__(self) -> _Sources:
+        return self
+
+    def __exit__(self, *details: object) -> None:
+        for descriptor in self._opened.values():
             os.close(descriptor)
-    except OSError as error:
-        raise RejectedImageError(Reason.UNREADABLE, error.strerror or str(error)) from error
-    if changed or len(data) != image.size_bytes:
-        raise PipelineError(f"{image.path} changed while it was read; run the same command again to resume")
-    return data
 
+    def ask(self, position: int) -> None:
+        """Ask for a picture's bytes; what goes wrong here goes wrong again in `read`."""
+        if position >= len(self._images):
+            return
+        image = self._images[position]
+        try:
+            descriptor = os.open(image.path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return
+        self._opened[position] = descriptor
+        os.posix_fadvise(descriptor, image.offset, image.size_bytes, os.POSIX_FADV_WILLNEED)
 
-def _read_ahead(images: tuple[RawImage, ...], position: int) -> None:
-    """Ask the system for a later picture's bytes; what goes wrong here goes wrong again in `_read`."""
-    if position >= len(images):
-        return
-    image = images[position]
-    try:
-        descriptor = os.open(image.path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return
-    os.posix_fadvise(descriptor, image.offset, image.size_bytes, os.POSIX_FADV_WILLNEED)
-    os.close(descriptor)
+    def read(self, position: int) -> bytes:
+        """A picture's bytes.
+
+        Raises:
+            RejectedImageError: they cannot be read.
+            PipelineError: the file has changed.
+        """
+        image = self._images[position]
+        try:
+            descriptor = self._opened.pop(position, -1)
+            if descriptor < 0:
+                descriptor = os.open(image.path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                data = os.pread(descriptor, image.size_bytes, image.offset)
+                changed = os.fstat(descriptor).st_mtime_ns != image.modified_ns
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise RejectedImageError(Reason.UNREADABLE, error.strerror or str(error)) from error
+        if changed or len(data) != image.size_bytes:
+            raise PipelineError(f"{image.path} changed while it was read; run the same command again to resume")
+        return data
 
 
 class _ShardWriter:

@@ -48,6 +48,17 @@ def test_merging_is_exact_in_any_order() -> None:
     assert (merged.labels == whole.labels).all()
 
 
+def test_many_white_pictures_do_not_overflow() -> None:
+    """More than 16 bits of a sum can hold, counted and merged."""
+    sums = Sums.of_shard((4, 4, 3), 1)
+    for _ in range(600):
+        sums.add(np.full((4, 4, 3), 255, np.uint8), 0, upsampled=False)
+    total = Sums.zero((4, 4, 3), 1)
+    total.merge(Sums.from_bytes(sums.to_bytes()))
+    assert (total.image == 600 * 255).all()
+    assert (sums.mean_image() == 255).all()
+
+
 @pytest.mark.parametrize("value", [0, 255])
 def test_extremes_do_not_overflow(value) -> None:
     """The widest row of white."""
