@@ -24,6 +24,7 @@ from alexnet_pipeline.shards.plan import plan_shards
 
 if TYPE_CHECKING:
     from alexnet_pipeline.alexnet.options import Watcher
+    from alexnet_pipeline.training_matrix import MatrixOptions
 
 StrPath = str | os.PathLike[str]
 
@@ -118,7 +119,10 @@ def compare(
     )
     pages.write(found)  # whatever becomes of the training
     if train and work_dir is not None:
-        networks = _Networks(preset, seeds, steps, size, geometry, limit, workers)
+        from alexnet_pipeline.training_api import recipe_of  # noqa: PLC0415 - only --train needs torch
+        from alexnet_pipeline.training_matrix import MatrixOptions  # noqa: PLC0415
+
+        networks = MatrixOptions(recipe_of(preset), steps, seeds, size, geometry, limit, workers)
         found = _trained(found, Path(source), Path(work_dir), networks, reporter, watchers)
         pages.write(found)
     return found
@@ -156,44 +160,22 @@ def _draw(opened: Source, split: str | None, images: int, seed: int) -> tuple[li
     return list(plan.images(0)), listing.rejects
 
 
-@dataclass(frozen=True, slots=True)
-class _Networks:
-    """What `compare` was told of the networks to train."""
-
-    preset: str
-    seeds: int
-    steps: int | None
-    size_px: int
-    geometry: Geometry
-    limit_images: int | None
-    workers: int | None
-
-
 def _trained(
     found: Comparison,
     source: Path,
     work: Path,
-    networks: _Networks,
+    networks: MatrixOptions,
     reporter: Reporter | None,
     watchers: Callable[[str], Watcher] | None,
 ) -> Comparison:
-    from alexnet_pipeline.training_api import SilentWatcher, recipe_of  # noqa: PLC0415 - only --train needs torch
-    from alexnet_pipeline.training_matrix import MatrixOptions, train_matrix  # noqa: PLC0415
+    from alexnet_pipeline.training_api import SilentWatcher  # noqa: PLC0415 - as above
+    from alexnet_pipeline.training_matrix import train_matrix  # noqa: PLC0415
 
-    options = MatrixOptions(
-        recipe=recipe_of(networks.preset),
-        steps=networks.steps,
-        seeds=networks.seeds,
-        size_px=networks.size_px,
-        geometry=networks.geometry,
-        limit_images=networks.limit_images,
-        workers=networks.workers,
-    )
     training, rejects = train_matrix(
         source,
         [method.name for method in found.methods],
         work,
-        options,
+        networks,
         sharding=reporter or SilentReporter(),
         training=watchers or (lambda name: SilentWatcher()),
     )

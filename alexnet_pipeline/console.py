@@ -57,21 +57,14 @@ def rate_text(name: str, share: float, interval: Sequence[float]) -> str:
     return f"{name} error {100 * share:.1f} % ({100 * interval[0]:.1f} to {100 * interval[1]:.1f})"
 
 
-class ConsoleReporter:
-    """Shows how a run goes: a bar on a terminal, else a line now and then.
+class _Reporter:
+    """What both kinds of progress share: whether there is a bar, and lines that do not tear it."""
 
-    Args:
-        what: goes before the numbers.
-        quiet: only warnings.
-        plain: no bar, even on a terminal.
-    """
-
-    def __init__(self, what: str, *, quiet: bool, plain: bool) -> None:
-        self._what, self._quiet = what, quiet
+    def __init__(self, *, quiet: bool, plain: bool) -> None:
+        self._quiet = quiet
         self._rich = not quiet and not plain and sys.stderr.isatty()
         self._bar: Any = None
         self._task: Any = None
-        self._images, self._started, self._last = 0, 0.0, 0.0
 
     def __enter__(self) -> Self:
         return self
@@ -86,6 +79,31 @@ class ConsoleReporter:
         if self._bar:
             self._bar.stop()
             self._bar = None
+
+    def warn(self, line: str) -> None:
+        """Something a person should know, even when quiet."""
+        self._line(f"warning: {printable(line)}")
+
+    def _line(self, text: str) -> None:
+        if self._bar:
+            self._bar.console.print(text, markup=False, highlight=False)
+        else:
+            click.echo(text, err=True)
+
+
+class ConsoleReporter(_Reporter):
+    """Shows how a run goes: a bar on a terminal, else a line now and then.
+
+    Args:
+        what: goes before the numbers.
+        quiet: only warnings.
+        plain: no bar, even on a terminal.
+    """
+
+    def __init__(self, what: str, *, quiet: bool, plain: bool) -> None:
+        super().__init__(quiet=quiet, plain=plain)
+        self._what = what
+        self._images, self._started, self._last = 0, 0.0, 0.0
 
     def begin(self, images: int, resumed_images: int) -> None:
         """A run begins."""
@@ -109,16 +127,6 @@ class ConsoleReporter:
                 f"{self._what}: {images:,} of {self._images:,} images, {rate:,.0f} images/s, {left} left, "
                 f"{rejects} rejected"
             )
-
-    def warn(self, line: str) -> None:
-        """Something a person should know, even when quiet."""
-        self._line(f"warning: {printable(line)}")
-
-    def _line(self, text: str) -> None:
-        if self._bar:
-            self._bar.console.print(text, markup=False, highlight=False)
-        else:
-            click.echo(text, err=True)
 
     def _start_bar(self, images: int) -> None:
         from rich.console import Console  # noqa: PLC0415 - 60 ms that `--help` need not wait for
@@ -156,7 +164,7 @@ def training_reporter(ctx: click.Context, *, plain: bool = False) -> TrainingRep
     return TrainingReporter(quiet=settings["quiet"], plain=plain or settings["no_progress"])
 
 
-class TrainingReporter:
+class TrainingReporter(_Reporter):
     """Shows how training goes: a bar on a terminal, else a line now and then, and a line for each validation.
 
     Args:
@@ -165,20 +173,8 @@ class TrainingReporter:
     """
 
     def __init__(self, *, quiet: bool, plain: bool) -> None:
-        self._quiet = quiet
-        self._rich = not quiet and not plain and sys.stderr.isatty()
-        self._bar: Any = None
-        self._task: Any = None
+        super().__init__(quiet=quiet, plain=plain)
         self._steps, self._first, self._started, self._last = 0, 0, 0.0, 0.0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._bar:
-            self._bar.stop()
 
     def begin(self, steps: int, done: int, where: str) -> None:
         """A run begins or goes on."""
@@ -209,16 +205,6 @@ class TrainingReporter:
         if not self._quiet:
             errors = rate_text("top-1", line["top1_error"], line["top1_interval"])
             self._line(f"val: step {line['step']:,}, {line['protocol']}, {line['total_images']:,} images: {errors}")
-
-    def warn(self, line: str) -> None:
-        """Something a person should know, even when quiet."""
-        self._line(f"warning: {printable(line)}")
-
-    def _line(self, text: str) -> None:
-        if self._bar:
-            self._bar.console.print(text, markup=False, highlight=False)
-        else:
-            click.echo(text, err=True)
 
     def _start_bar(self, done: int) -> None:
         from rich.console import Console  # noqa: PLC0415 - as above

@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 
 from alexnet_pipeline.alexnet.checkpoint import load_newest
+from alexnet_pipeline.alexnet.evaluate import ClassErrors, Confusion
 from alexnet_pipeline.alexnet.figures import FilterTile, filter_tiles
 from alexnet_pipeline.alexnet.run_folder import CHECKPOINTS, METRICS
 from alexnet_pipeline.alexnet.run_reading import (
-    ClassRow,
-    Confused,
     Rates,
     Recorded,
     Training,
@@ -30,6 +29,7 @@ from alexnet_pipeline.alexnet.run_reading import (
 from alexnet_pipeline.batches.dataset import ShardSet, open_shards
 from alexnet_pipeline.charts import Floats, Series, data_uri, line_chart, png_uri
 from alexnet_pipeline.errors import PipelineError
+from alexnet_pipeline.page import page_environment
 from alexnet_pipeline.whole_file import write_whole
 
 LOG = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ class Chart:
 class ConfusedPictures:
     """A confusion and data URIs of its examples."""
 
-    confused: Confused
+    confused: Confusion
     uris: tuple[str, ...]
 
 
@@ -192,7 +192,7 @@ def _confused_pictures(detailed: Recorded | None) -> tuple[tuple[ConfusedPicture
         return tuple(ConfusedPictures(one, ()) for one in shown), f"Pictures are left out: {error}"
 
 
-def _pictures(shards: ShardSet, confused: Confused) -> tuple[str, ...]:
+def _pictures(shards: ShardSet, confused: Confusion) -> tuple[str, ...]:
     for position in confused.examples:
         same = 0 <= position < len(shards.shard)
         if not same or shards.manifest.classes[shards.read_label(position)] != confused.truth:
@@ -207,19 +207,13 @@ def _picture_uri(shards: ShardSet, position: int) -> str:
     return data_uri(kind, data) if kind else png_uri(np.load(io.BytesIO(data), allow_pickle=False))
 
 
-def _worst(detailed: Recorded | None) -> tuple[ClassRow, ...]:
+def _worst(detailed: Recorded | None) -> tuple[ClassErrors, ...]:
     rows = [row for row in detailed.classes if row.images] if detailed else []
     return tuple(sorted(rows, key=lambda row: (-row.top1_error, -row.top5_error, row.name))[:WORST_CLASSES])
 
 
 def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader([Path(__file__).parent, Path(__file__).parent.parent]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment(Path(__file__).parent)
     environment.filters.update(percent=_percent, number=_number, count=_count, plain=_plain)
     return environment
 

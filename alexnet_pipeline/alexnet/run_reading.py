@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from alexnet_pipeline.alexnet.evaluate import ClassErrors, Confusion, Errors
 from alexnet_pipeline.alexnet.run_folder import RUN
 from alexnet_pipeline.errors import PipelineError, RefusedError
 
@@ -38,37 +39,10 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True)
-class Rates:
-    """Error rates at a step; shares from 0 to 1, with 95 % Wilson intervals."""
+class Rates(Errors):
+    """Error rates at a step."""
 
     step: int
-    protocol: str
-    total_images: int
-    loss: float
-    top1_error: float
-    top5_error: float
-    top1_interval: tuple[float, float]
-    top5_interval: tuple[float, float]
-
-
-@dataclass(frozen=True, slots=True)
-class ClassRow:
-    """Error rates of one class."""
-
-    name: str
-    images: int
-    top1_error: float
-    top5_error: float
-
-
-@dataclass(frozen=True, slots=True)
-class Confused:
-    """A class taken for another: how often, and where in the shards some examples lie."""
-
-    truth: str
-    predicted: str
-    count: int
-    examples: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +60,8 @@ class Recorded:
     rates: Rates
     shards: str
     models: tuple[str, ...]
-    classes: tuple[ClassRow, ...]
-    confusions: tuple[Confused, ...]
+    classes: tuple[ClassErrors, ...]
+    confusions: tuple[Confusion, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,11 +189,11 @@ def _recorded(record: dict[str, Any]) -> Recorded:
         shards=str(record["shards"]),
         models=tuple(map(str, record["models"])),
         classes=tuple(
-            ClassRow(str(row["class"]), int(row["images"]), float(row["top1_error"]), float(row["top5_error"]))
+            ClassErrors(str(row["class"]), int(row["images"]), float(row["top1_error"]), float(row["top5_error"]))
             for row in record["per_class"]
         ),
         confusions=tuple(
-            Confused(str(row["truth"]), str(row["predicted"]), int(row["count"]), tuple(map(int, row["examples"])))
+            Confusion(str(row["truth"]), str(row["predicted"]), int(row["count"]), tuple(map(int, row["examples"])))
             for row in record["confusions"]
         ),
     )

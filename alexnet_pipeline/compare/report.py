@@ -7,7 +7,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 
 from alexnet_pipeline.charts import MINUS, png_uri
 from alexnet_pipeline.compare import figures, tables
@@ -23,6 +23,7 @@ from alexnet_pipeline.compare.gallery import (
 from alexnet_pipeline.compare.paper_figure import paper_figure
 from alexnet_pipeline.compare.pareto import decibels, front, points_of
 from alexnet_pipeline.compare.records import Comparison
+from alexnet_pipeline.page import page_environment
 from alexnet_pipeline.whole_file import write_whole
 
 TEMPLATE, SCRIPT = "template.html", "report.js"
@@ -88,14 +89,7 @@ def _context(comparison: Comparison, gallery: Gallery) -> dict[str, Any]:
 
 
 def _environment() -> Environment:
-    here = Path(__file__).parent
-    environment = Environment(
-        loader=FileSystemLoader([here, here.parent]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment(Path(__file__).parent)
     environment.globals.update(
         pareto_chart=figures.pareto_chart,
         spectra=figures.spectra,
