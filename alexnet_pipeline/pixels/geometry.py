@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from alexnet_pipeline.errors import RejectedImageError
 from alexnet_pipeline.records import Geometry, Reason, Rounding
@@ -15,6 +17,15 @@ DEFINITIONS: dict[Geometry, str] = {
 }
 # libjpeg's limit on either side (JPEG_MAX_DIMENSION); beyond it `shorter` has no JPEG to write.
 MAX_SIDE_PX = 65_500
+
+
+class Region(NamedTuple):
+    """Rows from `top` on, before `bottom`, and columns from `left` on, before `right`."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +65,7 @@ class Placement:
         return self.rows.enlarges or self.columns.enlarges
 
 
+@functools.lru_cache(maxsize=64)  # every method asks for the same picture's
 def place(height: int, width: int, size_px: int, geometry: Geometry, rounding: Rounding) -> Placement:
     """The placement of a picture of (height, width).
 

@@ -9,16 +9,11 @@ from __future__ import annotations
 
 import functools
 import math
-import os
-import tempfile
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any, TypeVar
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from alexnet_pipeline.pixels.compiled import compiled, compiled_leaf
 from alexnet_pipeline.pixels.geometry import Axis, Placement
 from alexnet_pipeline.pixels.kernels import KERNELS, Method
 from alexnet_pipeline.pixels.lanes import load, splat, store, transpose, transpose_levels
@@ -27,7 +22,6 @@ Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 Integers = NDArray[np.int64]
-Function = TypeVar("Function", bound=Callable[..., Any])
 
 # Rows that go through both passes together: a lane each.
 BAND = 8
@@ -37,25 +31,6 @@ TILE = 32
 NEAREST, AREA = -1, -2
 # Entries of the table that guesses an sRGB level from a linear value.
 GUESSES = 4096
-
-
-def _use_writable_cache() -> None:
-    """Point numba at a folder it can write, since it raises at import where there is none."""
-    settings: Any = numba.config  # numba's settings are set at run time, which its types do not know
-    if settings.CACHE_DIR or os.access(Path(__file__).parent, os.W_OK):
-        return
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "alexnet-pipeline" / "numba"
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-        usable = os.access(home, os.W_OK)
-    except OSError:
-        usable = False
-    settings.CACHE_DIR = str(home if usable else Path(tempfile.mkdtemp(prefix="alexnet-pipeline-")))
-
-
-_use_writable_cache()
-# No fastmath: contraction to FMA would make pixels depend on the CPU.
-compiled: Callable[[Function], Function] = numba.njit(cache=True, nogil=True, error_model="numpy")
 
 
 def resample(image: Bytes, placement: Placement, method: Method, *, linear_light: bool = False) -> Bytes:
@@ -72,16 +47,23 @@ def resample(image: Bytes, placement: Placement, method: Method, *, linear_light
     """
     rows, columns = placement.rows, placement.columns
     row_taps, column_taps = axis_weights(rows, method), axis_weights(columns, method)
+    if method.kernel == "nearest":  # nothing to weigh, and one light is as good as the other
+        return on_canvas(_gather(image, row_taps[0], column_taps[0]), placement)
     source = image.reshape(image.shape[0], -1)
     samples = columns.count * 3
     result = np.empty((_whole_bands(rows.count), _whole_bands(samples)), np.uint8)
-    # Neither the first nor the last source column of an output ever goes back.
-    first = int(column_taps[0][0])
-    width = int(column_taps[0][-1] + column_taps[1][-1]) - first
+    first, last = needed_samples(columns, method)
     values, bounds = (LINEAR_OF_LEVEL, LEVEL_BOUNDS) if linear_light else (LEVELS, LEVEL_BOUNDS[:0])
-    _passes(source, *row_taps, *column_taps, first, width, values, LEVEL_GUESSES, bounds, result)
+    _passes(source, *row_taps, *column_taps, first, last - first, values, LEVEL_GUESSES, bounds, result)
     kept = np.ascontiguousarray(result[: rows.count, :samples])
     return on_canvas(kept.reshape(rows.count, columns.count, 3), placement)
+
+
+def needed_samples(axis: Axis, method: Method) -> tuple[int, int]:
+    """The first source sample that an axis takes, and the one past the last."""
+    first, taps, _ = axis_weights(axis, method)
+    # No output ever takes less than the one before it.
+    return int(first[0]), int(first[-1] + taps[-1])
 
 
 def _whole_bands(length: int) -> int:
@@ -125,12 +107,12 @@ def on_canvas(part: Bytes, placement: Placement) -> Bytes:
     return canvas
 
 
-@compiled
+@compiled_leaf
 def _sinc(x: float) -> float:
     return 1.0 if x == 0.0 else math.sin(math.pi * x) / (math.pi * x)
 
 
-@compiled
+@compiled_leaf
 def _kernel(code: int, x: float) -> float:  # noqa: PLR0911 - one return a kernel reads best
     x = abs(x)
     if code == 0:
@@ -150,7 +132,7 @@ def _kernel(code: int, x: float) -> float:  # noqa: PLR0911 - one return a kerne
     return _sinc(x) * (0.54 + 0.46 * math.cos(math.pi * x))
 
 
-@compiled
+@compiled_leaf
 def _lanczos(start: float, factor: float, values: Doubles) -> None:
     """sinc(x) sinc(x / 3) at x = start / factor and on, a sample apart, by two sines instead of two for each.
 
@@ -214,6 +196,19 @@ def _weights(
 
 
 @compiled
+def _gather(image: Bytes, rows: Integers, columns: Integers) -> Bytes:
+    """The pixels where the rows and columns cross."""
+    result = np.empty((rows.size, columns.size, 3), np.uint8)
+    for y in range(rows.size):
+        row = np.uintp(rows[y])
+        for x in range(np.uintp(columns.size)):
+            column = np.uintp(columns[x])
+            for channel in range(np.uintp(3)):
+                result[np.uintp(y), x, channel] = image[row, column, channel]
+    return result
+
+
+@compiled
 def _passes(
     source: Bytes,
     row_first: Integers,
@@ -254,7 +249,7 @@ def _passes(
             transpose_levels(levels, start * BAND, result, top * result.shape[1] + start, result.shape[1])
 
 
-@compiled
+@compiled_leaf
 def _most_rows(first: Integers, taps: Integers) -> int:
     """How many source rows the band that needs most takes."""
     most = 0
@@ -264,7 +259,7 @@ def _most_rows(first: Integers, taps: Integers) -> int:
     return most
 
 
-@compiled
+@compiled_leaf
 def _take_rows(
     source: Bytes,
     top: int,
@@ -288,7 +283,7 @@ def _take_rows(
                 tile[to + x] = values[source[row, left + x]]
 
 
-@compiled
+@compiled_leaf
 def _combine_rows(
     tile: Floats, top: int, row_first: Integers, row_taps: Integers, row_weights: Floats, band: Floats, start: int
 ) -> None:
@@ -316,7 +311,7 @@ def _combine_rows(
         transpose(tile, rows * TILE + x, TILE, band, (start + x) * BAND, BAND)
 
 
-@compiled
+@compiled_leaf
 def _combine_columns(band: Floats, first: int, taps: int, weights: Floats, column: int, sums: Floats) -> None:
     """The weighted sum of a band's columns: three channels of eight rows."""
     at = np.uintp(first * 3 * BAND)
@@ -333,7 +328,7 @@ def _combine_columns(band: Floats, first: int, taps: int, weights: Floats, colum
     store(sums, to + 2 * BAND, blue)
 
 
-@compiled
+@compiled_leaf
 def _quantise_linear(values: Floats, guesses: Bytes, bounds: Floats, levels: Bytes) -> None:
     """The sRGB level of linear values: the highest level whose lower bound is not above the value."""
     for x in range(levels.size):

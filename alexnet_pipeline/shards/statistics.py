@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from alexnet_pipeline.pixels.resample import compiled
+from alexnet_pipeline.pixels.compiled import compiled
 from alexnet_pipeline.records import PixelStatistics
 
 # Pictures until their sum of one byte could pass 16 bits.

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from alexnet_pipeline.errors import PipelineError, RejectedImageError
 from alexnet_pipeline.pixels import codec
-from alexnet_pipeline.pixels.convert import convert
+from alexnet_pipeline.pixels.convert import convert, needed
 from alexnet_pipeline.records import (
     FileRecord,
     JournalEntry,
@@ -125,13 +125,15 @@ class _Sample:
 
 def _samples(image: RawImage, data: bytes, writers: list[_ShardWriter], watch: _Watch) -> list[_Sample]:
     """Every method's sample; all or none, so that methods keep the same keys in the same shards."""
+    wanted = [writer.options for writer in writers]
     watch.begin()
-    decoded = codec.decode(data, max_pixels=writers[0].options.max_pixels)
+    decoded = codec.decode(
+        data, max_pixels=wanted[0].max_pixels, needed=lambda height, width: needed(height, width, wanted)
+    )
     watch.decoded()
     digest = hashlib.sha256(data).hexdigest()
     samples = []
-    for writer in writers:
-        options = writer.options
+    for options in wanted:
         pixels, placement = convert(decoded, options)
         encoded = codec.encode(
             pixels, encoding=options.encoding, quality=options.quality, subsampling=options.subsampling
