@@ -16,7 +16,7 @@ import numpy as np
 from alexnet_pipeline.errors import PipelineError, RefusedError, RejectedImageError
 from alexnet_pipeline.manifest_file import FORMAT_VERSION, read_manifest
 from alexnet_pipeline.pixels import codec, libraries
-from alexnet_pipeline.pixels.convert import check_options, convert
+from alexnet_pipeline.pixels.convert import check_options, convert, needed
 from alexnet_pipeline.pixels.geometry import DEFINITIONS
 from alexnet_pipeline.pixels.kernels import find_method
 from alexnet_pipeline.raw.source import open_source
@@ -447,7 +447,11 @@ def _probe(images: list[RawImage], methods: Sequence[MethodOptions]) -> tuple[fl
         try:
             with Path(image.path).open("rb") as handle:
                 handle.seek(image.offset)
-                decoded = codec.decode(handle.read(image.size_bytes), max_pixels=methods[0].max_pixels)
+                decoded = codec.decode(
+                    handle.read(image.size_bytes),
+                    max_pixels=methods[0].max_pixels,
+                    needed=lambda height, width: needed(height, width, methods),
+                )
             for options in methods:
                 pixels, _ = convert(decoded, options)
                 encoded = codec.encode(

@@ -14,9 +14,9 @@ from numba.extending import intrinsic
 from numpy.typing import NDArray
 
 from alexnet_pipeline.pixels.baseline.header import Header
-from alexnet_pipeline.pixels.baseline.scan import Planes
+from alexnet_pipeline.pixels.baseline.planes import HELD, Planes
 from alexnet_pipeline.pixels.baseline.vectors import BYTE, SHORT, WORD, Vector, read, write
-from alexnet_pipeline.pixels.compiled import compiled
+from alexnet_pipeline.pixels.compiled import compiled, compiled_leaf
 from alexnet_pipeline.pixels.geometry import Region
 
 Bytes = NDArray[np.uint8]
@@ -145,41 +145,50 @@ def _in_turn(even: Vector, odd: Vector) -> Vector:
 
 
 @compiled
-def to_rgb(planes: Planes, header: Header, region: Region, flat: Bytes) -> None:
-    """Write the region's pixels, and perhaps others of whole steps, into a flat picture.
+def to_rgb(planes: Planes, header: Header, region: Region, mcu_row: int, flat: Bytes) -> None:
+    """Write the region's pixels that a row of MCUs completes, and perhaps others of whole steps.
 
     Args:
-        planes: the samples; those of chroma with repeated edges where it is halved.
+        planes: with the samples of that row and the one above.
         header: of the file.
-        region: what to write.
-        flat: the picture, with room for a step behind its last pixel.
+        region: of the picture.
+        mcu_row: which was decoded last.
+        flat: receives the whole picture's bytes, with room for a step behind its last pixel.
     """
-    starts, strides = planes.starts, planes.strides
-    for y in range(region.top, region.bottom):
+    samples, starts, strides = planes.samples, planes.starts, planes.strides
+    held = HELD * 8  # rows of chroma
+    if header.across == 2:
+        for component in (1, 2):
+            first = starts[component] + mcu_row % HELD * 8 * strides[component]
+            _repeat_edges(samples, first, strides[component], (header.width + 1) // 2)
+    # Halved downwards, the last row of pixels waits for the chroma below it.
+    late = header.down - 1
+    top = max(region.top, mcu_row * 8 * header.down - late)
+    bottom = (mcu_row + 1) * 8 * header.down - late if mcu_row < header.mcu_rows - 1 else header.height
+    for y in range(top, min(region.bottom, bottom)):
         row = farther = y // header.down
         if header.down == 2:
-            last = (header.height + 1) // 2 - 1
-            farther = min(row + 1, last) if y % 2 else max(row - 1, 0)
-        luma = starts[0] + y * strides[0]
-        cb, cr = starts[1] + row * strides[1], starts[2] + row * strides[2]
+            farther = min(row + 1, (header.height + 1) // 2 - 1) if y % 2 else max(row - 1, 0)
+        luma = starts[0] + y % (held * header.down) * strides[0]
+        cb, cr = starts[1] + row % held * strides[1], starts[2] + row % held * strides[2]
         for x in range(region.left // STEP * STEP, region.right, STEP):
             to = (y * header.width + x) * 3  # what passes the row's end is overwritten by the next row
             half = x // 2
             if header.components == 1:
-                _grey(planes.samples, luma + x, flat, to)
+                _grey(samples, luma + x, flat, to)
             elif header.across == 1:
-                _full(planes.samples, luma + x, cb + x, cr + x, flat, to)
+                _full(samples, luma + x, cb + x, cr + x, flat, to)
             elif header.down == 1:
-                _half_width(planes.samples, luma + x, cb + half, cr + half, flat, to)
+                _half_width(samples, luma + x, cb + half, cr + half, flat, to)
             else:
-                other = (farther - row) * strides[1]
-                _half_both(planes.samples, luma + x, cb + half, cr + half, other, flat, to)
+                other = (farther % held - row % held) * strides[1]
+                _half_both(samples, luma + x, cb + half, cr + half, other, flat, to)
 
 
-@compiled
-def repeat_edges(planes: Planes, component: int, first: int, last: int, columns: int) -> None:
-    """Repeat the first and the last sample of some rows once, for the filter that looks past them."""
-    for row in range(first, last):
-        at = planes.starts[component] + row * planes.strides[component]
-        planes.samples[at - 1] = planes.samples[at]
-        planes.samples[at + columns] = planes.samples[at + columns - 1]
+@compiled_leaf
+def _repeat_edges(samples: Bytes, first: int, stride: int, columns: int) -> None:
+    """Repeat the first and the last sample of a row of blocks once, for the filter that looks past them."""
+    for row in range(8):
+        at = first + row * stride
+        samples[at - 1] = samples[at]
+        samples[at + columns] = samples[at + columns - 1]

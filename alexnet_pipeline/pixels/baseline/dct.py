@@ -6,6 +6,7 @@ ICASSP 1989, with 13-bit constants and two more bits between the passes, as libj
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from numba import types
@@ -76,6 +77,23 @@ def _shifted(v: Vector) -> _Wide:
     return _Wide(*(half << CONSTANT_BITS for half in v.signed(WORD).halves()))
 
 
+def _first_pass(builder: Any, rows: list[Vector]) -> list[Vector]:
+    """Down the columns, which are the vectors of the result; quickly where only the first row is not zero.
+
+    That way wraps round where the other clips, as libjpeg's does, which only damaged files let one see.
+    """
+    others = functools.reduce(Vector.__or__, rows[1:])
+    with builder.if_else(others.is_zero()) as (flat, full):
+        with flat:
+            first = rows[0] << KEPT_BITS
+            quick = [first.take([column] * 8) for column in range(8)]
+            after_flat = builder.block
+        with full:
+            slow = transposed(_one_dimension(rows, CONSTANT_BITS - KEPT_BITS), 3)
+            after_full = builder.block
+    return [Vector.either(builder, (a, after_flat), (b, after_full)) for a, b in zip(quick, slow, strict=True)]
+
+
 @intrinsic
 def inverse_dct(typing: Any, coefficients: Any, at: Any, plane: Any, to: Any, stride: Any) -> Any:
     """Write the samples of 64 dequantised int16 coefficients into a plane of uint8, rows `stride` apart."""
@@ -87,7 +105,7 @@ def inverse_dct(typing: Any, coefficients: Any, at: Any, plane: Any, to: Any, st
         for row in range(8):
             index = builder.add(start, start.type(8 * row))
             rows.append(read(context, builder, from_type, from_array, index, SHORT, 8))
-        columns = transposed(_one_dimension(rows, CONSTANT_BITS - KEPT_BITS), 3)
+        columns = _first_pass(builder, rows)
         samples = [
             column.clipped(BYTE, -128, 127) + -128 for column in _one_dimension(columns, CONSTANT_BITS + KEPT_BITS + 3)
         ]

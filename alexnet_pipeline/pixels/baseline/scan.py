@@ -1,4 +1,4 @@
-"""The entropy-coded bytes of a baseline scan in, planes of samples out.
+"""The entropy-coded bytes of a baseline scan in, pixels out, a row of MCUs at a time.
 
 Source: ITU-T T.81, F.2.2 (decoding), A.2.3 (order of blocks), B.1.1.5 (stuffed bytes).
 """
@@ -6,7 +6,7 @@ Source: ITU-T T.81, F.2.2 (decoding), A.2.3 (order of blocks), B.1.1.5 (stuffed 
 from __future__ import annotations
 
 import sys
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from llvmlite import ir
@@ -33,9 +33,12 @@ from alexnet_pipeline.pixels.baseline.codes import (
     build_lookups,
     symbol_entry,
 )
+from alexnet_pipeline.pixels.baseline.colour import REACH, STEP, to_rgb
 from alexnet_pipeline.pixels.baseline.dct import inverse_dct
 from alexnet_pipeline.pixels.baseline.header import LONGEST_WORD, Header, Whole
+from alexnet_pipeline.pixels.baseline.planes import HELD, empty_planes
 from alexnet_pipeline.pixels.compiled import compiled, compiled_leaf
+from alexnet_pipeline.pixels.geometry import Region
 
 Bytes = NDArray[np.uint8]
 Integers = NDArray[np.int64]
@@ -45,20 +48,6 @@ MARGIN_BYTES = 512
 # Bits that the longest word and value take, hence what must be there before a lookup.
 LEAST_BITS = 32
 DC_LIMIT = (1 << 15) - 1
-
-
-class Planes(NamedTuple):
-    """Samples of all components.
-
-    Attributes:
-        samples: flat uint8.
-        starts: (3,) where each component's first sample lies.
-        strides: (3,) bytes from row to row.
-    """
-
-    samples: Bytes
-    starts: Integers
-    strides: Integers
 
 
 def _zigzag() -> NDArray[np.uint64]:
@@ -156,14 +145,14 @@ def unstuffed(data: Bytes, begin: int) -> tuple[Bytes, Whole, Whole]:
 
 
 @compiled
-def decode_scan(scan: Bytes, length: int, header: Header, kept: tuple[int, int, int, int], planes: Planes) -> bool:
-    """Decode every block, and make samples of those that are kept.
+def decode_scan(scan: Bytes, length: int, header: Header, region: Region, flat: Bytes) -> bool:
+    """Decode every block, and make samples and pixels of those that a region needs.
 
     Args:
         scan: as `unstuffed` made it, and likewise `length`.
         header: of the file.
-        kept: first row of MCUs, past the last one, first column of MCUs, past the last one.
-        planes: receive the samples.
+        region: of the picture.
+        flat: receives the pixels, as `to_rgb` writes them.
 
     Returns:
         Whether the bytes are what the header says, to the last bit.
@@ -171,8 +160,10 @@ def decode_scan(scan: Bytes, length: int, header: Header, kept: tuple[int, int, 
     is_code, lookups = build_lookups(header.counts, header.symbols, header.codes[: header.components].ravel())
     if not is_code:
         return False
-    single, pairs = lookups.single, lookups.pairs
-    codes, samples, starts, strides = header.codes, planes.samples, planes.starts, planes.strides
+    planes, kept = empty_planes(header), _kept(header, region)
+    # numba counts references to what it takes out of a tuple, which is too slow within the loops.
+    single, pairs, codes = lookups.single, lookups.pairs, header.codes
+    samples, starts, strides = planes.samples, planes.starts, planes.strides
     quants = np.zeros(4 * 64, np.int64)  # more than three, since runs past the end read on
     quants[: 3 * 64] = header.quants.ravel()
     previous = np.zeros(3, np.int64)
@@ -181,11 +172,13 @@ def decode_scan(scan: Bytes, length: int, header: Header, kept: tuple[int, int, 
     count: Whole = 0
     at: Whole = 0
     for mcu_row in range(header.mcu_rows):
+        place = mcu_row % HELD
         for mcu_column in range(header.mcu_columns):
             keep = kept[0] <= mcu_row < kept[1] and kept[2] <= mcu_column < kept[3]
             for component in range(np.uintp(header.components)):
                 across, down = (header.across, header.down) if component == 0 else (1, 1)
                 dc, ac = np.uintp(codes[component, 0]), np.uintp(codes[component, 1])
+                quant = component << np.uintp(6)
                 for part in range(across * down):
                     block[:] = 0
                     bits, count, at, difference = _decode_difference(scan, bits, count, at, single, lookups, dc)
@@ -193,19 +186,33 @@ def decode_scan(scan: Bytes, length: int, header: Header, kept: tuple[int, int, 
                     level = previous[component]
                     if at > length + 8 or abs(level) > DC_LIMIT:
                         return False
-                    block[0] = np.int16(level * quants[component << np.uintp(6)])
+                    block[0] = np.int16(level * quants[quant])
                     bits, count, at, end = _decode_block(
-                        scan, bits, count, at, single, pairs, lookups, ac, quants, component << np.uintp(6), block
+                        scan, bits, count, at, single, pairs, lookups, ac, quants, quant, block
                     )
                     if end > 64:
                         return False
                     if keep:
-                        row = mcu_row * down + part // across
-                        column = mcu_column * across + part % across
+                        row, column = place * down + part // across, mcu_column * across + part % across
                         stride = strides[component]
                         to = starts[component] + row * 8 * stride + column * 8
                         inverse_dct(block, 0, samples, to, stride)
+        if kept[0] <= mcu_row < kept[1]:
+            to_rgb(planes, header, region, mcu_row, flat)
     return bool((at * 8 - count + 7) // 8 == length)
+
+
+@compiled
+def _kept(header: Header, region: Region) -> tuple[Whole, Whole, Whole, Whole]:
+    """The MCUs that the region's pixels come from: first row, past the last one, first column, past the last one."""
+    high, wide = 8 * header.down, 8 * header.across
+    left = region.left // STEP * STEP
+    return (
+        max(region.top - REACH, 0) // high,
+        -(-min(region.bottom + REACH, header.height) // high),
+        max(left - REACH, 0) // wide,
+        -(-min(region.right + REACH, header.width) // wide),
+    )
 
 
 # What a decoder holds, as each function below takes it and gives it back: `bits`, the next ones from the highest

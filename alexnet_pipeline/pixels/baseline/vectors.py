@@ -41,6 +41,22 @@ class Vector:
     def __lshift__(self, bits: int) -> Vector:
         return self._of(self.builder.shl(self.value, self._all(bits)))
 
+    def __or__(self, other: Vector) -> Vector:
+        return self._of(self.builder.or_(self.value, other.value))
+
+    def is_zero(self) -> Any:
+        """Whether all lanes are, as LLVM's truth value."""
+        whole = ir.IntType(self.count * self.element.width)
+        return self.builder.icmp_unsigned("==", self.builder.bitcast(self.value, whole), whole(0))
+
+    @classmethod
+    def either(cls, builder: Any, *ways: tuple[Vector, Any]) -> Vector:
+        """The vector of the block of code that was come from."""
+        chosen = builder.phi(ways[0][0].value.type)
+        for vector, block in ways:
+            chosen.add_incoming(vector.value, block)
+        return cls(builder, chosen)
+
     def signed(self, element: Any) -> Vector:
         """Widen each lane, keeping its sign."""
         return self._of(self.builder.sext(self.value, ir.VectorType(element, self.count)))
