@@ -45,7 +45,7 @@ def read_head(data: bytes) -> JpegHead:
     """Walk the segments; never fails, whatever the bytes."""
     head = JpegHead()
     components = 0  # of the frame, where it is sequential
-    for marker, at, stop in _segments(data):
+    for marker, at, stop in segments(data):
         if marker in FRAMES and at + 10 <= len(data):
             head.height = data[at + 5] << 8 | data[at + 6]
             head.width = data[at + 7] << 8 | data[at + 8]
@@ -72,7 +72,7 @@ def without_icc(data: bytes) -> bytes:
         RejectedImageError: there is none.
     """
     kept, last = [], 0
-    for marker, at, stop in _segments(data):
+    for marker, at, stop in segments(data):
         if marker == APP2:
             kept.append(data[last:at])
             last = stop
@@ -81,7 +81,7 @@ def without_icc(data: bytes) -> bytes:
     return b"".join((*kept, data[last:]))
 
 
-def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+def segments(data: bytes) -> Iterator[tuple[int, int, int]]:
     """(marker, start, end) of each segment up to and with the first scan's header."""
     at, marker = 2, 0
     while marker != SCAN and at + 4 <= len(data) and data[at] == FILL:

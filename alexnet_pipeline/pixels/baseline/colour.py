@@ -13,7 +13,7 @@ from numba import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from alexnet_pipeline.pixels.baseline.header import Header
+from alexnet_pipeline.pixels.baseline.header import Frame
 from alexnet_pipeline.pixels.baseline.planes import HELD, Planes
 from alexnet_pipeline.pixels.baseline.vectors import BYTE, SHORT, WORD, Vector, read, write
 from alexnet_pipeline.pixels.compiled import compiled, compiled_leaf
@@ -145,40 +145,40 @@ def _in_turn(even: Vector, odd: Vector) -> Vector:
 
 
 @compiled
-def to_rgb(planes: Planes, header: Header, region: Region, mcu_row: int, flat: Bytes) -> None:
+def to_rgb(planes: Planes, frame: Frame, region: Region, mcu_row: int, flat: Bytes) -> None:
     """Write the region's pixels that a row of MCUs completes, and perhaps others of whole steps.
 
     Args:
         planes: with the samples of that row and the one above.
-        header: of the file.
+        frame: the picture's.
         region: of the picture.
         mcu_row: which was decoded last.
         flat: receives the whole picture's bytes, with room for a step behind its last pixel.
     """
     samples, starts, strides = planes.samples, planes.starts, planes.strides
     held = HELD * 8  # rows of chroma
-    if header.across == 2:
+    if frame.across == 2:
         for component in (1, 2):
             first = starts[component] + mcu_row % HELD * 8 * strides[component]
-            _repeat_edges(samples, first, strides[component], (header.width + 1) // 2)
+            _repeat_edges(samples, first, strides[component], (frame.width + 1) // 2)
     # Halved downwards, the last row of pixels waits for the chroma below it.
-    late = header.down - 1
-    top = max(region.top, mcu_row * 8 * header.down - late)
-    bottom = (mcu_row + 1) * 8 * header.down - late if mcu_row < header.mcu_rows - 1 else header.height
+    late = frame.down - 1
+    top = max(region.top, mcu_row * 8 * frame.down - late)
+    bottom = (mcu_row + 1) * 8 * frame.down - late if (mcu_row + 1) * 8 * frame.down < frame.height else frame.height
     for y in range(top, min(region.bottom, bottom)):
-        row = farther = y // header.down
-        if header.down == 2:
-            farther = min(row + 1, (header.height + 1) // 2 - 1) if y % 2 else max(row - 1, 0)
-        luma = starts[0] + y % (held * header.down) * strides[0]
+        row = farther = y // frame.down
+        if frame.down == 2:
+            farther = min(row + 1, (frame.height + 1) // 2 - 1) if y % 2 else max(row - 1, 0)
+        luma = starts[0] + y % (held * frame.down) * strides[0]
         cb, cr = starts[1] + row % held * strides[1], starts[2] + row % held * strides[2]
         for x in range(region.left // STEP * STEP, region.right, STEP):
-            to = (y * header.width + x) * 3  # what passes the row's end is overwritten by the next row
+            to = (y * frame.width + x) * 3  # what passes the row's end is overwritten by the next row
             half = x // 2
-            if header.components == 1:
+            if frame.components == 1:
                 _grey(samples, luma + x, flat, to)
-            elif header.across == 1:
+            elif frame.across == 1:
                 _full(samples, luma + x, cb + x, cr + x, flat, to)
-            elif header.down == 1:
+            elif frame.down == 1:
                 _half_width(samples, luma + x, cb + half, cr + half, flat, to)
             else:
                 other = (farther % held - row % held) * strides[1]

@@ -6,12 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alexnet_pipeline.pixels.baseline.colour import STEP
-from alexnet_pipeline.pixels.baseline.header import END_OF_IMAGE, read_header
+from alexnet_pipeline.pixels.baseline.header import read_header
 from alexnet_pipeline.pixels.baseline.scan import decode_scan, unstuffed
-from alexnet_pipeline.pixels.compiled import compiled
 from alexnet_pipeline.pixels.geometry import Region
 
 Bytes = NDArray[np.uint8]
+
+END_OF_IMAGE = b"\xff\xd9"
 
 
 def decode_baseline(data: bytes, region: Region) -> Bytes | None:
@@ -27,24 +28,17 @@ def decode_baseline(data: bytes, region: Region) -> Bytes | None:
         The whole picture, HWC uint8, RGB; None where the file is not what `header` takes, or not
         in order, which is for a general decoder to say.
     """
-    image = _decode(np.frombuffer(data, np.uint8), region)
-    return image if image.size else None
-
-
-@compiled
-def _decode(data: Bytes, region: Region) -> Bytes:
-    """`decode_baseline`, with an empty picture for None."""
-    nothing = np.empty((0, 0, 3), np.uint8)
     header = read_header(data)
-    height, width = header.height, header.width
-    if header.begin == 0:
-        return nothing
+    if header is None:
+        return None
+    frame = header.frame
+    height, width = frame.height, frame.width
     if not (0 <= region.top < region.bottom <= height and 0 <= region.left < region.right <= width):
-        return nothing
-    scan, length, end = unstuffed(data, header.begin)
-    if end < 0 or data[end + 1] != END_OF_IMAGE:
-        return nothing
+        return None
+    scan, length, end = unstuffed(np.frombuffer(data, np.uint8), header.begin)
+    if end < 0 or not data.startswith(END_OF_IMAGE, end):
+        return None
     flat = np.empty((height * width + STEP) * 3, np.uint8)
-    if not decode_scan(scan, length, header, region, flat):
-        return nothing
+    if not decode_scan(scan, length, frame, header.quants, header.lookups, region, flat):
+        return None
     return flat[: height * width * 3].reshape(height, width, 3)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from alexnet_pipeline.pixels.baseline.header import Header
+from alexnet_pipeline.pixels.baseline.header import Frame
 from alexnet_pipeline.pixels.compiled import compiled
 
 # Rows of MCUs that are held: colours look at a row of chroma above and one below.
@@ -31,13 +31,14 @@ class Planes(NamedTuple):
 
 
 @compiled
-def empty_planes(header: Header) -> Planes:
+def empty_planes(frame: Frame) -> Planes:
     """Room for a picture's samples."""
     starts, strides = np.zeros(3, np.int64), np.zeros(3, np.int64)
+    mcu_columns = -(-frame.width // (8 * frame.across))
     size = PADDING
-    for component in range(header.components):
-        across, down = (header.across, header.down) if component == 0 else (1, 1)
-        strides[component] = 8 * header.mcu_columns * across + PADDING
+    for component in range(frame.components):
+        across, down = (frame.across, frame.down) if component == 0 else (1, 1)
+        strides[component] = 8 * mcu_columns * across + PADDING
         starts[component] = size
         size += HELD * 8 * down * strides[component]
     return Planes(np.empty(size, np.uint8), starts, strides)

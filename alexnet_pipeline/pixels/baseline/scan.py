@@ -20,6 +20,7 @@ from alexnet_pipeline.pixels.baseline.codes import (
     END,
     FIRST_AT,
     FIRST_DROP_AT,
+    LONGEST_WORD,
     LOOK,
     NEXT_RUN_AT,
     NIBBLE,
@@ -30,12 +31,12 @@ from alexnet_pipeline.pixels.baseline.codes import (
     TWO_AT,
     VALUE_AT,
     Lookups,
-    build_lookups,
+    Whole,
     symbol_entry,
 )
 from alexnet_pipeline.pixels.baseline.colour import REACH, STEP, to_rgb
 from alexnet_pipeline.pixels.baseline.dct import inverse_dct
-from alexnet_pipeline.pixels.baseline.header import LONGEST_WORD, Header, Whole
+from alexnet_pipeline.pixels.baseline.header import Frame
 from alexnet_pipeline.pixels.baseline.planes import HELD, empty_planes
 from alexnet_pipeline.pixels.compiled import compiled, compiled_leaf
 from alexnet_pipeline.pixels.geometry import Region
@@ -145,39 +146,44 @@ def unstuffed(data: Bytes, begin: int) -> tuple[Bytes, Whole, Whole]:
 
 
 @compiled
-def decode_scan(scan: Bytes, length: int, header: Header, region: Region, flat: Bytes) -> bool:
+def decode_scan(
+    scan: Bytes,
+    length: int,
+    frame: Frame,
+    quants: Integers,
+    lookups: Lookups,
+    region: Region,
+    flat: Bytes,
+) -> bool:
     """Decode every block, and make samples and pixels of those that a region needs.
 
     Args:
         scan: as `unstuffed` made it, and likewise `length`.
-        header: of the file.
+        frame: the file's, and likewise `quants` and `lookups`, as `Header` has them.
+        quants: see above; longer than three tables, since runs past the end read on.
+        lookups: see above.
         region: of the picture.
         flat: receives the pixels, as `to_rgb` writes them.
 
     Returns:
         Whether the bytes are what the header says, to the last bit.
     """
-    is_code, lookups = build_lookups(header.counts, header.symbols, header.codes[: header.components].ravel())
-    if not is_code:
-        return False
-    planes, kept = empty_planes(header), _kept(header, region)
+    planes, kept = empty_planes(frame), _kept(frame, region)
     # numba counts references to what it takes out of a tuple, which is too slow within the loops.
-    single, pairs, codes = lookups.single, lookups.pairs, header.codes
+    single, pairs = lookups.single, lookups.pairs
     samples, starts, strides = planes.samples, planes.starts, planes.strides
-    quants = np.zeros(4 * 64, np.int64)  # more than three, since runs past the end read on
-    quants[: 3 * 64] = header.quants.ravel()
     previous = np.zeros(3, np.int64)
     block = np.zeros(ZIGZAG.size, np.int16)
     bits: Whole = np.uint64(0)
     count: Whole = 0
     at: Whole = 0
-    for mcu_row in range(header.mcu_rows):
+    for mcu_row in range(-(-frame.height // (8 * frame.down))):
         place = mcu_row % HELD
-        for mcu_column in range(header.mcu_columns):
+        for mcu_column in range(-(-frame.width // (8 * frame.across))):
             keep = kept[0] <= mcu_row < kept[1] and kept[2] <= mcu_column < kept[3]
-            for component in range(np.uintp(header.components)):
-                across, down = (header.across, header.down) if component == 0 else (1, 1)
-                dc, ac = np.uintp(codes[component, 0]), np.uintp(codes[component, 1])
+            for component in range(np.uintp(frame.components)):
+                across, down = (frame.across, frame.down) if component == 0 else (1, 1)
+                dc, ac = np.uintp(2) * component, np.uintp(2) * component + np.uintp(1)
                 quant = component << np.uintp(6)
                 for part in range(across * down):
                     block[:] = 0
@@ -198,20 +204,20 @@ def decode_scan(scan: Bytes, length: int, header: Header, region: Region, flat: 
                         to = starts[component] + row * 8 * stride + column * 8
                         inverse_dct(block, 0, samples, to, stride)
         if kept[0] <= mcu_row < kept[1]:
-            to_rgb(planes, header, region, mcu_row, flat)
+            to_rgb(planes, frame, region, mcu_row, flat)
     return bool((at * 8 - count + 7) // 8 == length)
 
 
 @compiled
-def _kept(header: Header, region: Region) -> tuple[Whole, Whole, Whole, Whole]:
+def _kept(frame: Frame, region: Region) -> tuple[Whole, Whole, Whole, Whole]:
     """The MCUs that the region's pixels come from: first row, past the last one, first column, past the last one."""
-    high, wide = 8 * header.down, 8 * header.across
+    high, wide = 8 * frame.down, 8 * frame.across
     left = region.left // STEP * STEP
     return (
         max(region.top - REACH, 0) // high,
-        -(-min(region.bottom + REACH, header.height) // high),
+        -(-min(region.bottom + REACH, frame.height) // high),
         max(left - REACH, 0) // wide,
-        -(-min(region.right + REACH, header.width) // wide),
+        -(-min(region.right + REACH, frame.width) // wide),
     )
 
 
