@@ -120,6 +120,12 @@ def decode_sample(data: bytes, encoding: Encoding) -> Pixels:
 
 
 @functools.cache
+def prepare() -> None:
+    """Compile the decoder, or load it compiled, so that no picture is charged with it."""
+    decode(encode(np.zeros((8, 8, 3), np.uint8), encoding="jpg", quality=90, subsampling="420"))
+
+
+@functools.cache
 def versions() -> dict[str, str]:
     """The libraries that decide bytes here.
 

@@ -91,6 +91,7 @@ def write_job(job: ShardJob, progress: Callable[[int], None]) -> list[JournalEnt
     Raises:
         PipelineError: a file cannot be written, or an input changed while it was read.
     """
+    codec.prepare()
     stamp = source_stamp(job.images)
     digits = max(LABEL_DIGITS, len(str(job.classes - 1)))
     with ExitStack() as stack:
