@@ -92,6 +92,7 @@ def write_job(job: ShardJob, progress: Callable[[int], None]) -> list[JournalEnt
         PipelineError: a file cannot be written, or an input changed while it was read.
     """
     codec.prepare()
+    needed(1, 1, [target.options for target in job.targets])  # compiles, too, what decoding will ask
     stamp = source_stamp(job.images)
     digits = max(LABEL_DIGITS, len(str(job.classes - 1)))
     with ExitStack() as stack:
