@@ -24,7 +24,7 @@ from alexnet_pipeline.errors import RejectedImageError
 from alexnet_pipeline.pixels import orientation, tiff_head
 from alexnet_pipeline.pixels.baseline.decode import decode_baseline
 from alexnet_pipeline.pixels.geometry import Region
-from alexnet_pipeline.pixels.jpeg_head import JpegHead, count_scans, read_head, without_icc
+from alexnet_pipeline.pixels.jpeg_head import END_OF_IMAGE, JpegHead, count_scans, read_head, without_icc
 from alexnet_pipeline.pixels.sniff import sniff
 from alexnet_pipeline.pixels.strictness import check_cap, check_size, essential_png
 from alexnet_pipeline.records import Encoding, Reason, Subsampling
@@ -41,7 +41,6 @@ MAX_SCANS = 100
 # A marker with its length.
 MARKER_BYTES = 4
 START_OF_SCAN = b"\xff\xda"
-END_OF_IMAGE = b"\xff\xd9"
 # What cameras and editors leave behind the end mark.
 MAX_TRAILER_BYTES = 4096
 # zlib level of PNG output.

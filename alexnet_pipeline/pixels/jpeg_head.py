@@ -13,6 +13,7 @@ from alexnet_pipeline.records import Reason
 FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 PROGRESSIVE_FRAMES = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
 SCAN, APP1, APP2, APP14, FILL = 0xDA, 0xE1, 0xE2, 0xEE, 0xFF
+END_OF_IMAGE = b"\xff\xd9"
 # TEM and RST0..7: markers without a length.
 BARE = frozenset({0x01, *range(0xD0, 0xD8)})
 # The only scan headers that libjpeg takes: the length fits the 1 to 4 components. Entropy-coded data cannot

@@ -37,7 +37,8 @@ class _LanesModel(models.PrimitiveModel):
         super().__init__(manager, numba_type, _VECTOR)
 
 
-def _pointer(context: Any, builder: Any, array_type: Any, array: Any, index: Any, vector: Any) -> Any:
+def pointer(context: Any, builder: Any, array_type: Any, array: Any, index: Any, vector: Any) -> Any:
+    """Where an array's elements from an index on lie, as LLVM's pointer to a type; not checked."""
     data = cgutils.create_struct_proxy(array_type)(context, builder, array).data
     return builder.bitcast(builder.gep(data, [index]), vector.as_pointer())
 
@@ -56,8 +57,8 @@ def load(typing: Any, array: Any, index: Any) -> Any:
         array_type = signature.args[0]
         array, index = arguments
         if array_type.dtype == types.float32:
-            return builder.load(_pointer(context, builder, array_type, array, index, _VECTOR), align=4)
-        loaded = builder.load(_pointer(context, builder, array_type, array, index, _LEVELS), align=1)
+            return builder.load(pointer(context, builder, array_type, array, index, _VECTOR), align=4)
+        loaded = builder.load(pointer(context, builder, array_type, array, index, _LEVELS), align=1)
         return builder.sitofp(builder.zext(loaded, _INTEGERS), _VECTOR)
 
     return _LANES(array, types.intp), generate
@@ -73,7 +74,7 @@ def store(typing: Any, array: Any, index: Any, value: Any) -> Any:
         array_type = signature.args[0]
         array, index, value = arguments
         if array_type.dtype == types.float32:
-            builder.store(value, _pointer(context, builder, array_type, array, index, _VECTOR), align=4)
+            builder.store(value, pointer(context, builder, array_type, array, index, _VECTOR), align=4)
             return context.get_dummy_value()
         for bound, wrong in ((0.0, "<"), (255.0, ">")):
             limit = ir.Constant(_VECTOR, [bound] * COUNT)
@@ -82,7 +83,7 @@ def store(typing: Any, array: Any, index: Any, value: Any) -> Any:
             builder.module, ir.FunctionType(_VECTOR, [_VECTOR]), f"llvm.rint.v{COUNT}f32"
         )
         levels = builder.trunc(builder.fptosi(builder.call(rint, [value]), _INTEGERS), _LEVELS)
-        builder.store(levels, _pointer(context, builder, array_type, array, index, _LEVELS), align=1)
+        builder.store(levels, pointer(context, builder, array_type, array, index, _LEVELS), align=1)
         return context.get_dummy_value()
 
     return types.none(array, types.intp, _LANES), generate
@@ -110,7 +111,7 @@ def transpose(typing: Any, source: Any, at: Any, step: Any, target: Any, to: Any
         from_type, to_type = signature.args[0], signature.args[3]
         rows = []
         for _ in range(COUNT):
-            rows.append(builder.load(_pointer(context, builder, from_type, from_array, start, _VECTOR), align=4))
+            rows.append(builder.load(pointer(context, builder, from_type, from_array, start, _VECTOR), align=4))
             start = builder.add(start, from_step)
         # Swap single lanes, then pairs, then halves between rows that lie 1, 2 and 4 apart.
         for apart in (1, 2, 4):
@@ -124,7 +125,7 @@ def transpose(typing: Any, source: Any, at: Any, step: Any, target: Any, to: Any
                     swapped[row + apart] = builder.shuffle_vector(*pair, ir.Constant(_INTEGERS, high))
             rows = swapped
         for row in rows:
-            builder.store(row, _pointer(context, builder, to_type, to_array, to_start, _VECTOR), align=4)
+            builder.store(row, pointer(context, builder, to_type, to_array, to_start, _VECTOR), align=4)
             to_start = builder.add(to_start, to_step)
         return context.get_dummy_value()
 
@@ -144,7 +145,7 @@ def transpose_levels(typing: Any, source: Any, at: Any, target: Any, to: Any, ta
         two_rows = ir.VectorType(ir.IntType(8), 2 * COUNT)
         pairs = []
         for _ in range(COUNT // 2):
-            pair = builder.load(_pointer(context, builder, from_type, from_array, start, two_rows), align=1)
+            pair = builder.load(pointer(context, builder, from_type, from_array, start, two_rows), align=1)
             pairs.append(builder.shuffle_vector(pair, pair, _order(lane // 2 + lane % 2 * COUNT for lane in range(16))))
             start = builder.add(start, start.type(2 * COUNT))
         # Now each holds two rows' bytes in turn; interleave pairs of bytes, then fours, between the four of them.
@@ -164,7 +165,7 @@ def transpose_levels(typing: Any, source: Any, at: Any, target: Any, to: Any, ta
                 row = builder.shuffle_vector(
                     pairs[which], pairs[which], _order(range(half * COUNT, (half + 1) * COUNT))
                 )
-                builder.store(row, _pointer(context, builder, to_type, to_array, to_start, _LEVELS), align=1)
+                builder.store(row, pointer(context, builder, to_type, to_array, to_start, _LEVELS), align=1)
                 to_start = builder.add(to_start, to_step)
         return context.get_dummy_value()
 

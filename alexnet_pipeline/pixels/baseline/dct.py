@@ -46,7 +46,7 @@ class _Wide:
 
 
 def _products(a: Vector, b: Vector, by_a: int, by_b: int) -> _Wide:
-    """A * by_a + b * by_b of 16-bit lanes, written as the pairs of products that one instruction adds up."""
+    """Lane by lane a * by_a + b * by_b of 16 bits, as the pairs of products that one instruction adds up."""
     sums = []
     for half in a.interleaved(b):
         wide = half.signed(WORD)
@@ -89,7 +89,7 @@ def _first_pass(builder: Any, rows: list[Vector]) -> list[Vector]:
             quick = [first.take([column] * 8) for column in range(8)]
             after_flat = builder.block
         with full:
-            slow = transposed(_one_dimension(rows, CONSTANT_BITS - KEPT_BITS), 3)
+            slow = transposed(_one_dimension(rows, CONSTANT_BITS - KEPT_BITS))
             after_full = builder.block
     return [Vector.either(builder, (a, after_flat), (b, after_full)) for a, b in zip(quick, slow, strict=True)]
 
@@ -109,7 +109,7 @@ def inverse_dct(typing: Any, coefficients: Any, at: Any, plane: Any, to: Any, st
         samples = [
             column.clipped(BYTE, -128, 127) + -128 for column in _one_dimension(columns, CONSTANT_BITS + KEPT_BITS + 3)
         ]
-        pairs = transposed([samples[i].followed_by(samples[i + 1]) for i in range(0, 8, 2)], 3)
+        pairs = transposed([samples[i].followed_by(samples[i + 1]) for i in range(0, 8, 2)])
         for pair in pairs:
             for line in pair.halves():
                 write(context, to_type, to_array, target, line)

@@ -9,10 +9,9 @@ from alexnet_pipeline.pixels.baseline.colour import STEP
 from alexnet_pipeline.pixels.baseline.header import read_header
 from alexnet_pipeline.pixels.baseline.scan import decode_scan, unstuffed
 from alexnet_pipeline.pixels.geometry import Region
+from alexnet_pipeline.pixels.jpeg_head import END_OF_IMAGE
 
 Bytes = NDArray[np.uint8]
-
-END_OF_IMAGE = b"\xff\xd9"
 
 
 def decode_baseline(data: bytes, region: Region) -> Bytes | None:

@@ -139,7 +139,7 @@ def _read_scan(
         if dc is None or ac is None:
             return None
         chosen += [dc, ac]
-    lookups = _lookups(tuple(chosen))
+    lookups = build_lookups(tuple(chosen))
     if lookups is None:
         return None
     return Header(begin, frame, _quants(b"".join(tables[which] for which in table_of)), lookups)
@@ -159,12 +159,6 @@ def _read_frame(segment: bytes) -> Frame | None:
     if factors[0] != (1, 1) and width <= 4:  # libjpeg widens fewer than three samples of chroma without its filter
         return None
     return Frame(height, width, 3, *factors[0])
-
-
-# Most pictures of a set have one of few sets of tables.
-@functools.lru_cache(maxsize=64)
-def _lookups(chosen: tuple[Words, ...]) -> Lookups | None:
-    return build_lookups(chosen)
 
 
 @functools.lru_cache(maxsize=1024)

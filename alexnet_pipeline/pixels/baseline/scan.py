@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
@@ -40,9 +39,11 @@ from alexnet_pipeline.pixels.baseline.header import Frame
 from alexnet_pipeline.pixels.baseline.planes import HELD, empty_planes
 from alexnet_pipeline.pixels.compiled import compiled, compiled_leaf
 from alexnet_pipeline.pixels.geometry import Region
+from alexnet_pipeline.pixels.lanes import pointer
 
 Bytes = NDArray[np.uint8]
 Integers = NDArray[np.int64]
+_NUMBER = ir.IntType(64)
 
 # Zeros behind the bytes: more than a block can take, so that one check a block is enough.
 MARGIN_BYTES = 512
@@ -72,7 +73,8 @@ def _eight_bytes(typing: Any, array: Any, at: Any) -> Any:
     """Eight bytes of a uint8 array as one number, the first the highest; not checked."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        loaded = builder.load(_place(context, builder, signature.args[0], *arguments), align=1)
+        array, at = arguments
+        loaded = builder.load(pointer(context, builder, signature.args[0], array, at, _NUMBER), align=1)
         return builder.bswap(loaded) if sys.byteorder == "little" else loaded
 
     return types.uint64(array, types.intp), generate
@@ -85,15 +87,10 @@ def _put_eight_bytes(typing: Any, array: Any, at: Any, number: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array, at, number = arguments
         value = builder.bswap(number) if sys.byteorder == "little" else number
-        builder.store(value, _place(context, builder, signature.args[0], array, at), align=1)
+        builder.store(value, pointer(context, builder, signature.args[0], array, at, _NUMBER), align=1)
         return context.get_dummy_value()
 
     return types.none(array, types.intp, types.uint64), generate
-
-
-def _place(context: Any, builder: Any, array_type: Any, array: Any, at: Any) -> Any:
-    data = cgutils.create_struct_proxy(array_type)(context, builder, array).data
-    return builder.bitcast(builder.gep(data, [at]), ir.IntType(64).as_pointer())
 
 
 @intrinsic

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from llvmlite import ir
-from numba.core import cgutils
+
+from alexnet_pipeline.pixels.lanes import pointer
 
 BYTE, SHORT, WORD = ir.IntType(8), ir.IntType(16), ir.IntType(32)
 
@@ -98,29 +99,24 @@ class Vector:
         return self.take(range(2 * self.count), other)
 
 
-def transposed(vectors: list[Vector], rotations: int) -> list[Vector]:
-    """Rotate the index of the lanes of all vectors, taken as one sequence, by so many bits.
+def transposed(vectors: list[Vector]) -> list[Vector]:
+    """Transpose the 8 x 8 lanes of all vectors, taken as one sequence.
 
-    A sequence of 8 x 8 is transposed by three rotations, each of which is a perfect shuffle.
+    Each perfect shuffle rotates the six bits of a lane's index by one; three exchange row and column.
     """
     half = len(vectors) // 2
-    for _ in range(rotations):
+    for _ in range(3):
         vectors = [part for row in range(half) for part in vectors[row].interleaved(vectors[row + half])]
     return vectors
 
 
 def read(context: Any, builder: Any, array_type: Any, array: Any, index: Any, element: Any, count: int) -> Vector:
     """The neighbours of an array from an index on; neither bounds nor alignment are checked."""
-    pointer = _pointer(context, builder, array_type, array, index, ir.VectorType(element, count))
-    return Vector(builder, builder.load(pointer, align=1))
+    place = pointer(context, builder, array_type, array, index, ir.VectorType(element, count))
+    return Vector(builder, builder.load(place, align=1))
 
 
 def write(context: Any, array_type: Any, array: Any, index: Any, vector: Vector) -> None:
     """Write neighbours of an array; neither bounds nor alignment are checked."""
-    pointer = _pointer(context, vector.builder, array_type, array, index, vector.value.type)
-    vector.builder.store(vector.value, pointer, align=1)
-
-
-def _pointer(context: Any, builder: Any, array_type: Any, array: Any, index: Any, vector_type: Any) -> Any:
-    data = cgutils.create_struct_proxy(array_type)(context, builder, array).data
-    return builder.bitcast(builder.gep(data, [index]), vector_type.as_pointer())
+    place = pointer(context, vector.builder, array_type, array, index, vector.value.type)
+    vector.builder.store(vector.value, place, align=1)
