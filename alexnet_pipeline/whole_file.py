@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -76,14 +75,22 @@ def sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-@contextmanager
-def naming(path: Path) -> Iterator[None]:
+class naming:  # noqa: N801 - used as a function, and made for every sample, where a generator costs three times more
     """Turn an operating system's error into one line with the path and what to do."""
-    try:
-        yield
-    except OSError as error:
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not isinstance(error, OSError):
+            return
         code = errno.errorcode.get(error.errno or 0, "OSError")
         hint = "free some space" if error.errno in {errno.ENOSPC, errno.EDQUOT} else "check the output folder"
         raise PipelineError(
-            f"cannot write {path}: {error.strerror} ({code}); {hint}, then run the same command again to resume"
+            f"cannot write {self._path}: {error.strerror} ({code}); {hint}, then run the same command again to resume"
         ) from error

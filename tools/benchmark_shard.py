@@ -28,7 +28,7 @@ from process_cost import run, slope
 
 from alexnet_pipeline.pixels import codec
 from alexnet_pipeline.pixels.convert import convert
-from alexnet_pipeline.pixels.resample import axis_weights
+from alexnet_pipeline.pixels.resample import _kept_weights
 from alexnet_pipeline.records import MethodOptions
 
 QUALITY = 90
@@ -79,7 +79,7 @@ def floor_ms(paths: list[Path]) -> float:
 def bound_ms(paths: list[Path]) -> float:
     """CPU ms a picture that four methods may take: 1.05 of one decoding by libjpeg, four resamplings and encodings."""
     wanted = [MethodOptions(method=method, quality=QUALITY) for method in FOUR]
-    axis_weights.cache_clear()
+    _kept_weights.cache_clear()
     started = time.process_time()
     for path in paths:
         image = simplejpeg.decode_jpeg(path.read_bytes(), strict=True)

@@ -70,9 +70,8 @@ def _whole_bands(length: int) -> int:
     return -(-length // BAND) * BAND
 
 
-@functools.lru_cache(maxsize=8192)
 def axis_weights(axis: Axis, method: Method) -> tuple[Integers, Integers, Floats]:
-    """The weights of one axis, as the engine uses them.
+    """The weights of one axis, as the engine uses them; do not change them, they are kept.
 
     Returns:
         first: (count,) the first source sample of each output sample.
@@ -81,20 +80,21 @@ def axis_weights(axis: Axis, method: Method) -> tuple[Integers, Integers, Floats
 
     Source: shared definition, half-pixel centres; taps outside the picture are dropped, the rest normalised.
     """
-    code, radius, scaled = _engine_code(axis, method)
-    return _weights(axis.source, axis.full, axis.start, axis.count, code, radius, scaled)
+    return _kept_weights(axis.source, axis.full, axis.start, axis.count, method.kernel, method.support)
 
 
-def _engine_code(axis: Axis, method: Method) -> tuple[int, float, bool]:
-    if method.kernel == "nearest":
-        return NEAREST, 0.5, False
-    if method.kernel == "area":
-        return AREA, 0.5, True
-    scaled = method.support == "scaled"
+@functools.lru_cache(maxsize=8192)  # by plain values, because hashing a dataclass takes Python's own time
+def _kept_weights(
+    source: int, full: int, start: int, count: int, kernel: str, support: str
+) -> tuple[Integers, Integers, Floats]:
+    if kernel == "nearest":
+        return _weights(source, full, start, count, NEAREST, 0.5, False)
+    if kernel == "area":
+        return _weights(source, full, start, count, AREA, 0.5, True)
+    scaled = support == "scaled"
     # A Gaussian only blurs where there is nothing to filter out.
-    blurs = method.kernel == "gaussian" and scaled and axis.enlarges
-    kernel = KERNELS["triangle" if blurs else method.kernel]
-    return kernel.code, kernel.radius, scaled
+    chosen = KERNELS["triangle" if kernel == "gaussian" and scaled and full > source else kernel]
+    return _weights(source, full, start, count, chosen.code, chosen.radius, scaled)
 
 
 def on_canvas(part: Bytes, placement: Placement) -> Bytes:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from alexnet_pipeline.pixels.compiled import compiled
 from alexnet_pipeline.records import PixelStatistics
+from alexnet_pipeline.shards.pixel_sums import add_pixels
 
 # Pictures until their sum of one byte could pass 16 bits.
 MAX_RECENT_IMAGES = ((1 << 16) - 1) // 255
@@ -54,12 +54,13 @@ class Sums:
 
     def add(self, picture: NDArray[np.uint8], label: int, *, upsampled: bool) -> None:
         """Count one HWC uint8 picture."""
-        flat = picture.reshape(-1)
         if self.recent_images == MAX_RECENT_IMAGES:
             self._settle()
         self.recent_images += 1
-        _add_pixels(flat, self.recent.reshape(-1), self.channels, self.products)
-        self.counts += (flat.size // 3, 1, upsampled)
+        add_pixels(picture.reshape(-1), self.recent.reshape(-1), self.channels, self.products)
+        self.counts[0] += picture.size // 3
+        self.counts[1] += 1
+        self.counts[2] += upsampled
         self.labels[label] += 1
 
     def merge(self, other: Sums) -> None:
@@ -118,35 +119,3 @@ class Sums:
 
 def _zeros(*shape: int) -> NDArray[np.int64]:
     return np.zeros(shape, np.int64)
-
-
-# Pixels until 32-bit sums of squared bytes must be emptied: 65,536 * 255^2 < 2^32.
-RUN_PX = 65_536
-
-
-@compiled
-def _add_pixels(
-    flat: NDArray[np.uint8],
-    image: NDArray[np.uint16],
-    channels: NDArray[np.int64],
-    products: NDArray[np.int64],
-) -> None:
-    """Add a picture's bytes (R, G, B, R, ...) to all sums.
-
-    Every sum is cut back to 32 bits at once: only then does LLVM multiply and add pairs of them in one instruction.
-    """
-    for x in range(image.size):
-        image[x] += flat[x]
-    for start in range(0, flat.size, 3 * RUN_PX):
-        run = flat[start : start + 3 * RUN_PX]
-        r = g = b = rr = rg = rb = gg = gb = bb = np.int32(0)
-        for at in range(np.uintp(0), np.uintp(run.size), np.uintp(3)):
-            red, green, blue = np.int32(run[at]), np.int32(run[at + np.uintp(1)]), np.int32(run[at + np.uintp(2)])
-            r, g, b = np.int32(r + red), np.int32(g + green), np.int32(b + blue)
-            rr, rg, rb = np.int32(rr + red * red), np.int32(rg + red * green), np.int32(rb + red * blue)
-            gg, gb, bb = np.int32(gg + green * green), np.int32(gb + green * blue), np.int32(bb + blue * blue)
-        channels += np.array([r, g, b])
-        products[0] += np.array([np.uint32(rr), np.uint32(rg), np.uint32(rb)])
-        products[1, 1] += np.uint32(gg)
-        products[1, 2] += np.uint32(gb)
-        products[2, 2] += np.uint32(bb)

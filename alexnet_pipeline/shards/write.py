@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +41,7 @@ from alexnet_pipeline.whole_file import PartFile, sync_folder, write_whole
 DECODE_LIMIT_S = 30.0
 # `.cls` has at least so many digits, so that DALI decodes ImageNet's and the sample's labels alike.
 LABEL_DIGITS = 4
+RECORD_JSON = json.JSONEncoder(separators=(",", ":"))
 # Pictures whose bytes the system is asked for ahead of time.
 READ_AHEAD = 4
 
@@ -92,7 +94,8 @@ def write_job(job: ShardJob, progress: Callable[[int], None]) -> list[JournalEnt
         PipelineError: a file cannot be written, or an input changed while it was read.
     """
     codec.prepare()
-    needed(1, 1, [target.options for target in job.targets])  # compiles, too, what decoding will ask
+    wanted = [target.options for target in job.targets]
+    needed(1, 1, wanted)  # compiles, too, what decoding will ask
     stamp = source_stamp(job.images)
     digits = max(LABEL_DIGITS, len(str(job.classes - 1)))
     with ExitStack() as stack:
@@ -106,50 +109,66 @@ def write_job(job: ShardJob, progress: Callable[[int], None]) -> list[JournalEnt
             try:
                 if position in job.doomed:
                     raise RejectedImageError(job.doomed[position], "the decoder did not survive this picture")
-                samples = _samples(image, sources.read(position), writers, watch)
+                samples = _samples(image, sources.read(position), wanted, digits, watch)
             except RejectedImageError as error:
                 rejects.append(Reject(image.name, error.reason, error.detail))
                 continue
             for writer, sample in zip(writers, samples, strict=True):
-                writer.add(image, sample, digits)
+                writer.add(image, sample)
             watch.finished()
         progress(len(job.images))
         return [JournalEntry(writer.finish(tuple(rejects)), stamp) for writer in writers]
 
 
-@dataclass(frozen=True, slots=True)
-class _Sample:
+class _Member(NamedTuple):
+    """A file of a sample: its extension and name, how long it is, and its bytes as they stand in the tar."""
+
+    extension: str
+    name: str
+    size_bytes: int
+    packed: bytes
+
+    @classmethod
+    def of(cls, key: str, extension: str, data: bytes) -> _Member:
+        name = f"{key}.{extension}"
+        return cls(extension, name, len(data), ustar.member(name, data))
+
+
+class _Sample(NamedTuple):
     pixels: NDArray[np.uint8]
-    encoded: bytes
-    record: bytes
     upsampled: bool
+    members: list[_Member]
 
 
-def _samples(image: RawImage, data: bytes, writers: list[_ShardWriter], watch: _Watch) -> list[_Sample]:
+def _samples(image: RawImage, data: bytes, wanted: list[MethodOptions], digits: int, watch: _Watch) -> list[_Sample]:
     """Every method's sample; all or none, so that methods keep the same keys in the same shards."""
-    wanted = [writer.options for writer in writers]
     watch.begin()
     decoded = codec.decode(
         data, max_pixels=wanted[0].max_pixels, needed=lambda height, width: needed(height, width, wanted)
     )
     watch.decoded()
     digest = hashlib.sha256(data).hexdigest()
+    label = _Member.of(image.key, "cls", b"%0*d" % (digits, image.label))
+    records: dict[bool, _Member] = {}
     samples = []
     for options in wanted:
         pixels, placement = convert(decoded, options)
         encoded = codec.encode(
             pixels, encoding=options.encoding, quality=options.quality, subsampling=options.subsampling
         )
-        record = {
-            "height": decoded.shape[0],
-            "name": image.name,
-            "sha256": digest,
-            "upsampled": placement.upsampled,
-            "width": decoded.shape[1],
-            "wnid": image.wnid,
-        }
-        text = json.dumps(record, separators=(",", ":")).encode("ascii")
-        samples.append(_Sample(pixels, encoded, text, placement.upsampled))
+        upsampled = placement.upsampled
+        if upsampled not in records:
+            record = {
+                "height": decoded.shape[0],
+                "name": image.name,
+                "sha256": digest,
+                "upsampled": upsampled,
+                "width": decoded.shape[1],
+                "wnid": image.wnid,
+            }
+            records[upsampled] = _Member.of(image.key, "json", RECORD_JSON.encode(record).encode("ascii"))
+        picture = _Member.of(image.key, codec.EXTENSIONS[options.encoding], encoded)
+        samples.append(_Sample(pixels, upsampled, sorted((label, picture, records[upsampled]))))
     return samples
 
 
@@ -245,11 +264,10 @@ class _ShardWriter:
     """One method's shard while it grows."""
 
     def __init__(self, job: ShardJob, target: Target) -> None:
-        self.options = options = target.options
+        options = target.options
         self._index = job.index
         self._state = DatasetState(target.folder)
         self._name = f"{options.name}-{job.split}-{job.index:06d}"
-        self._extension = codec.EXTENSIONS[options.encoding]
         self._part = PartFile(target.folder / f"{self._name}.tar")
         self._sha256, self._md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
         self._size_bytes, self._first_key = 0, ""
@@ -264,22 +282,15 @@ class _ShardWriter:
     def __exit__(self, *details: object) -> None:
         self._part.__exit__(None, None, None)
 
-    def add(self, image: RawImage, sample: _Sample, digits: int) -> None:
-        """Append one sample, its members sorted by name."""
-        members = {
-            "cls": b"%0*d" % (digits, image.label),
-            "json": sample.record,
-            self._extension: sample.encoded,
-        }
+    def add(self, image: RawImage, sample: _Sample) -> None:
+        """Append one sample."""
         self._first_key = self._first_key or image.key
         components: Components = []
-        parts, size_bytes = [], self._size_bytes
-        for extension, data in sorted(members.items()):
-            name = f"{image.key}.{extension}"
-            components.append((extension, size_bytes + ustar.BLOCK_BYTES, len(data), name))
-            parts.append(ustar.member(name, data))
-            size_bytes += len(parts[-1])
-        self._append(b"".join(parts))
+        at = self._size_bytes + ustar.BLOCK_BYTES
+        for extension, name, size_bytes, packed in sample.members:
+            components.append((extension, at, size_bytes, name))
+            at += len(packed)
+        self._append(b"".join([member.packed for member in sample.members]))
         self._samples.append(components)
         self._sums.add(sample.pixels, image.label, upsampled=sample.upsampled)
 

@@ -59,6 +59,17 @@ def test_many_white_pictures_do_not_overflow() -> None:
     assert (sums.mean_image() == 255).all()
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (1, 15), (4, 4), (61, 83), (128, 131)])
+def test_sums_of_any_size_are_exact(shape) -> None:
+    """What is summed many pixels at a time, in sums that are emptied now and then, and what is left over."""
+    image = np.random.Generator(np.random.PCG64(1)).integers(0, 256, (*shape, 3), np.uint8)
+    sums = Sums.zero((0, 0, 3), 1)
+    sums.add(image, 0, upsampled=False)
+    flat = image.reshape(-1, 3).astype(np.int64)
+    assert (sums.channels == flat.sum(0)).all()
+    assert (sums.products == np.triu(flat.T @ flat)).all()
+
+
 @pytest.mark.parametrize("value", [0, 255])
 def test_extremes_do_not_overflow(value) -> None:
     """The widest row of white."""

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from alexnet_pipeline.pixels.baseline.header import Frame
 from alexnet_pipeline.pixels.baseline.planes import HELD, Planes
-from alexnet_pipeline.pixels.baseline.vectors import BYTE, SHORT, WORD, Vector, read, write
 from alexnet_pipeline.pixels.compiled import compiled, compiled_leaf
 from alexnet_pipeline.pixels.geometry import Region
+from alexnet_pipeline.pixels.vectors import BYTE, SHORT, WORD, Vector, read, write
 
 Bytes = NDArray[np.uint8]
 

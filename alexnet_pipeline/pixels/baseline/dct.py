@@ -12,7 +12,7 @@ from typing import Any
 from numba import types
 from numba.extending import intrinsic
 
-from alexnet_pipeline.pixels.baseline.vectors import BYTE, SHORT, WORD, Vector, read, transposed, write
+from alexnet_pipeline.pixels.vectors import BYTE, SHORT, WORD, Vector, read, transposed, write
 
 CONSTANT_BITS, KEPT_BITS = 13, 2
 
