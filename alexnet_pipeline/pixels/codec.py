@@ -151,7 +151,7 @@ def _decode_jpeg(data: bytes, max_pixels: int, needed: Needed) -> Pixels:
     turn = orientation.exif_orientation(head.exif)
     if not head.many_scans and 0 < head.height * head.width <= max_pixels:
         part = needed if turn == orientation.UPRIGHT else whole
-        plain = decode_baseline(data, part(head.height, head.width))
+        plain = decode_baseline(data, head.parts, part(head.height, head.width))
         if plain is not None:
             return orientation.upright(plain, turn)
     scans = count_scans(data, head)

@@ -1,9 +1,9 @@
-"""A decoded picture and options in, the target's pixels out, by whichever method was asked for."""
+"""A decoded picture and options in, the targets' pixels out, by whichever methods were asked for."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +12,11 @@ from alexnet_pipeline.errors import RefusedError
 from alexnet_pipeline.pixels.geometry import Placement, Region, place
 from alexnet_pipeline.pixels.kernels import Method, find_method
 from alexnet_pipeline.pixels.libraries import check_library, resample_by_library
-from alexnet_pipeline.pixels.resample import needed_samples, resample
+from alexnet_pipeline.pixels.resample import needed_samples, resample_each
 from alexnet_pipeline.records import MethodOptions
+
+# A target, HWC uint8, and how it was placed.
+Converted = tuple[NDArray[np.uint8], Placement]
 
 
 def check_options(options: MethodOptions) -> Method:
@@ -29,44 +32,64 @@ def check_options(options: MethodOptions) -> Method:
     return method
 
 
-def convert(image: NDArray[np.uint8], options: MethodOptions) -> tuple[NDArray[np.uint8], Placement]:
-    """Bring a picture to its target.
+def convert(image: NDArray[np.uint8], options: MethodOptions) -> Converted:
+    """Bring a picture to its target, as `convert_each` does to several."""
+    return convert_each(image, [options])[0]
+
+
+def convert_each(image: NDArray[np.uint8], wanted: Sequence[MethodOptions]) -> list[Converted]:
+    """Bring a picture to the targets of several options.
 
     Args:
         image: HWC uint8, RGB, upright.
-        options: method, geometry and size.
+        wanted: method, geometry and size of each; where only methods differ, they share what each would do alone.
 
     Returns:
-        The target, HWC uint8, and how it was placed.
-
-    Raises:
-        RejectedImageError: the target would be too large.
-    """
-    height, width = image.shape[:2]
-    placement = place(height, width, options.size_px, options.geometry, options.rounding)
-    method = _method(options.method)
-    if method.library:
-        return resample_by_library(image, placement, method), placement
-    return resample(image, placement, method, linear_light=options.linear_light), placement
-
-
-def needed(height: int, width: int, wanted: Sequence[MethodOptions]) -> Region:
-    """The part of a picture of (height, width) that `convert` looks at for any of several options.
+        For each the target, HWC uint8, and how it was placed.
 
     Raises:
         RejectedImageError: a target would be too large.
     """
-    regions = [_needed(height, width, options) for options in wanted]
+    height, width = image.shape[:2]
+    found: dict[int, Converted] = {}
+    for alike in _alike(wanted):
+        options = wanted[alike[0]]
+        placement = place(height, width, options.size_px, options.geometry, options.rounding)
+        methods = {number: _method(wanted[number].method) for number in alike}
+        ours = {number: method for number, method in methods.items() if not method.library}
+        results = resample_each(image, placement, [*ours.values()], linear_light=options.linear_light) if ours else []
+        for number, pixels in zip(ours, results, strict=True):
+            found[number] = pixels, placement
+        for number in methods.keys() - ours.keys():
+            found[number] = resample_by_library(image, placement, methods[number]), placement
+    return [found[number] for number in range(len(wanted))]
+
+
+def needed(height: int, width: int, wanted: Sequence[MethodOptions]) -> Region:
+    """The part of a picture of (height, width) that `convert_each` looks at.
+
+    Raises:
+        RejectedImageError: a target would be too large.
+    """
+    regions = []
+    for alike in _alike(wanted):
+        options = wanted[alike[0]]
+        placement = place(height, width, options.size_px, options.geometry, options.rounding)
+        methods = [_method(wanted[number].method) for number in alike]
+        if any(method.library for method in methods):
+            return Region(0, height, 0, width)
+        regions.append((*needed_samples(placement.rows, methods), *needed_samples(placement.columns, methods)))
     tops, bottoms, lefts, rights = zip(*regions, strict=True)
     return Region(min(tops), max(bottoms), min(lefts), max(rights))
 
 
-def _needed(height: int, width: int, options: MethodOptions) -> Region:
-    placement = place(height, width, options.size_px, options.geometry, options.rounding)
-    method = _method(options.method)
-    if method.library:
-        return Region(0, height, 0, width)
-    return Region(*needed_samples(placement.rows, method), *needed_samples(placement.columns, method))
+def _alike(wanted: Sequence[MethodOptions]) -> Iterable[list[int]]:
+    """The places of options that want the same placement in the same light."""
+    groups: dict[tuple[object, ...], list[int]] = {}
+    for number, options in enumerate(wanted):
+        key = options.size_px, options.geometry, options.rounding, options.linear_light
+        groups.setdefault(key, []).append(number)
+    return groups.values()
 
 
 _method = functools.cache(find_method)

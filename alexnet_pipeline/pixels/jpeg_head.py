@@ -21,11 +21,16 @@ BARE = frozenset({0x01, *range(0xD0, 0xD8)})
 SCAN_HEADER = re.compile(rb"\xff\xda\x00(?:\x08\x01|\x0a\x02|\x0c\x03|\x0e\x04)")
 
 
+# Its marker, where it begins, and where it ends.
+Segment = tuple[int, int, int]
+
+
 @dataclass(slots=True)
 class JpegHead:
     """What stands before the first scan.
 
     Attributes:
+        parts: its segments, up to and with the first scan's header.
         height: in pixels, 0 without a frame header.
         width: likewise.
         many_scans: False only where one scan is certain to hold the whole frame.
@@ -34,6 +39,7 @@ class JpegHead:
         exif: the TIFF structure of the first EXIF segment, empty without one.
     """
 
+    parts: list[Segment]
     height: int = 0
     width: int = 0
     many_scans: bool = True
@@ -44,9 +50,9 @@ class JpegHead:
 
 def read_head(data: bytes) -> JpegHead:
     """Walk the segments; never fails, whatever the bytes."""
-    head = JpegHead()
+    head = JpegHead(list(segments(data)))
     components = 0  # of the frame, where it is sequential
-    for marker, at, stop in segments(data):
+    for marker, at, stop in head.parts:
         if marker in FRAMES and at + 10 <= len(data):
             head.height = data[at + 5] << 8 | data[at + 6]
             head.width = data[at + 7] << 8 | data[at + 8]
@@ -82,8 +88,8 @@ def without_icc(data: bytes) -> bytes:
     return b"".join((*kept, data[last:]))
 
 
-def segments(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """(marker, start, end) of each segment up to and with the first scan's header."""
+def segments(data: bytes) -> Iterator[Segment]:
+    """Each segment up to and with the first scan's header."""
     at, marker = 2, 0
     while marker != SCAN and at + 4 <= len(data) and data[at] == FILL:
         marker = data[at + 1]

@@ -6,8 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from llvmlite import ir
-
-from alexnet_pipeline.pixels.lanes import pointer
+from numba.core import cgutils
 
 BYTE, SHORT, WORD = ir.IntType(8), ir.IntType(16), ir.IntType(32)
 
@@ -100,14 +99,22 @@ class Vector:
 
 
 def transposed(vectors: list[Vector]) -> list[Vector]:
-    """Transpose the 8 x 8 lanes of all vectors, taken as one sequence.
+    """Transpose the 8 x 8 or 16 x 16 lanes of all vectors, taken as one sequence.
 
-    Each perfect shuffle rotates the six bits of a lane's index by one; three exchange row and column.
+    Each perfect shuffle rotates the bits of a lane's index by one; half as many as there are bits exchange row and
+    column.
     """
     half = len(vectors) // 2
-    for _ in range(3):
+    bits = (len(vectors) * vectors[0].count).bit_length() - 1
+    for _ in range(bits // 2):
         vectors = [part for row in range(half) for part in vectors[row].interleaved(vectors[row + half])]
     return vectors
+
+
+def pointer(context: Any, builder: Any, array_type: Any, array: Any, index: Any, vector: Any) -> Any:
+    """Where an array's elements from an index on lie, as LLVM's pointer to a type; not checked."""
+    data = cgutils.create_struct_proxy(array_type)(context, builder, array).data
+    return builder.bitcast(builder.gep(data, [index]), vector.as_pointer())
 
 
 def read(context: Any, builder: Any, array_type: Any, array: Any, index: Any, element: Any, count: int) -> Vector:

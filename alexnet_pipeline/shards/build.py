@@ -16,7 +16,7 @@ import numpy as np
 from alexnet_pipeline.errors import PipelineError, RefusedError, RejectedImageError
 from alexnet_pipeline.manifest_file import FORMAT_VERSION, read_manifest
 from alexnet_pipeline.pixels import codec, libraries
-from alexnet_pipeline.pixels.convert import check_options, convert, needed
+from alexnet_pipeline.pixels.convert import check_options, convert_each, needed
 from alexnet_pipeline.pixels.geometry import DEFINITIONS
 from alexnet_pipeline.pixels.kernels import find_method
 from alexnet_pipeline.raw.source import open_source
@@ -452,8 +452,7 @@ def _probe(images: list[RawImage], methods: Sequence[MethodOptions]) -> tuple[fl
                     max_pixels=methods[0].max_pixels,
                     needed=lambda height, width: needed(height, width, methods),
                 )
-            for options in methods:
-                pixels, _ = convert(decoded, options)
+            for options, (pixels, _) in zip(methods, convert_each(decoded, methods), strict=True):
                 encoded = codec.encode(
                     pixels,
                     encoding=options.encoding,

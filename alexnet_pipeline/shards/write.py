@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from alexnet_pipeline.errors import PipelineError, RejectedImageError
 from alexnet_pipeline.pixels import codec
-from alexnet_pipeline.pixels.convert import convert, needed
+from alexnet_pipeline.pixels.convert import convert_each, needed
 from alexnet_pipeline.records import (
     FileRecord,
     JournalEntry,
@@ -151,8 +151,7 @@ def _samples(image: RawImage, data: bytes, wanted: list[MethodOptions], digits: 
     label = _Member.of(image.key, "cls", b"%0*d" % (digits, image.label))
     records: dict[bool, _Member] = {}
     samples = []
-    for options in wanted:
-        pixels, placement = convert(decoded, options)
+    for options, (pixels, placement) in zip(wanted, convert_each(decoded, wanted), strict=True):
         encoded = codec.encode(
             pixels, encoding=options.encoding, quality=options.quality, subsampling=options.subsampling
         )

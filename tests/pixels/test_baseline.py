@@ -18,6 +18,7 @@ from alexnet_pipeline.pixels.baseline.dct import inverse_dct
 from alexnet_pipeline.pixels.baseline.decode import decode_baseline
 from alexnet_pipeline.pixels.convert import convert, needed
 from alexnet_pipeline.pixels.geometry import Region
+from alexnet_pipeline.pixels.jpeg_head import segments
 from alexnet_pipeline.records import MethodOptions
 from tests.pixels.handmade import exif, grey_jpeg, segment
 
@@ -51,9 +52,13 @@ def by_libjpeg(data: bytes) -> np.ndarray:
     return simplejpeg.decode_jpeg(data, "RGB", strict=True)
 
 
+def ours(data: bytes, region: Region) -> np.ndarray | None:
+    return decode_baseline(data, segments(data), region)
+
+
 def whole(data: bytes) -> np.ndarray | None:
     height, width, _, _ = simplejpeg.decode_jpeg_header(data)
-    return decode_baseline(data, Region(0, height, 0, width))
+    return ours(data, Region(0, height, 0, width))
 
 
 @pytest.mark.parametrize("subsampling", SUBSAMPLINGS)
@@ -91,7 +96,7 @@ def test_a_region_is_the_same_part(subsampling) -> None:
     for _ in range(200):
         top, bottom = np.sort(generator.choice(84, 2, replace=False)).tolist()
         left, right = np.sort(generator.choice(120, 2, replace=False)).tolist()
-        found = decode_baseline(data, Region(top, bottom, left, right))
+        found = ours(data, Region(top, bottom, left, right))
         assert found is not None
         assert found.shape == expected.shape
         assert np.array_equal(found[top:bottom, left:right], expected[top:bottom, left:right])
@@ -99,7 +104,7 @@ def test_a_region_is_the_same_part(subsampling) -> None:
 
 @pytest.mark.parametrize("region", [(0, 21, 0, 30), (0, 20, 0, 31), (-1, 20, 0, 30), (5, 5, 0, 30), (9, 5, 0, 30)])
 def test_a_region_outside_the_picture_is_refused(region) -> None:
-    assert decode_baseline(encoded(pictures(20, 30)["flat"], 90, "420"), Region(*region)) is None
+    assert ours(encoded(pictures(20, 30)["flat"], 90, "420"), Region(*region)) is None
 
 
 def by_opencv(*options: int) -> bytes:
@@ -121,20 +126,20 @@ OTHERS = {
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_other_kinds_are_left_to_libjpeg(name) -> None:
-    assert decode_baseline(OTHERS[name], Region(0, 16, 0, 16)) is None
+    assert ours(OTHERS[name], Region(0, 16, 0, 16)) is None
 
 
 def test_a_file_cut_anywhere_is_not_taken() -> None:
     data = encoded(pictures(40, 40)["noise"], 90, "420")
     for length in range(len(data)):
-        assert decode_baseline(data[:length], Region(0, 40, 0, 40)) is None
+        assert ours(data[:length], Region(0, 40, 0, 40)) is None
 
 
 @pytest.mark.parametrize("extra", [b"\0", b"\xff\0", b"\xff\xd0", b"\x12\x34\x56"])
 def test_bytes_between_the_last_block_and_the_end_mark_are_not_taken(extra) -> None:
     """libjpeg warns of them."""
     data = encoded(pictures(40, 40)["noise"], 90, "420")
-    assert decode_baseline(data[:-2] + extra + data[-2:], Region(0, 40, 0, 40)) is None
+    assert ours(data[:-2] + extra + data[-2:], Region(0, 40, 0, 40)) is None
 
 
 def damaged(data: bytes, generator: np.random.Generator) -> bytes:
@@ -163,7 +168,7 @@ def test_of_damaged_files_it_takes_only_what_libjpeg_takes(subsampling) -> None:
             height, width, _, _ = simplejpeg.decode_jpeg_header(data)
         except ValueError:
             height, width = 24, 40
-        found = decode_baseline(data, Region(0, height, 0, width))
+        found = ours(data, Region(0, height, 0, width))
         if found is not None:
             taken += 1
             assert np.array_equal(found, by_libjpeg(data))

@@ -6,7 +6,7 @@ import numba
 import numpy as np
 import pytest
 
-from alexnet_pipeline.pixels.lanes import load, splat, store, transpose, transpose_levels
+from alexnet_pipeline.pixels.lanes import COUNT, load, splat, store, transpose, transpose_levels
 
 compiled = numba.njit(error_model="numpy")
 
@@ -32,13 +32,13 @@ def turned_levels(source, at, target, to, target_step):  # type: ignore[no-untyp
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
-def test_eight_neighbours_are_combined(dtype: type) -> None:
+def test_neighbours_are_combined(dtype: type) -> None:
     source = np.random.default_rng(0).integers(0, 256, (5, 9)).astype(dtype)
-    target = np.full(20, -1, np.float32)
+    target = np.full(28, -1, np.float32)
     weighted(source, 11, np.float32(0.3), target, 7)
-    assert (target[7:15] == source.ravel()[11:19].astype(np.float32) * np.float32(0.3) + np.float32(1)).all()
+    assert (target[7:23] == source.ravel()[11:27].astype(np.float32) * np.float32(0.3) + np.float32(1)).all()
     assert (target[:7] == -1).all()
-    assert (target[15:] == -1).all()
+    assert (target[23:] == -1).all()
 
 
 def test_rows_become_columns() -> None:
@@ -52,21 +52,23 @@ def test_rows_become_columns() -> None:
 
 
 def test_levels_are_clipped_and_rounded_half_to_even() -> None:
-    values = np.array([-3, 0.5, 1.5, 2.5, 254.5, 255.5, 1e9, 3.49], np.float32)
-    target = np.full(20, 77, np.uint8)
-    levels(values, 0, target, 5)
-    assert target[5:13].tolist() == [0, 0, 2, 2, 254, 255, 255, 3]
+    values = np.concatenate([np.arange(-20, 1060, dtype=np.float32) / 4, np.array([-1e9, 1e9, 0.49999997, 254.49998])])
+    values = np.resize(values, 1088).astype(np.float32)
+    target = np.full(1100, 77, np.uint8)
+    for at in range(0, values.size, COUNT):
+        levels(values, at, target, 5 + at)
+    assert (target[5:1093] == np.rint(values.clip(0, 255))).all()
     assert (target[:5] == 77).all()
-    assert (target[13:] == 77).all()
+    assert (target[1093:] == 77).all()
 
 
 def test_rows_of_levels_become_columns() -> None:
-    source = np.random.default_rng(0).integers(0, 256, 90).astype(np.uint8)
-    target = np.full((10, 11), 77, np.uint8)
-    turned_levels(source, 5, target, 13, 11)
-    assert (target[1:9, 2:10] == source[5:69].reshape(8, 8).T).all()
-    assert (target[[0, 9]] == 77).all()
-    assert (target[:, [0, 1, 10]] == 77).all()
+    source = np.random.default_rng(0).integers(0, 256, 270).astype(np.uint8)
+    target = np.full((18, 19), 77, np.uint8)
+    turned_levels(source, 5, target, 21, 19)
+    assert (target[1:17, 2:18] == source[5:261].reshape(16, 16).T).all()
+    assert (target[[0, 17]] == 77).all()
+    assert (target[:, [0, 1, 18]] == 77).all()
 
 
 def test_other_types_are_refused_at_compilation() -> None:

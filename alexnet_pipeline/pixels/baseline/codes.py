@@ -5,7 +5,6 @@ Source: ITU-T T.81, annex C (words from lengths), F.1.2 (what symbols mean).
 
 from __future__ import annotations
 
-import functools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -58,8 +57,6 @@ class Lookups(NamedTuple):
     symbols: NDArray[np.uint8]
 
 
-# Most pictures of a set have one of few sets of tables.
-@functools.lru_cache(maxsize=64)
 def build_lookups(chosen: tuple[Words, ...]) -> Lookups | None:
     """Lookups of DC and AC codes in turn; None where one of them is no code."""
     codes = len(chosen)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,25 +11,26 @@ from alexnet_pipeline.pixels.baseline.colour import STEP
 from alexnet_pipeline.pixels.baseline.header import read_header
 from alexnet_pipeline.pixels.baseline.scan import decode_scan, unstuffed
 from alexnet_pipeline.pixels.geometry import Region
-from alexnet_pipeline.pixels.jpeg_head import END_OF_IMAGE
+from alexnet_pipeline.pixels.jpeg_head import END_OF_IMAGE, Segment
 
 Bytes = NDArray[np.uint8]
 
 
-def decode_baseline(data: bytes, region: Region) -> Bytes | None:
+def decode_baseline(data: bytes, parts: Iterable[Segment], region: Region) -> Bytes | None:
     """Decode what a region needs of a JPEG.
 
     Every bit of the file is decoded and proved all the same, only samples outside are not made.
 
     Args:
         data: the whole file.
+        parts: its `segments`.
         region: rows and columns of the picture; the others come out undefined.
 
     Returns:
         The whole picture, HWC uint8, RGB; None where the file is not what `header` takes, or not
         in order, which is for a general decoder to say.
     """
-    header = read_header(data)
+    header = read_header(data, parts)
     if header is None:
         return None
     frame = header.frame

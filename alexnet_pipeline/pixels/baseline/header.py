@@ -8,13 +8,14 @@ Source: ITU-T T.81, annex B; which colours three components mean: JFIF 1.02 and 
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from alexnet_pipeline.pixels.baseline.codes import Lookups, Words, build_lookups
-from alexnet_pipeline.pixels.jpeg_head import APP1, APP14, SCAN, segments
+from alexnet_pipeline.pixels.jpeg_head import APP1, APP14, SCAN, Segment
 
 # Markers beside those of `jpeg_head`; T.81, table B.1.
 BASELINE, EXTENDED, HUFFMAN, QUANTISATION, RESTART = 0xC0, 0xC1, 0xC4, 0xDB, 0xDD
@@ -26,6 +27,10 @@ TABLES = 4
 TABLE_BYTES, LENGTHS_BYTES = 65, 17
 # What the scan's header ends with: all 64 coefficients, all bits of them at once.
 ALL_AT_ONCE = bytes([0, 63, 0])
+# As much of JFIF's and Adobe's segments as says something here.
+TELLING_BYTES = {APP0: 14, APP14: 12}
+# All tables that a scan can have take 2.5 kB; more only repeat themselves, and would be kept.
+MOST_SAID_BYTES = 8192
 
 
 class Frame(NamedTuple):
@@ -62,40 +67,82 @@ class Header(NamedTuple):
     lookups: Lookups
 
 
-def read_header(data: bytes) -> Header | None:  # noqa: PLR0911, PLR0912 - a refusal a kind of segment reads best
-    """Walk the segments; None where the file is something else, or not in order."""
+class _Layout(NamedTuple):
+    """What decides how to decode, apart from the picture's size.
+
+    Attributes:
+        components: as `Frame` has them, and likewise `across` and `down`.
+        across: see above.
+        down: see above.
+        quants: as `Header` has them, and likewise `lookups`.
+        lookups: see above.
+    """
+
+    components: int
+    across: int
+    down: int
+    quants: NDArray[np.int64]
+    lookups: Lookups
+
+
+def read_header(data: bytes, parts: Iterable[Segment]) -> Header | None:
+    """Read the segments before the scan; None where the file is something else, or not in order."""
+    said: list[tuple[int, bytes]] = []
+    height = width = stop = 0
+    for marker, at, stop in parts:
+        if stop > len(data) or at + 4 > stop:
+            return None
+        if marker in {BASELINE, EXTENDED}:
+            height, width = int.from_bytes(data[at + 5 : at + 7]), int.from_bytes(data[at + 7 : at + 9])
+            said.append((BASELINE, data[at + 4 : at + 5] + data[at + 9 : stop]))
+        elif marker in TELLING_BYTES:
+            said.append((marker, data[at + 4 : min(at + 4 + TELLING_BYTES[marker], stop)]))
+        elif marker not in SILENT:
+            said.append((marker, data[at + 4 : stop]))
+    if sum(len(segment) for _, segment in said) > MOST_SAID_BYTES:
+        return None
+    layout = _understand(tuple(said))
+    # libjpeg widens fewer than three samples of chroma without its filter.
+    if layout is None or not height or not width or (layout.across == 2 and width <= 4):
+        return None
+    frame = Frame(height, width, layout.components, layout.across, layout.down)
+    return Header(stop, frame, layout.quants, layout.lookups)
+
+
+# Most pictures of a set say the same.
+@functools.lru_cache(maxsize=64)
+def _understand(said: tuple[tuple[int, bytes], ...]) -> _Layout | None:  # noqa: PLR0911, PLR0912 - a refusal a kind
+    """What the segments mean together, the frame's given without the size."""
     tables: dict[int, bytes] = {}
     words: dict[int, Words] = {}
     frame_segment, is_ycc, adobe = b"", False, -1
-    for marker, at, stop in segments(data):
-        segment = data[at + 4 : stop]
-        if stop > len(data) or at + 4 > stop:
-            return None
+    for marker, segment in said:
         if marker == QUANTISATION:
             if not _read_quantisation(segment, tables):
                 return None
         elif marker == HUFFMAN:
             if not _read_huffman(segment, words):
                 return None
-        elif marker in {BASELINE, EXTENDED}:
+        elif marker == BASELINE:
             if frame_segment:
                 return None
             frame_segment = segment
         elif marker == SCAN:
-            counted = adobe == -1 and frame_segment[6:15:3] == b"\1\2\3"
-            return _read_scan(segment, stop, frame_segment, is_ycc or adobe == 1 or counted, tables, words)
+            counted = adobe == -1 and frame_segment[2:11:3] == b"\1\2\3"
+            return _read_scan(segment, frame_segment, is_ycc or adobe == 1 or counted, tables, words)
         elif marker == RESTART:
             if segment != b"\0\0":
                 return None
         elif marker == APP0:
-            if len(segment) >= 14 and segment.startswith(b"JFIF\0"):
+            if len(segment) == TELLING_BYTES[APP0] and segment.startswith(b"JFIF\0"):
                 is_ycc = True
                 if segment[5] != 1:  # libjpeg warns of other versions
                     return None
-        elif marker not in SILENT:
+        elif marker == APP14:
+            if len(segment) == TELLING_BYTES[APP14] and segment.startswith(b"Adobe"):
+                adobe = segment[11]
+        else:
             return None
-        elif marker == APP14 and len(segment) >= 12 and segment.startswith(b"Adobe"):
-            adobe = segment[11]
     return None
 
 
@@ -122,14 +169,13 @@ def _read_huffman(segment: bytes, words: dict[int, Words]) -> bool:
 
 
 def _read_scan(
-    segment: bytes, begin: int, frame_segment: bytes, is_ycc: bool, tables: dict[int, bytes], words: dict[int, Words]
-) -> Header | None:
-    frame = _read_frame(frame_segment)
-    if frame is None or (frame.components == 3 and not is_ycc):
+    segment: bytes, frame_segment: bytes, is_ycc: bool, tables: dict[int, bytes], words: dict[int, Words]
+) -> _Layout | None:
+    factors = _read_factors(frame_segment)
+    if factors is None or (len(factors) == 3 and not is_ycc):
         return None  # three components that are RGB, or that libjpeg has to guess
-    names, table_of = frame_segment[6::3], frame_segment[8::3]
-    count = bytes([frame.components])
-    if len(segment) != 4 + 2 * frame.components or segment[:1] != count or not segment.endswith(ALL_AT_ONCE):
+    names, table_of = frame_segment[2::3], frame_segment[4::3]
+    if len(segment) != 4 + 2 * len(factors) or segment[0] != len(factors) or not segment.endswith(ALL_AT_ONCE):
         return None
     if segment[1:-3:2] != names or any(which not in tables for which in table_of):
         return None
@@ -142,27 +188,20 @@ def _read_scan(
     lookups = build_lookups(tuple(chosen))
     if lookups is None:
         return None
-    return Header(begin, frame, _quants(b"".join(tables[which] for which in table_of)), lookups)
-
-
-def _read_frame(segment: bytes) -> Frame | None:
-    if len(segment) < 6 or segment[0] != 8 or segment[5] not in {1, 3} or len(segment) != 6 + 3 * segment[5]:
-        return None
-    height, width = int.from_bytes(segment[1:3]), int.from_bytes(segment[3:5])
-    factors = [(byte >> 4, byte & 15) for byte in segment[7::3]]
-    if not height or not width or any(not (1 <= factor <= 4) for pair in factors for factor in pair):
-        return None
-    if segment[5] == 1:
-        return Frame(height, width, 1, 1, 1)
-    if len(set(segment[6::3])) < 3 or factors[1:] != [(1, 1)] * 2 or factors[0] not in {(1, 1), (2, 1), (2, 2)}:
-        return None
-    if factors[0] != (1, 1) and width <= 4:  # libjpeg widens fewer than three samples of chroma without its filter
-        return None
-    return Frame(height, width, 3, *factors[0])
-
-
-@functools.lru_cache(maxsize=1024)
-def _quants(tables: bytes) -> NDArray[np.int64]:
     quants = np.zeros(TABLES * 64, np.int64)
-    quants[: len(tables)] = np.frombuffer(tables, np.uint8)
-    return quants
+    quants[: 64 * len(factors)] = np.frombuffer(b"".join(tables[which] for which in table_of), np.uint8)
+    return _Layout(len(factors), *factors[0], quants, lookups)
+
+
+def _read_factors(segment: bytes) -> list[tuple[int, int]] | None:
+    """Of each component, in how many columns and rows of the finest it has one, from a frame without its size."""
+    if len(segment) < 2 or segment[0] != 8 or segment[1] not in {1, 3} or len(segment) != 2 + 3 * segment[1]:
+        return None
+    factors = [(byte >> 4, byte & 15) for byte in segment[3::3]]
+    if any(not (1 <= factor <= 4) for pair in factors for factor in pair):
+        return None
+    if segment[1] == 1:
+        return [(1, 1)]
+    if len(set(segment[2::3])) < 3 or factors[1:] != [(1, 1)] * 2 or factors[0] not in {(1, 1), (2, 1), (2, 2)}:
+        return None
+    return factors

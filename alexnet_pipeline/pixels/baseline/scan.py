@@ -39,7 +39,7 @@ from alexnet_pipeline.pixels.baseline.header import Frame
 from alexnet_pipeline.pixels.baseline.planes import HELD, empty_planes
 from alexnet_pipeline.pixels.compiled import compiled, compiled_leaf
 from alexnet_pipeline.pixels.geometry import Region
-from alexnet_pipeline.pixels.lanes import pointer
+from alexnet_pipeline.pixels.vectors import pointer
 
 Bytes = NDArray[np.uint8]
 Integers = NDArray[np.int64]
