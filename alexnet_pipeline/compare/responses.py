@@ -17,7 +17,7 @@ from alexnet_pipeline.errors import RefusedError
 from alexnet_pipeline.pixels.geometry import Axis
 from alexnet_pipeline.pixels.kernels import Method, find_method
 from alexnet_pipeline.pixels.libraries import library_weights
-from alexnet_pipeline.pixels.resample import axis_weights
+from alexnet_pipeline.pixels.weights import axis_weights
 
 Doubles = NDArray[np.float64]
 Complexes = NDArray[np.complex128]

@@ -11,7 +11,7 @@ from scipy import sparse
 from alexnet_pipeline.pixels.geometry import Axis, Placement
 from alexnet_pipeline.pixels.kernels import Method
 from alexnet_pipeline.pixels.libraries import resample_floats
-from alexnet_pipeline.pixels.resample import axis_weights
+from alexnet_pipeline.pixels.weights import axis_weights
 
 Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float32]

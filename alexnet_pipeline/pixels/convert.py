@@ -12,7 +12,8 @@ from alexnet_pipeline.errors import RefusedError
 from alexnet_pipeline.pixels.geometry import Placement, Region, place
 from alexnet_pipeline.pixels.kernels import Method, find_method
 from alexnet_pipeline.pixels.libraries import check_library, resample_by_library
-from alexnet_pipeline.pixels.resample import needed_samples, resample_each
+from alexnet_pipeline.pixels.resample import resample_each
+from alexnet_pipeline.pixels.weights import needed_samples
 from alexnet_pipeline.records import MethodOptions
 
 # A target, HWC uint8, and how it was placed.

@@ -90,6 +90,21 @@ def store(typing: Any, array: Any, index: Any, value: Any) -> Any:
 
 
 @intrinsic
+def copy_four(typing: Any, source: Any, at: Any, target: Any, to: Any) -> Any:
+    """Copy four neighbours of a C-contiguous uint8 array."""
+    if not (_is_contiguous(source, types.uint8) and _is_contiguous(target, types.uint8)):
+        return None
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        from_array, start, to_array, to_start = arguments
+        four = read(context, builder, signature.args[0], from_array, start, BYTE, 4)
+        write(context, signature.args[2], to_array, to_start, four)
+        return context.get_dummy_value()
+
+    return types.none(source, types.intp, target, types.intp), generate
+
+
+@intrinsic
 def splat(typing: Any, value: Any) -> Any:
     """One float32 in all lanes."""
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -109,12 +110,18 @@ def write_job(job: ShardJob, progress: Callable[[int], None]) -> list[JournalEnt
             try:
                 if position in job.doomed:
                     raise RejectedImageError(job.doomed[position], "the decoder did not survive this picture")
-                samples = _samples(image, sources.read(position), wanted, digits, watch)
+                data = sources.read(position)
+                watch.begin()
+                decoded = codec.decode(data, max_pixels=wanted[0].max_pixels, needed=partial(needed, wanted=wanted))
+                watch.decoded()
+                # All or none, so that methods keep the same keys in the same shards.
+                converted = convert_each(decoded, wanted)
             except RejectedImageError as error:
                 rejects.append(Reject(image.name, error.reason, error.detail))
                 continue
-            for writer, sample in zip(writers, samples, strict=True):
-                writer.add(image, sample)
+            described = _Described(image, data, decoded.shape, digits)
+            for writer, (pixels, placement) in zip(writers, converted, strict=True):
+                writer.add(image, pixels, described, upsampled=placement.upsampled)
             watch.finished()
         progress(len(job.images))
         return [JournalEntry(writer.finish(tuple(rejects)), stamp) for writer in writers]
@@ -134,41 +141,27 @@ class _Member(NamedTuple):
         return cls(extension, name, len(data), ustar.member(name, data))
 
 
-class _Sample(NamedTuple):
-    pixels: NDArray[np.uint8]
-    upsampled: bool
-    members: list[_Member]
+class _Described:
+    """The members that every method's sample has of one picture, made once."""
 
+    def __init__(self, image: RawImage, data: bytes, shape: tuple[int, ...], digits: int) -> None:
+        self._key, self._made = image.key, dict[bool, tuple[_Member, _Member]]()
+        self._label = _Member.of(image.key, "cls", b"%0*d" % (digits, image.label))
+        self._record = {
+            "height": shape[0],
+            "name": image.name,
+            "sha256": hashlib.sha256(data).hexdigest(),
+            "upsampled": False,
+            "width": shape[1],
+            "wnid": image.wnid,
+        }
 
-def _samples(image: RawImage, data: bytes, wanted: list[MethodOptions], digits: int, watch: _Watch) -> list[_Sample]:
-    """Every method's sample; all or none, so that methods keep the same keys in the same shards."""
-    watch.begin()
-    decoded = codec.decode(
-        data, max_pixels=wanted[0].max_pixels, needed=lambda height, width: needed(height, width, wanted)
-    )
-    watch.decoded()
-    digest = hashlib.sha256(data).hexdigest()
-    label = _Member.of(image.key, "cls", b"%0*d" % (digits, image.label))
-    records: dict[bool, _Member] = {}
-    samples = []
-    for options, (pixels, placement) in zip(wanted, convert_each(decoded, wanted), strict=True):
-        encoded = codec.encode(
-            pixels, encoding=options.encoding, quality=options.quality, subsampling=options.subsampling
-        )
-        upsampled = placement.upsampled
-        if upsampled not in records:
-            record = {
-                "height": decoded.shape[0],
-                "name": image.name,
-                "sha256": digest,
-                "upsampled": upsampled,
-                "width": decoded.shape[1],
-                "wnid": image.wnid,
-            }
-            records[upsampled] = _Member.of(image.key, "json", RECORD_JSON.encode(record).encode("ascii"))
-        picture = _Member.of(image.key, codec.EXTENSIONS[options.encoding], encoded)
-        samples.append(_Sample(pixels, upsampled, sorted((label, picture, records[upsampled]))))
-    return samples
+    def members(self, *, upsampled: bool) -> tuple[_Member, _Member]:
+        """Label and record of a sample that was enlarged or not."""
+        if upsampled not in self._made:
+            record = RECORD_JSON.encode({**self._record, "upsampled": upsampled}).encode("ascii")
+            self._made[upsampled] = self._label, _Member.of(self._key, "json", record)
+        return self._made[upsampled]
 
 
 class _Watch:
@@ -263,7 +256,7 @@ class _ShardWriter:
     """One method's shard while it grows."""
 
     def __init__(self, job: ShardJob, target: Target) -> None:
-        options = target.options
+        self._options = options = target.options
         self._index = job.index
         self._state = DatasetState(target.folder)
         self._name = f"{options.name}-{job.split}-{job.index:06d}"
@@ -281,17 +274,23 @@ class _ShardWriter:
     def __exit__(self, *details: object) -> None:
         self._part.__exit__(None, None, None)
 
-    def add(self, image: RawImage, sample: _Sample) -> None:
-        """Append one sample."""
+    def add(self, image: RawImage, pixels: NDArray[np.uint8], described: _Described, *, upsampled: bool) -> None:
+        """Append one sample, its members sorted by name."""
+        options = self._options
+        encoded = codec.encode(
+            pixels, encoding=options.encoding, quality=options.quality, subsampling=options.subsampling
+        )
+        picture = _Member.of(image.key, codec.EXTENSIONS[options.encoding], encoded)
+        members = sorted((picture, *described.members(upsampled=upsampled)))
         self._first_key = self._first_key or image.key
         components: Components = []
         at = self._size_bytes + ustar.BLOCK_BYTES
-        for extension, name, size_bytes, packed in sample.members:
+        for extension, name, size_bytes, packed in members:
             components.append((extension, at, size_bytes, name))
             at += len(packed)
-        self._append(b"".join([member.packed for member in sample.members]))
+        self._append(b"".join([member.packed for member in members]))
         self._samples.append(components)
-        self._sums.add(sample.pixels, image.label, upsampled=sample.upsampled)
+        self._sums.add(pixels, image.label, upsampled=upsampled)
 
     def finish(self, rejects: tuple[Reject, ...]) -> ShardRecord:
         """Commit statistics, index and tar, in this order: a tar that has its name has all that belongs to it."""

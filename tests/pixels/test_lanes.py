@@ -6,7 +6,7 @@ import numba
 import numpy as np
 import pytest
 
-from alexnet_pipeline.pixels.lanes import COUNT, load, splat, store, transpose, transpose_levels
+from alexnet_pipeline.pixels.lanes import COUNT, copy_four, load, splat, store, transpose, transpose_levels
 
 compiled = numba.njit(error_model="numpy")
 
@@ -14,6 +14,11 @@ compiled = numba.njit(error_model="numpy")
 @compiled
 def weighted(source, at, weight, target, to):  # type: ignore[no-untyped-def]
     store(target, to, splat(weight) * load(source, at) + splat(np.float32(1)))
+
+
+@compiled
+def copied(source, at, target, to):  # type: ignore[no-untyped-def]
+    copy_four(source, at, target, to)
 
 
 @compiled
@@ -39,6 +44,12 @@ def test_neighbours_are_combined(dtype: type) -> None:
     assert (target[7:23] == source.ravel()[11:27].astype(np.float32) * np.float32(0.3) + np.float32(1)).all()
     assert (target[:7] == -1).all()
     assert (target[23:] == -1).all()
+
+
+def test_four_bytes_are_copied() -> None:
+    target = np.full((3, 4), 77, np.uint8)
+    copied(np.arange(20, dtype=np.uint8), 9, target, 5)
+    assert target.ravel().tolist() == [77] * 5 + [9, 10, 11, 12] + [77] * 3
 
 
 def test_rows_become_columns() -> None:

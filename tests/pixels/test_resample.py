@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from alexnet_pipeline.pixels.geometry import Axis, Placement, place
 from alexnet_pipeline.pixels.kernels import KERNELS, NAMED, SUPPORTS, UNKERNELLED, find_method
-from alexnet_pipeline.pixels.resample import axis_weights, resample
+from alexnet_pipeline.pixels.resample import resample
+from alexnet_pipeline.pixels.weights import axis_weights
 from tests.pixels import oracle
 
 METHODS = [*UNKERNELLED, *NAMED]

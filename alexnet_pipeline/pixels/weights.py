@@ -1,0 +1,194 @@
+"""An axis and methods in, the weights of each output sample out."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alexnet_pipeline.pixels.compiled import compiled, compiled_leaf
+from alexnet_pipeline.pixels.geometry import Axis
+from alexnet_pipeline.pixels.kernels import KERNELS, Method
+
+Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
+Integers = NDArray[np.int64]
+Switches = NDArray[np.bool_]
+
+# Codes beside those of KERNELS.
+NEAREST, AREA = -1, -2
+# Source samples of an axis up to which its weights are kept for pictures to come; longer ones take megabytes.
+MOST_KEPT_PX = 1024
+
+
+def axis_weights(axis: Axis, method: Method) -> tuple[Integers, Integers, Floats]:
+    """The weights of one axis, as the engine uses them; not to be changed, since they are kept.
+
+    Returns:
+        first: (count,) the first source sample of each output sample.
+        taps: (count,) how many source samples it takes.
+        weights: (count, most taps, rounded up to a multiple of four) float32, each row summing to 1.
+
+    Source: shared definition, half-pixel centres; taps outside the picture are dropped, the rest normalised.
+    """
+    first, taps, weights = weights_of_each(axis, [method])
+    return first[0], taps[0], weights[0]
+
+
+def weights_of_each(axis: Axis, methods: Sequence[Method]) -> tuple[Integers, Integers, Floats]:
+    """The same for several methods, each of whose arrays is a row of one."""
+    kinds = tuple((method.kernel, method.support) for method in methods)
+    find = _kept_weights if axis.source <= MOST_KEPT_PX else _find_weights
+    return find(axis.source, axis.full, axis.start, axis.count, kinds)
+
+
+def _find_weights(
+    source: int, full: int, start: int, count: int, kinds: tuple[tuple[str, str], ...]
+) -> tuple[Integers, Integers, Floats]:
+    return _weights(source, full, start, count, *_engine_codes(kinds, full > source))
+
+
+# By plain values, because hashing a dataclass takes Python's own time.
+_kept_weights = functools.lru_cache(maxsize=512)(_find_weights)
+
+
+@functools.cache
+def _engine_codes(kinds: tuple[tuple[str, str], ...], enlarges: bool) -> tuple[Integers, Doubles, Switches]:
+    """How the compiled engine tells kernels apart, their radii, and whether they widen with the downscale."""
+    found = []
+    for kernel, support in kinds:
+        scaled = support == "scaled"
+        if kernel == "nearest":
+            found.append((NEAREST, 0.5, False))
+        elif kernel == "area":
+            found.append((AREA, 0.5, True))
+        else:
+            # A Gaussian only blurs where there is nothing to filter out.
+            chosen = KERNELS["triangle" if kernel == "gaussian" and scaled and enlarges else kernel]
+            found.append((chosen.code, chosen.radius, scaled))
+    codes, radii, scaleds = zip(*found, strict=True)
+    return np.array(codes), np.array(radii), np.array(scaleds)
+
+
+def needed_samples(axis: Axis, methods: Sequence[Method]) -> tuple[int, int]:
+    """The first source sample that an axis takes by any of the methods, and the one past the last one."""
+    first, taps, _ = weights_of_each(axis, methods)
+    low, high = ends(first, taps, 0, axis.count)
+    return int(low), int(high)
+
+
+@compiled_leaf
+def ends(first: Integers, taps: Integers, begin: int, end: int) -> tuple[int, int]:
+    """The first source sample that some outputs of any method take, and the one past the last."""
+    last = min(end, first.shape[1]) - 1
+    low, high = first[0, begin], first[0, last] + taps[0, last]
+    for method in range(1, first.shape[0]):
+        low = min(low, first[method, begin])
+        high = max(high, first[method, last] + taps[method, last])
+    return low, high
+
+
+@compiled_leaf
+def _sinc(x: float) -> float:
+    return 1.0 if x == 0.0 else math.sin(math.pi * x) / (math.pi * x)
+
+
+@compiled_leaf
+def _kernel(code: int, x: float) -> float:  # noqa: PLR0911 - one return a kernel reads best
+    x = abs(x)
+    if code == 0:
+        return 1.0 - x
+    if code == 1:
+        return (1.5 * x - 2.5) * x * x + 1.0 if x < 1.0 else ((-0.5 * x + 2.5) * x - 4.0) * x + 2.0
+    if code == 2:
+        if x < 1.0:
+            return ((7.0 * x - 12.0) * x * x + 16.0 / 3.0) / 6.0
+        return (((-7.0 / 3.0 * x + 12.0) * x - 20.0) * x + 32.0 / 3.0) / 6.0
+    if code == 3:
+        return _sinc(x) * _sinc(x / 2.0)
+    if code == 4:
+        return _sinc(x) * _sinc(x / 3.0)
+    if code == 5:
+        return math.exp(-2.0 * x * x)
+    return _sinc(x) * (0.54 + 0.46 * math.cos(math.pi * x))
+
+
+@compiled_leaf
+def _lanczos(start: float, step: float, turn_sine: float, turn_cosine: float, values: Doubles) -> None:
+    """sinc(x) sinc(x / 3) at pi x / 3 = start * step and on, a step apart, by two sines instead of two for each.
+
+    With u = pi x / 3, sin(3 u) = 3 sin(u) - 4 sin(u)^3; and from one sample to the next u turns by one angle.
+    """
+    sine, cosine = math.sin(start * step), math.cos(start * step)
+    for k in range(values.size):
+        angle, square = (start + k) * step, sine * sine
+        if abs(angle) < 1e-4:  # the quotient below would lose digits; the series' next term is below 1e-15
+            values[k] = 1.0 - 5.0 / 3.0 * angle * angle
+        else:
+            values[k] = square * (3.0 - 4.0 * square) / (3.0 * angle * angle)
+        sine, cosine = sine * turn_cosine + cosine * turn_sine, cosine * turn_cosine - sine * turn_sine
+
+
+@compiled
+def _weights(
+    n: int, m: int, start: int, count: int, codes: Integers, radii: Doubles, scaled: Switches
+) -> tuple[Integers, Integers, Floats]:
+    """For each kernel the first source sample of each output, how many it takes, and with which weights."""
+    scale = n / m
+    factors = np.where(scaled, max(scale, 1.0), 1.0)
+    reaches = radii * np.where(codes == AREA, scale, factors)
+    most = (int(2.0 * reaches.max()) + 2 + 3) // 4 * 4
+    first = np.empty((codes.size, count), np.int64)
+    taps = np.empty((codes.size, count), np.int64)
+    weights = np.zeros((codes.size, count, most), np.float32)
+    exact = np.empty(most, np.float64)
+    for kernel in range(codes.size):
+        step = math.pi / 3.0 / factors[kernel]
+        turn_sine, turn_cosine = math.sin(step), math.cos(step)
+        for row in range(count):
+            output = start + row
+            low, high = _reached(n, m, output, codes[kernel], reaches[kernel])
+            offset = low - ((output + 0.5) * scale - 0.5)
+            if codes[kernel] == 4:
+                _lanczos(offset, step, turn_sine, turn_cosine, exact[: high - low])
+            else:
+                for tap in range(high - low):
+                    exact[tap] = _weight(n, m, output, codes[kernel], factors[kernel], low + tap)
+            total = 0.0
+            for tap in range(high - low):
+                total += exact[tap]
+            for tap in range(high - low):
+                weights[kernel, row, tap] = exact[tap] / total
+            first[kernel, row], taps[kernel, row] = low, high - low
+    return first, taps, weights
+
+
+@compiled_leaf
+def _reached(n: int, m: int, output: int, code: int, reach: float) -> tuple[int, int]:
+    """The first source sample of an output, and the one past the last."""
+    if code == NEAREST:
+        nearest = (2 * output + 1) * n // (2 * m)
+        return nearest, nearest + 1
+    if code == AREA:
+        return output * n // m, ((output + 1) * n + m - 1) // m
+    centre = (output + 0.5) * (n / m) - 0.5
+    low = max(0, int(math.floor(centre - reach)))
+    while abs(low - centre) >= reach:
+        low += 1
+    high = min(n, int(math.ceil(centre + reach)) + 1)
+    while abs(high - 1 - centre) >= reach:
+        high -= 1
+    return low, high
+
+
+@compiled_leaf
+def _weight(n: int, m: int, output: int, code: int, factor: float, k: int) -> float:
+    """Of the source sample k, before all are made to sum to 1."""
+    if code == NEAREST:
+        return 1.0
+    if code == AREA:  # in units of 1/m source pixel, so that coverage is exact
+        return (min((output + 1) * n, (k + 1) * m) - max(output * n, k * m)) / n
+    return _kernel(code, (k - ((output + 0.5) * (n / m) - 0.5)) / factor)
