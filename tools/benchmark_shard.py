@@ -37,6 +37,7 @@ FEW = 1000
 # Pictures of the peers' long run; they are slow and steady.
 PEER_IMAGES = 3000
 FOUR = ("lanczos", "nearest", "bilinear", "antialias")
+BOUND = "one decoding, four resamplings and encodings, 5 % more"
 PEERS = {
     "Pillow script": (["pillow"], "pillow_script.py"),
     "Pillow-SIMD script": (["pillow-simd"], "pillow_script.py"),
@@ -117,7 +118,7 @@ def peer(python: Path, script: str, paths: list[Path]) -> tuple[float, float, in
         return run([str(python), str(script_path), str(listed), str(Path(folder) / "out"), str(QUALITY)])
 
 
-def measure(source: Path, images: int, repeats: int) -> dict[str, list[float]]:
+def measure(source: Path, images: int, repeats: int, peers_too: bool) -> dict[str, list[float]]:
     """Every figure, repeated in turn, so that a drift of the machine meets all alike."""
     figures: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as scratch:
@@ -125,7 +126,7 @@ def measure(source: Path, images: int, repeats: int) -> dict[str, list[float]]:
         paths = make_pictures(source, raw, images)
         peers = {
             name: (make_environment(Path(scratch) / name.replace(" ", "-"), packages), script)
-            for name, (packages, script) in PEERS.items()
+            for name, (packages, script) in (PEERS if peers_too else {}).items()
         }
         shard(raw, out, FOUR, 2, FEW)  # compiles
 
@@ -133,13 +134,17 @@ def measure(source: Path, images: int, repeats: int) -> dict[str, list[float]]:
             return slope(lambda limit: shard(raw, out, methods, workers, limit), FEW, images)
 
         for _ in range(repeats):
-            before, bound = floor_ms(paths[:FEW]), bound_ms(paths[:FEW])
+            before = floor_ms(paths[:FEW])
             row = {"floor": 0.0}
             row["lanczos, 2 workers"], wall_two, resident = ours(("lanczos",), 2)
             row["lanczos, 1 worker"], wall_one, _ = ours(("lanczos",), 1)
+            bound = bound_ms(paths[:FEW])
             row["four methods, 2 workers"], _, _ = ours(FOUR, 2)
             row["four methods, 1 worker"], _, _ = ours(FOUR, 1)
-            row["one decoding, four resamplings and encodings, 5 % more"] = (bound + bound_ms(paths[:FEW])) / 2
+            bound = (bound + bound_ms(paths[:FEW])) / 2
+            row[BOUND] = bound
+            for workers in ("2 workers", "1 worker"):
+                row[f"part of that bound, {workers}"] = row[f"four methods, {workers}"] / bound
             row["floor"] = (before + floor_ms(paths[:FEW])) / 2
             for name, (python, script) in peers.items():
                 row[name], _, _ = slope(
@@ -159,7 +164,7 @@ def report(figures: dict[str, list[float]]) -> str:
     lines = ["| what | ms a picture (median) | x floor |", "|---|---|---|"]
     for name, values in figures.items():
         value = statistics.median(values)
-        plain = name.startswith(("efficiency", "largest"))
+        plain = name.startswith(("efficiency", "largest", "part"))
         ratio = (
             "" if plain else f"{statistics.median(v / f for v, f in zip(values, figures['floor'], strict=True)):.2f}"
         )
@@ -173,11 +178,13 @@ def main() -> None:
     parser.add_argument("source", type=Path)
     parser.add_argument("--images", type=int, default=6000)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--no-peers", action="store_true")
     given = parser.parse_args()
-    figures = measure(given.source, given.images, given.repeats)
+    figures = measure(given.source, given.images, given.repeats, not given.no_peers)
 
     print(f"# benchmark_shard, {datetime.datetime.now(datetime.UTC).date()}\n")
-    print(f"`python tools/benchmark_shard.py SOURCE --images {given.images} --repeats {given.repeats}`\n")
+    without = " --no-peers" if given.no_peers else ""
+    print(f"`python tools/benchmark_shard.py SOURCE --images {given.images} --repeats {given.repeats}{without}`\n")
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}\n")
     print(report(figures))
 
