@@ -138,9 +138,13 @@ def _weights(
 ) -> tuple[Integers, Integers, Floats]:
     """For each kernel the first source sample of each output, how many it takes, and with which weights."""
     scale = n / m
-    factors = np.where(scaled, max(scale, 1.0), 1.0)
-    reaches = radii * np.where(codes == AREA, scale, factors)
-    most = (int(2.0 * reaches.max()) + 2 + 3) // 4 * 4
+    # By loops, which compile in a quarter of the time that array expressions take.
+    factors, reaches, farthest = np.empty(codes.size), np.empty(codes.size), 0.0
+    for kernel in range(codes.size):
+        factors[kernel] = max(scale, 1.0) if scaled[kernel] else 1.0
+        reaches[kernel] = radii[kernel] * (scale if codes[kernel] == AREA else factors[kernel])
+        farthest = max(farthest, reaches[kernel])
+    most = (int(2.0 * farthest) + 2 + 3) // 4 * 4
     first = np.empty((codes.size, count), np.int64)
     taps = np.empty((codes.size, count), np.int64)
     weights = np.zeros((codes.size, count, most), np.float32)

@@ -43,18 +43,24 @@ def add_pixels(
     times = flat.size // step
     for first in range(0, times, MOST_TIMES):
         _sum_steps(flat, first * step, min(MOST_TIMES, times - first), image, lanes)
-        sums += lanes.sum(axis=1)
+        for number in range(SUMS):
+            for lane in range(LANES // 2):
+                sums[number] += lanes[number, lane]
     for at in range(times * step, flat.size):
         image[at] += flat[at]
+        sums[at % 3] += flat[at]
     for at in range(times * step, flat.size, 3):
-        red, green, blue = np.int64(flat[at]), np.int64(flat[at + 1]), np.int64(flat[at + 2])
-        sums += np.array(
-            [red, green, blue, red * red, red * green, red * blue, green * green, green * blue, blue * blue]
-        )
-    channels += sums[:3]
-    products[0] += sums[3:6]
-    products[1, 1:] += sums[6:8]
-    products[2, 2] += sums[8]
+        number = 3
+        for one in range(3):
+            for other in range(one, 3):
+                sums[number] += np.int64(flat[at + one]) * np.int64(flat[at + other])
+                number += 1
+    number = 3
+    for one in range(3):
+        channels[one] += sums[one]
+        for other in range(one, 3):
+            products[one, other] += sums[number]
+            number += 1
 
 
 @intrinsic
