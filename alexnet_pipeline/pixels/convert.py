@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from alexnet_pipeline.pixels.kernels import Method, find_method
 from alexnet_pipeline.pixels.libraries import check_library, resample_by_library
 from alexnet_pipeline.pixels.resample import resample_each
 from alexnet_pipeline.pixels.weights import needed_samples
-from alexnet_pipeline.records import MethodOptions
+from alexnet_pipeline.records import Geometry, MethodOptions, Rounding
 
 # A target, HWC uint8, and how it was placed.
 Converted = tuple[NDArray[np.uint8], Placement]
@@ -53,12 +53,9 @@ def convert_each(image: NDArray[np.uint8], wanted: Sequence[MethodOptions]) -> l
     """
     height, width = image.shape[:2]
     found: dict[int, Converted] = {}
-    for alike in _alike(wanted):
-        options = wanted[alike[0]]
-        placement = place(height, width, options.size_px, options.geometry, options.rounding)
-        methods = {number: _method(wanted[number].method) for number in alike}
+    for placement, linear_light, methods in _alike(height, width, wanted):
         ours = {number: method for number, method in methods.items() if not method.library}
-        results = resample_each(image, placement, [*ours.values()], linear_light=options.linear_light) if ours else []
+        results = resample_each(image, placement, [*ours.values()], linear_light=linear_light) if ours else []
         for number, pixels in zip(ours, results, strict=True):
             found[number] = pixels, placement
         for number in methods.keys() - ours.keys():
@@ -73,24 +70,25 @@ def needed(height: int, width: int, wanted: Sequence[MethodOptions]) -> Region:
         RejectedImageError: a target would be too large.
     """
     regions = []
-    for alike in _alike(wanted):
-        options = wanted[alike[0]]
-        placement = place(height, width, options.size_px, options.geometry, options.rounding)
-        methods = [_method(wanted[number].method) for number in alike]
-        if any(method.library for method in methods):
+    for placement, _, methods in _alike(height, width, wanted):
+        if any(method.library for method in methods.values()):
             return Region(0, height, 0, width)
-        regions.append((*needed_samples(placement.rows, methods), *needed_samples(placement.columns, methods)))
+        several = [*methods.values()]
+        regions.append((*needed_samples(placement.rows, several), *needed_samples(placement.columns, several)))
     tops, bottoms, lefts, rights = zip(*regions, strict=True)
     return Region(min(tops), max(bottoms), min(lefts), max(rights))
 
 
-def _alike(wanted: Sequence[MethodOptions]) -> Iterable[list[int]]:
-    """The places of options that want the same placement in the same light."""
-    groups: dict[tuple[object, ...], list[int]] = {}
+def _alike(
+    height: int, width: int, wanted: Sequence[MethodOptions]
+) -> Iterator[tuple[Placement, bool, dict[int, Method]]]:
+    """For each placement and light that is wanted (linear or not) the methods, by their places among the wanted."""
+    groups: dict[tuple[int, Geometry, Rounding, bool], dict[int, Method]] = {}
     for number, options in enumerate(wanted):
         key = options.size_px, options.geometry, options.rounding, options.linear_light
-        groups.setdefault(key, []).append(number)
-    return groups.values()
+        groups.setdefault(key, {})[number] = _method(options.method)
+    for (size_px, geometry, rounding, linear_light), methods in groups.items():
+        yield place(height, width, size_px, geometry, rounding), linear_light, methods
 
 
 _method = functools.cache(find_method)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -450,7 +451,7 @@ def _probe(images: list[RawImage], methods: Sequence[MethodOptions]) -> tuple[fl
                 decoded = codec.decode(
                     handle.read(image.size_bytes),
                     max_pixels=methods[0].max_pixels,
-                    needed=lambda height, width: needed(height, width, methods),
+                    needed=partial(needed, wanted=methods),
                 )
             for options, (pixels, _) in zip(methods, convert_each(decoded, methods), strict=True):
                 encoded = codec.encode(
