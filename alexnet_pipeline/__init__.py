@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from alexnet_pipeline.api import estimate, inspect, merge, resize, shard, verify
-    from alexnet_pipeline.comparison_api import compare
+    from alexnet_pipeline.comparison.api import compare
     from alexnet_pipeline.errors import PipelineError
-    from alexnet_pipeline.sample import write_sample
+    from alexnet_pipeline.synthetic.sample import write_sample
     from alexnet_pipeline.training_api import evaluate, report, train
 
 __version__ = "0.1.0"

@@ -1,6 +1,6 @@
 """`python -m alexnet_pipeline` is `alexnet-pipeline`."""
 
-from alexnet_pipeline.cli import main
+from alexnet_pipeline.cli.main import main
 
 if __name__ == "__main__":
     main()

@@ -1,11 +1,15 @@
-"""The errors that a user may meet: each is one line of text and an exit code."""
+"""The errors that a user may meet: each is one line of text and an exit code.
+
+Messages name parameters as Python does, in backticks: `size`, `resume='auto'`. The command line shows its flags
+instead: --size, --resume auto.
+"""
 
 # What a shell adds to the number of the signal that ended a command.
 SIGNAL_EXIT = 128
 
 
 class PipelineError(Exception):
-    """Something failed; the message says what was found, what was expected, where, and what next."""
+    """Something failed; the message says what was found, what was expected, where, and what to do next."""
 
     exit_code = 1
 
@@ -17,7 +21,7 @@ class RefusedError(PipelineError):
 
 
 class InterruptedRunError(PipelineError):
-    """A signal ended the run; what was committed is whole and the same command resumes it."""
+    """The run was stopped on request; what is finished stays, and the same call resumes it."""
 
     def __init__(self, signal_number: int, message: str) -> None:
         super().__init__(message)
@@ -25,7 +29,7 @@ class InterruptedRunError(PipelineError):
 
 
 class RejectedImageError(PipelineError):
-    """One input cannot become a sample.
+    """An input cannot become a sample.
 
     Attributes:
         reason: one of `records.Reason`.

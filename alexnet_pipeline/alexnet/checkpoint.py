@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from alexnet_pipeline.errors import PipelineError
-from alexnet_pipeline.whole_file import PART, naming, sync_folder
+from alexnet_pipeline.files import PART, naming, sync_folder
 
 WEIGHTS, MOMENTUM, RANDOM, STATE = "weights.safetensors", "momentum.safetensors", "random.safetensors", "state.json"
 _NAME = re.compile(r"step-(\d{9})")

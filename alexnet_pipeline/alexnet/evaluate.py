@@ -17,9 +17,9 @@ from torch.nn import functional
 
 from alexnet_pipeline.alexnet.predict import BATCH_IMAGES, Crops, check_count, predict
 from alexnet_pipeline.alexnet.processes import Place
-from alexnet_pipeline.batches.dataset import ShardSet, open_shards, sample_keys
+from alexnet_pipeline.dataset.open import ShardSet, open_shards, sample_keys
 from alexnet_pipeline.batches.loader import Loader
-from alexnet_pipeline.whole_file import write_whole
+from alexnet_pipeline.files import write_whole
 
 LOG = logging.getLogger(__name__)
 

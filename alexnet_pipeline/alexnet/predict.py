@@ -18,7 +18,7 @@ from alexnet_pipeline.alexnet.checkpoint import Checkpoint, load_newest
 from alexnet_pipeline.alexnet.network import AlexNet, options_from_json
 from alexnet_pipeline.alexnet.processes import Place, take_place
 from alexnet_pipeline.alexnet.run_folder import CHECKPOINTS, read_mean
-from alexnet_pipeline.batches.dataset import ShardSet
+from alexnet_pipeline.dataset.open import ShardSet
 from alexnet_pipeline.batches.loader import Loader
 from alexnet_pipeline.errors import PipelineError, RefusedError
 

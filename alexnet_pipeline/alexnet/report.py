@@ -15,7 +15,7 @@ from jinja2 import Environment
 
 from alexnet_pipeline.alexnet.checkpoint import load_newest
 from alexnet_pipeline.alexnet.evaluate import ClassErrors, Confusion
-from alexnet_pipeline.alexnet.figures import FilterTile, filter_tiles
+from alexnet_pipeline.alexnet.filters import FilterTile, filter_tiles
 from alexnet_pipeline.alexnet.run_folder import CHECKPOINTS, METRICS
 from alexnet_pipeline.alexnet.run_reading import (
     Rates,
@@ -26,11 +26,11 @@ from alexnet_pipeline.alexnet.run_reading import (
     read_run,
     read_training,
 )
-from alexnet_pipeline.batches.dataset import ShardSet, open_shards
-from alexnet_pipeline.charts import Floats, Series, data_uri, line_chart, png_uri
+from alexnet_pipeline.dataset.open import ShardSet, open_shards
+from alexnet_pipeline.pages.charts import Floats, Series, data_uri, line_chart, png_uri
 from alexnet_pipeline.errors import PipelineError
-from alexnet_pipeline.page import page_environment
-from alexnet_pipeline.whole_file import write_whole
+from alexnet_pipeline.pages.page import page_environment
+from alexnet_pipeline.files import write_whole
 
 LOG = logging.getLogger(__name__)
 

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from alexnet_pipeline.batches.dataset import ShardSet
+from alexnet_pipeline.dataset.open import ShardSet
 from alexnet_pipeline.errors import PipelineError, RefusedError
-from alexnet_pipeline.whole_file import naming, write_whole
+from alexnet_pipeline.files import naming, write_whole
 
 CHECKPOINTS, METRICS, RUN, MEAN, LOCK = "checkpoints", "metrics.jsonl", "run.json", "mean.npy", ".lock"
 EVENTS = "tensorboard"

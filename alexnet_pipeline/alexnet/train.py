@@ -11,7 +11,7 @@ from alexnet_pipeline.alexnet.processes import Place, take_place
 from alexnet_pipeline.alexnet.recipe import Recipe
 from alexnet_pipeline.alexnet.run_folder import CHECKPOINTS, check_tensorboard, locked
 from alexnet_pipeline.alexnet.trainer import Trainer
-from alexnet_pipeline.batches.dataset import ShardSet, open_shards
+from alexnet_pipeline.dataset.open import ShardSet, open_shards
 from alexnet_pipeline.errors import RefusedError
 
 

@@ -28,9 +28,9 @@ from alexnet_pipeline.alexnet.recipe import Recipe, crop_px_of
 from alexnet_pipeline.alexnet.run_folder import CHECKPOINTS, Metrics, shards_record, write_run
 from alexnet_pipeline.alexnet.schedule import PlateauState, after_epoch, is_over, learning_rate
 from alexnet_pipeline.alexnet.snapshot import check_same, plain, random_of_all, set_random, states_of_all
-from alexnet_pipeline.alexnet.update import backward, load_momentum, make_optimiser, momentum, set_learning_rate
+from alexnet_pipeline.alexnet.optimizer import backward, load_momentum, make_optimiser, momentum, set_learning_rate
 from alexnet_pipeline.alexnet.window import Stop, Window
-from alexnet_pipeline.batches.dataset import ShardSet
+from alexnet_pipeline.dataset.open import ShardSet
 from alexnet_pipeline.batches.loader import Loader
 from alexnet_pipeline.errors import InterruptedRunError, PipelineError, RefusedError
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.dlpack import from_dlpack
 
-from alexnet_pipeline.batches.dataset import ShardSet
+from alexnet_pipeline.dataset.open import ShardSet
 from alexnet_pipeline.batches.lighting import lighting_shift
 from alexnet_pipeline.batches.pipeline import DType, PipelineOptions, build_pipeline
 from alexnet_pipeline.batches.views import Views, centre_views, ten_crops, training_views

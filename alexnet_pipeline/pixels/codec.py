@@ -21,12 +21,13 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from alexnet_pipeline.errors import RejectedImageError
-from alexnet_pipeline.pixels import orientation, tiff_head
+from alexnet_pipeline.pixels.formats import orientation
+from alexnet_pipeline.pixels.formats import tiff as tiff_head
 from alexnet_pipeline.pixels.baseline.decode import decode_baseline
 from alexnet_pipeline.pixels.geometry import Region
-from alexnet_pipeline.pixels.jpeg_head import END_OF_IMAGE, JpegHead, count_scans, read_head, without_icc
-from alexnet_pipeline.pixels.sniff import sniff
-from alexnet_pipeline.pixels.strictness import check_cap, check_size, essential_png
+from alexnet_pipeline.pixels.formats.jpeg import END_OF_IMAGE, JpegHead, count_scans, read_head, without_icc
+from alexnet_pipeline.pixels.formats.sniff import sniff
+from alexnet_pipeline.pixels.formats.strictness import check_cap, check_size, essential_png
 from alexnet_pipeline.records import Encoding, Reason, Subsampling
 
 Pixels = NDArray[np.uint8]

@@ -15,7 +15,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from alexnet_pipeline.errors import PipelineError, RefusedError, RejectedImageError
-from alexnet_pipeline.manifest_file import FORMAT_VERSION, read_manifest
+from alexnet_pipeline.dataset.manifest import FORMAT_VERSION, read_manifest
 from alexnet_pipeline.pixels import codec, libraries
 from alexnet_pipeline.pixels.convert import check_options, convert_each, needed
 from alexnet_pipeline.pixels.geometry import DEFINITIONS
@@ -29,9 +29,9 @@ from alexnet_pipeline.records import (
     Reject,
     fingerprint,
 )
-from alexnet_pipeline.shards.commit import DatasetState, free_bytes
-from alexnet_pipeline.shards.engines.local import run_jobs
-from alexnet_pipeline.shards.manifest import write_manifest
+from alexnet_pipeline.shards.journal import DatasetState, free_bytes
+from alexnet_pipeline.shards.workers import run_jobs
+from alexnet_pipeline.shards.finish import write_manifest
 from alexnet_pipeline.shards.plan import Plan, plan_shards, source_stamp
 from alexnet_pipeline.shards.write import ShardJob, Target
 

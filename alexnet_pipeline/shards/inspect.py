@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from alexnet_pipeline.errors import PipelineError, RefusedError
 from alexnet_pipeline.pixels import codec
 from alexnet_pipeline.records import Encoding
-from alexnet_pipeline.whole_file import naming, write_whole
+from alexnet_pipeline.files import naming, write_whole
 
 # A thumbnail's side and the gap between two, in pixels.
 THUMBNAIL_PX = 128

@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 
 from alexnet_pipeline.errors import PipelineError, RefusedError, RejectedImageError
-from alexnet_pipeline.manifest_file import read_manifest
+from alexnet_pipeline.dataset.manifest import read_manifest
 from alexnet_pipeline.pixels import codec
 from alexnet_pipeline.raw.tarscan import Member, scan_tar
 from alexnet_pipeline.records import FileRecord, Manifest, ShardRecord
-from alexnet_pipeline.shards.indexes import Components, dali_index
-from alexnet_pipeline.shards.manifest import MEAN, TIMM, WIDS
-from alexnet_pipeline.whole_file import PART
+from alexnet_pipeline.dataset.index import Components, dali_index
+from alexnet_pipeline.shards.finish import MEAN, TIMM, WIDS
+from alexnet_pipeline.files import PART
 
 READ_BYTES = 1 << 20
 # Files of a data set by suffix; anything of these kinds that the manifest does not list is one too many.

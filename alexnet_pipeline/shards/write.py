@@ -31,11 +31,11 @@ from alexnet_pipeline.records import (
     ShardRecord,
 )
 from alexnet_pipeline.shards import ustar
-from alexnet_pipeline.shards.commit import DatasetState
-from alexnet_pipeline.shards.indexes import Components, dali_index
+from alexnet_pipeline.shards.journal import DatasetState
+from alexnet_pipeline.dataset.index import Components, dali_index
 from alexnet_pipeline.shards.plan import source_stamp
 from alexnet_pipeline.shards.statistics import Sums
-from alexnet_pipeline.whole_file import PartFile, sync_folder, write_whole
+from alexnet_pipeline.files import PartFile, sync_folder, write_whole
 
 # CPU seconds after which a worker ends that has not come to its next picture; CPU, so that a loaded machine rejects
 # nothing. The caps admit nothing near it, a decoder that loops does.

@@ -1,0 +1,97 @@
+"""Values of methods on the same pictures in, intervals and paired tests out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from alexnet_pipeline.comparison.records import Better, Measured, PairedTest
+
+Doubles = NDArray[np.float64]
+
+# Two-sided level of tests and intervals.
+LEVEL = 0.05
+
+
+def mean_interval(values: Sequence[float] | Doubles) -> tuple[float, float, float]:
+    """A mean and the ends of its 95 % interval by Student's t; a single value has no width."""
+    array = np.asarray(values, np.float64)
+    mean = float(array.mean())
+    if array.size < 2:
+        return mean, mean, mean
+    half = float(stats.t.ppf(1 - LEVEL / 2, array.size - 1)) * float(array.std(ddof=1)) / math.sqrt(array.size)
+    return mean, mean - half, mean + half
+
+
+def paired_p_value(differences: Sequence[float] | Doubles) -> float:
+    """Two-sided, of a mean of 0, by the paired t test.
+
+    1 where all differences are zero or there is one only; 0 where they are all the same and not zero.
+    """
+    array = np.asarray(differences, np.float64)
+    if array.size < 2 or not array.any():
+        return 1.0
+    deviation = float(array.std(ddof=1))
+    if deviation == 0.0:
+        return 0.0
+    # Written out, since scipy.stats.ttest_1samp warns where differences are nearly the same.
+    statistic = abs(float(array.mean())) * math.sqrt(array.size) / deviation
+    return float(2 * stats.t.sf(statistic, array.size - 1))
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """P values adjusted for being one family, in the order given.
+
+    Source: Holm 1979, step-down: the k-th smallest of n times n - k + 1, never less than the one before, at most 1.
+    """
+    adjusted = [0.0] * len(p_values)
+    floor = 0.0
+    for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        floor = max(floor, min(1.0, (len(p_values) - rank) * p_values[index]))
+        adjusted[index] = floor
+    return adjusted
+
+
+def paired_tests(metric: str, names: Sequence[str], values: Doubles) -> tuple[PairedTest, ...]:
+    """Every pair of methods by one metric.
+
+    Args:
+        metric: its name.
+        names: of the methods.
+        values: (pictures, methods).
+    """
+    pairs = list(combinations(range(len(names)), 2))
+    differences = [values[:, first] - values[:, second] for first, second in pairs]
+    adjusted = holm([paired_p_value(each) for each in differences])
+    return tuple(
+        PairedTest(metric, names[first], names[second], *mean_interval(each), p_value, identical=not each.any())
+        for (first, second), each, p_value in zip(pairs, differences, adjusted, strict=True)
+    )
+
+
+def measured(
+    metric: str, better: Better, names: Sequence[str], values: Doubles, tests: Sequence[PairedTest]
+) -> tuple[Measured, ...]:
+    """Mean and interval of each method by one metric, which are best and which cannot be told from the best.
+
+    Args:
+        metric: its name.
+        better: which direction is good.
+        names: of the methods.
+        values: (pictures, methods).
+        tests: of this metric, every pair.
+    """
+    means = values.mean(axis=0)
+    top = {"higher": means.max(), "lower": means.min(), "neither": math.nan}[better]
+    best = {name for name, mean in zip(names, means, strict=True) if mean == top}
+    alike = {frozenset((test.first, test.second)) for test in tests if test.p_value >= LEVEL}
+    near = {name for name in names if any(frozenset((name, other)) in alike for other in best)} - best
+    return tuple(
+        Measured(metric, *mean_interval(values[:, number]), best=name in best, near_best=name in near)
+        for number, name in enumerate(names)
+    )

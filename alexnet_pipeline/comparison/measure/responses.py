@@ -1,0 +1,124 @@
+"""A method and a scale in, its frequency response out: aliasing and sharpness without a single picture.
+
+Output i of an axis is a weighted sum of source samples k, so at frequency f it answers
+H_i(f) = sum_k w_ik exp(-2 pi i f (k - c_i)), where c_i is the place it should sample. An ideal filter has H = 1 up to
+the output's Nyquist frequency 1/(2 s) and 0 above. Outputs differ in phase, and H_i with them.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alexnet_pipeline.comparison.records import Response
+from alexnet_pipeline.errors import RefusedError
+from alexnet_pipeline.pixels.geometry import Axis
+from alexnet_pipeline.pixels.kernels import Method, find_method
+from alexnet_pipeline.pixels.libraries import library_weights
+from alexnet_pipeline.pixels.weights import axis_weights
+
+Doubles = NDArray[np.float64]
+Complexes = NDArray[np.complex128]
+
+# Output samples of the axis that is looked at: the product's own target.
+OUTPUT_SAMPLES = 256
+# Outputs left out at either end, where the border cuts kernels: the widest reaches 3 outputs (lanczos3:scaled) or
+# 4 source samples (opencv:lanczos4).
+BORDER_SAMPLES = 8
+# Cells of the midpoint rule in each band.
+CELLS = 128
+# Frequencies of the response that is drawn.
+DRAWN = 129
+# Input of 1/f^2 power has no mean at 0: it begins at one cycle across 500 pixels, ImageNet's typical length.
+LOWEST_FREQUENCY = 1 / 500
+
+
+def dense_weights(axis: Axis, method: Method) -> Doubles:
+    """The weights that a method really has along one axis, ours or a library's, before any rounding to bytes.
+
+    Returns:
+        (count, source) float64.
+    """
+    if method.library:
+        return library_weights(axis, method)
+    first, taps, weights = axis_weights(axis, method)
+    dense = np.zeros((axis.count, axis.source))
+    places = first[:, None] + np.arange(weights.shape[1])
+    used = np.arange(weights.shape[1]) < taps[:, None]
+    dense[np.nonzero(used)[0], places[used]] = weights[used]
+    return dense
+
+
+def respond(name: str, scale: float) -> Response:
+    """The response of a method at one scale, in float64, from the weights that make the product's pixels.
+
+    Args:
+        name: of the method.
+        scale: source samples per output sample; the nearest n / 256 is taken.
+
+    Raises:
+        RefusedError: the scale does not shrink, or there is no such method.
+    """
+    source = math.floor(OUTPUT_SAMPLES * scale + 0.5)
+    if source <= OUTPUT_SAMPLES:
+        raise RefusedError(f"scale {scale:g} does not shrink; responses need more than 1 source sample per output")
+    weights = dense_weights(Axis(source, OUTPUT_SAMPLES, 0, OUTPUT_SAMPLES), find_method(name))
+    return response_of(weights, name, scale)
+
+
+def response_of(weights: Doubles, name: str, scale: float) -> Response:
+    """The response of (outputs, source) weights, whole axis to whole axis, under a name and a nominal scale."""
+    outputs, source = weights.shape
+    ratio = source / outputs
+    limit = 1 / (2 * ratio)
+    passed, stopped = _midpoints(0.0, limit), _midpoints(limit, 0.5)
+    natural = np.exp(_midpoints(math.log(LOWEST_FREQUENCY), math.log(limit)))
+    drawn = np.linspace(0.0, 0.5, DRAWN)
+    inner = slice(BORDER_SAMPLES, outputs - BORDER_SAMPLES)
+    centres = ((np.arange(outputs) + 0.5) * ratio - 0.5)[inner]
+    alias = (np.abs(frequency_response(weights[inner], centres, stopped)) ** 2).mean(axis=0)
+    others = np.concatenate([passed, natural, drawn, [limit / 2]])
+    gains = np.abs(frequency_response(weights[inner], centres, others).mean(axis=0))
+    passed_gains, natural_gains, drawn_gains = gains[:CELLS], gains[CELLS : 2 * CELLS], gains[2 * CELLS : -1]
+    return Response(
+        method=name,
+        scale=scale,
+        frequencies=tuple(drawn.tolist()),
+        gains=tuple(drawn_gains.tolist()),
+        alias_white_db=_decibels(float(alias.mean())),
+        alias_natural_db=_decibels(float(np.average(alias, weights=stopped**-2))),
+        passband_white=float((passed_gains**2).mean()),
+        # Cells of equal ratio are wide as f, so 1/f^2 of power weighs 1/f.
+        passband_natural=float(np.average(natural_gains**2, weights=1 / natural)),
+        half_nyquist_gain=float(gains[-1]),
+        jitter_px=float(np.std(weights[inner] @ np.arange(source) - centres)),
+    )
+
+
+def frequency_response(weights: Doubles, centres: Doubles, frequencies: Doubles) -> Complexes:
+    """H_i(f) of each row of weights about its centre: (rows, frequencies) complex."""
+    first, taps = _window(weights)
+    reach = np.arange(taps)
+    places = np.minimum(first[:, None] + reach, weights.shape[1] - 1)
+    near = np.take_along_axis(weights, places, axis=1)
+    near[first[:, None] + reach >= weights.shape[1]] = 0.0
+    about_first = near @ np.exp(-2j * np.pi * reach[:, None] * frequencies)
+    return np.asarray(about_first * np.exp(2j * np.pi * (centres - first)[:, None] * frequencies))
+
+
+def _window(weights: Doubles) -> tuple[NDArray[np.int64], int]:
+    """Each row's first tap, and how many the widest row takes from there."""
+    used = weights != 0.0
+    first = used.argmax(axis=1)
+    last = weights.shape[1] - 1 - used[:, ::-1].argmax(axis=1)
+    return first, int((last - first).max()) + 1
+
+
+def _midpoints(low: float, high: float) -> Doubles:
+    return low + (np.arange(CELLS) + 0.5) * (high - low) / CELLS
+
+
+def _decibels(energy: float) -> float:
+    return round(10 * math.log10(max(energy, 1e-12)), 9) + 0.0  # no -0.0 of float noise

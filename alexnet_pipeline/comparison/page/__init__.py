@@ -1,0 +1,1 @@
+"""The comparison as an HTML report and as a figure for papers."""

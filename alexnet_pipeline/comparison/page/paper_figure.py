@@ -1,0 +1,117 @@
+"""A comparison in, a stand-alone SVG for papers out: frequency responses and the Pareto chart side by side."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alexnet_pipeline.pages.charts import linear_axis, path_data, spread
+from alexnet_pipeline.comparison.page.pareto import Frame, pareto_parts, points_of
+from alexnet_pipeline.comparison.records import Comparison, Response
+from alexnet_pipeline.errors import RefusedError
+
+Floats = NDArray[np.float64]
+
+# Width and height in mm, for two columns of a journal, and units of the SVG per mm: 10 units are type of 7 points.
+SIZE_MM, UNITS_PER_MM = (180.0, 74.0), 4.0
+TYPE = 10.0
+# Left, top, width and height of each plot, type and room for names, in units.
+RESPONSES, PARETO = Frame(36, 24, 240, 236, TYPE, 0), Frame(424, 24, 244, 236, TYPE, 50)
+# Of a name beside a curve's end, with the space to the next.
+NAME_HEIGHT = 13.0
+# Greys told apart in print, and dashes, in turn, so that no two curves have both alike before the twelfth.
+GREYS = ("#000", "#777", "#444", "#999")
+DASHES = ("none", "6 3", "2 2", "8 2 2 2", "10 4", "4 2 1 2")
+STYLE = """
+text { font: 10px Helvetica, Arial, sans-serif; fill: #000; }
+.tick { font-size: 9px; } .hint { font-size: 9px; font-style: italic; }
+.panel { font-weight: bold; font-size: 11px; }
+.grid { stroke: #ddd; stroke-width: .6; } .base { stroke: #000; stroke-width: .8; }
+.curve { fill: none; stroke-width: 1.4; stroke-linejoin: round; }
+.nyquist { stroke: #000; stroke-width: .7; stroke-dasharray: 2 2; }
+.leader { stroke: #666; stroke-width: .6; }
+.frontier { fill: none; stroke: #000; stroke-width: .8; stroke-dasharray: 4 3; }
+.bubble { stroke: #000; stroke-width: .8; } .bubble.front { fill: #555; } .bubble.beaten { fill: #ddd; }
+.label { paint-order: stroke; stroke: #fff; stroke-width: 2.5px; stroke-linejoin: round; }
+.label.front { font-weight: bold; }
+"""
+
+
+def paper_figure(comparison: Comparison) -> str:
+    """The figure as XML.
+
+    Raises:
+        RefusedError: there are no responses: the comparison is of finished shards.
+    """
+    responses = [method.responses[0] for method in comparison.methods if method.responses]
+    if not responses:
+        raise RefusedError("a figure shows frequency responses, and finished shards have none; compare methods")
+    width, height = (side * UNITS_PER_MM for side in SIZE_MM)
+    scale = f"{responses[0].scale:.4g}"
+    title = html.escape(f"Downsampling by {scale}: {', '.join(one.method for one in responses)}")
+    parts = [
+        *_response_parts(responses),
+        *pareto_parts(points_of(comparison, "white"), PARETO),
+        f'<text class="panel" x="4" y="14">a  Frequency response at scale {scale}</text>',
+        f'<text class="panel" x="{PARETO.left - 36:g}" y="14">b  Alias energy and pass band kept, white input</text>',
+    ]
+    return (
+        '<?xml version="1.0" encoding="UTF-8"?>\n'
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{SIZE_MM[0]:g}mm" height="{SIZE_MM[1]:g}mm" '
+        f'viewBox="0 0 {width:g} {height:g}" role="img">\n<title>{title}</title>\n<style>{STYLE}</style>\n'
+        f'<rect width="100%" height="100%" fill="#fff"/>\n{chr(10).join(parts)}\n</svg>\n'
+    )
+
+
+def _response_parts(responses: Sequence[Response]) -> list[str]:
+    frame, size = RESPONSES, TYPE
+    bottom, right = frame.top + frame.height, frame.left + frame.width
+    upward = linear_axis(max(1.0, *(max(one.gains) for one in responses)), ends_on_tick=False)
+    parts = []
+    for value in upward.ticks:
+        y = bottom - frame.height * value / upward.high
+        parts.append(
+            f'<path class="{"grid" if value else "base"}" d="M{frame.left:g},{y:.1f}H{right:g}"/>'
+            f'<text class="tick" text-anchor="end" x="{frame.left - 5:g}" y="{y + 3:.1f}">{value:.1f}</text>'
+        )
+    for value in (0.0, 0.1, 0.2, 0.3, 0.4, 0.5):
+        x = frame.left + frame.width * value / 0.5
+        parts.append(
+            f'<text class="tick" text-anchor="middle" x="{x:.1f}" y="{bottom + 1.5 * size:.1f}">{value:g}</text>'
+        )
+    nyquist = frame.left + frame.width / responses[0].scale
+    parts.append(
+        f'<line class="nyquist" x1="{nyquist:.1f}" x2="{nyquist:.1f}" y1="{frame.top:g}" y2="{bottom:g}"/>'
+        f'<text class="hint" x="{nyquist + 3:.1f}" y="{frame.top + 8:g}">Nyquist</text>'
+        f'<text text-anchor="middle" x="{frame.left + frame.width / 2:g}" y="{bottom + 3 * size:g}">'
+        "frequency (cycles per source pixel)</text>"
+        f'<text text-anchor="middle" x="{frame.left - 26:g}" y="{frame.top + frame.height / 2:g}" '
+        f'transform="rotate(-90 {frame.left - 26:g} {frame.top + frame.height / 2:g})">gain</text>'
+    )
+    return [*parts, *_curves(responses, upward.high)]
+
+
+def _curves(responses: Sequence[Response], top: float) -> list[str]:
+    """Curves, each with its name beside its end."""
+    frame = RESPONSES
+    bottom, right = frame.top + frame.height, frame.left + frame.width
+    parts, ends = [], []
+    for number, one in enumerate(responses):
+        look = f'stroke="{GREYS[number % len(GREYS)]}" stroke-dasharray="{DASHES[number % len(DASHES)]}"'
+        x = frame.left + frame.width * np.array(one.frequencies) / 0.5
+        y = bottom - frame.height * np.array(one.gains) / top
+        parts.append(f'<path class="curve" {look} d="{path_data(x, y)}"/>')
+        ends.append((float(y[-1]), number, one.method, look))
+    ends.sort()
+    wanted = [end - frame.top + 3.3 for end, *_ in ends]
+    for baseline, (end, _, name, look) in zip(spread(wanted, NAME_HEIGHT, frame.height), ends, strict=True):
+        at = frame.top + baseline - 3.3
+        parts.append(
+            f'<path class="leader" fill="none" d="M{right + 2:g},{end:.1f}L{right + 8:g},{at:.1f}"/>'
+            f'<path class="curve" {look} d="M{right + 8:g},{at:.1f}h22"/>'
+            f'<text x="{right + 34:g}" y="{at + 3.3:.1f}">{html.escape(name)}</text>'
+        )
+    return parts

@@ -1,0 +1,206 @@
+"""Responses and times in, the chart of alias energy against pass-band kept out, as parts of an SVG."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+import numpy as np
+
+from alexnet_pipeline.pages.charts import MINUS, Axis, roomy_axis
+from alexnet_pipeline.comparison.page.name_placement import Box, Mark, Place, place_names
+from alexnet_pipeline.comparison.records import Comparison, MethodNumbers
+
+Weighting = Literal["white", "natural"]
+
+TIME_METRIC = "resample_ms"
+# Of the slowest method's bubble, in lines of type; areas are as times, but none is smaller than can be seen.
+LARGEST_LINES, SMALLEST_LINES = 1.05, 0.16
+# Width of a letter on average, and height of a line, as shares of the size of type.
+LETTER, LINE = 0.56, 1.25
+# Alias energies are drawn down to here.
+LEAST_DB = -60.0
+BETTER = "better ↘"
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A method: share of the pass band kept, alias energy in dB, resampling time in ms (0 for unknown)."""
+
+    name: str
+    passband: float
+    alias_db: float
+    time_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """Where the plot lies, the size of its type, and the room for names to its right: in the SVG's own units."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+    type_size: float
+    spare: float
+
+
+def points_of(comparison: Comparison, weighting: Weighting) -> list[Point]:
+    """Every method that has a response at the main scale."""
+    return [
+        Point(
+            method.name,
+            getattr(method.responses[0], f"passband_{weighting}"),
+            max(getattr(method.responses[0], f"alias_{weighting}_db"), LEAST_DB),
+            time_of(method),
+        )
+        for method in comparison.methods
+        if method.responses
+    ]
+
+
+def time_of(method: MethodNumbers) -> float:
+    """Mean resampling time in ms, 0 where it was not measured."""
+    return next((entry.mean for entry in method.measured if entry.metric == TIME_METRIC), 0.0)
+
+
+def front(points: Sequence[Point]) -> list[Point]:
+    """Those that no other beats in one way without losing in the other, by ascending pass band."""
+    best = [
+        one
+        for one in points
+        if not any(
+            other.passband >= one.passband
+            and other.alias_db <= one.alias_db
+            and (other.passband, other.alias_db) != (one.passband, one.alias_db)
+            for other in points
+        )
+    ]
+    return sorted(best, key=lambda point: (point.passband, point.alias_db))
+
+
+def radius_of(time_ms: float, slowest_ms: float, type_size: float) -> float:
+    """Of a bubble whose area is as the time."""
+    share = math.sqrt(time_ms / slowest_ms) if slowest_ms > 0 else 0.5
+    return type_size * max(LARGEST_LINES * share, SMALLEST_LINES)
+
+
+def pareto_parts(points: Sequence[Point], frame: Frame) -> list[str]:
+    """The chart's axes, front, bubbles and names, in the frame."""
+    across = roomy_axis([point.passband for point in points])
+    upward = roomy_axis([point.alias_db for point in points])
+    size, right, bottom = frame.type_size, frame.left + frame.width, frame.top + frame.height
+    slowest = max(point.time_ms for point in points)
+    marks = [
+        Mark(
+            x=frame.left + frame.width * _share(across, point.passband),
+            y=bottom - frame.height * _share(upward, point.alias_db),
+            radius=radius_of(point.time_ms, slowest, size),
+            name_width=LETTER * size * len(point.name) + 2,
+        )
+        for point in points
+    ]
+    best = front(points)
+    corners = _staircase([marks[points.index(point)] for point in best])
+    hint = Box(right - 5 * size, bottom - 1.6 * size, right, bottom)
+    bounds = Box(frame.left + 2, frame.top - LINE * size, right + frame.spare, bottom - 2)
+    places = place_names(marks, LINE * size, bounds, (hint,), _segments(corners))
+    styles = ["front" if point in best else "beaten" for point in points]
+    path = "L".join(f"{x:.1f},{y:.1f}" for x, y in corners)
+    drawn = sorted(zip(points, marks, styles, strict=True), key=lambda each: -each[1].radius)
+    return [
+        *_axes(across, upward, frame),
+        f'<text class="hint" text-anchor="end" x="{right - 4:.1f}" y="{bottom - size / 2:.1f}">{BETTER}</text>',
+        f'<path class="frontier" d="M{path}"/>',
+        *(_bubble(*each) for each in drawn),
+        *(
+            _name(point.name, mark, place, style, size)
+            for point, mark, place, style in zip(points, marks, places, styles, strict=True)
+        ),
+    ]
+
+
+def tooltip(point: Point) -> str:
+    """A point in words."""
+    time = f", {point.time_ms:.2g} ms" if point.time_ms else ""
+    return f"{point.name}: alias {decibels(point.alias_db)}, pass band kept {100 * point.passband:.0f} %{time}"
+
+
+def decibels(value: float) -> str:
+    """With a minus sign as wide as a digit."""
+    text = f"{value:.1f}"
+    return f"{0.0 if text == '-0.0' else value:.1f} dB".replace("-", MINUS)
+
+
+def _bubble(point: Point, mark: Mark, style: str) -> str:
+    return (
+        f'<circle class="bubble {style}" cx="{mark.x:.1f}" cy="{mark.y:.1f}" r="{mark.radius:.1f}">'
+        f"<title>{html.escape(tooltip(point))}</title></circle>"
+    )
+
+
+def _name(name: str, mark: Mark, place: Place, style: str, size: float) -> str:
+    """A name, anchored at the side towards its mark, since its true width is not known; with a line to a far mark."""
+    box, leader = place.box, ""
+    if place.leader:
+        to_x, to_y = place.leader
+        part = mark.radius / math.dist((mark.x, mark.y), place.leader)
+        x, y = mark.x + (to_x - mark.x) * part, mark.y + (to_y - mark.y) * part
+        leader = f'<line class="leader" x1="{x:.1f}" y1="{y:.1f}" x2="{to_x:.1f}" y2="{to_y:.1f}"/>'
+    anchor, at = "middle", (box.left + box.right) / 2
+    if box.left >= mark.x:
+        anchor, at = "start", box.left
+    elif box.right <= mark.x:
+        anchor, at = "end", box.right
+    place_of = f'text-anchor="{anchor}" x="{at:.1f}" y="{box.bottom - 0.32 * size:.1f}"'
+    return f'{leader}<text class="label {style}" {place_of}>{html.escape(name)}</text>'
+
+
+def _share(axis: Axis, value: float) -> float:
+    return float(axis.share(np.array([value]))[0])
+
+
+def _axes(across: Axis, upward: Axis, frame: Frame) -> list[str]:
+    size, left, top = frame.type_size, frame.left, frame.top
+    right, bottom = left + frame.width, top + frame.height
+    parts = []
+    for value in upward.ticks:
+        y = bottom - frame.height * _share(upward, value)
+        parts.append(f'<line class="grid" x1="{left:.1f}" x2="{right:.1f}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        parts.append(_text("tick", "end", left - 0.6 * size, y + 0.35 * size, f"{value:g}".replace("-", MINUS)))
+    for value in across.ticks:
+        x = left + frame.width * _share(across, value)
+        parts.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{top:.1f}" y2="{bottom:.1f}"/>')
+        parts.append(_text("tick", "middle", x, bottom + 1.5 * size, f"{100 * value:.6g}"))
+    aside, middle = left - 3.1 * size, top + frame.height / 2
+    return [
+        *parts,
+        f'<path class="base" fill="none" d="M{left:.1f},{top:.1f}V{bottom:.1f}H{right:.1f}"/>',
+        _text("axis", "middle", left + frame.width / 2, bottom + 3 * size, "pass band kept (%)"),
+        f'<g transform="rotate(-90 {aside:.1f} {middle:.1f})">',
+        _text("axis", "middle", aside, middle, "alias energy (dB)"),
+        "</g>",
+    ]
+
+
+def _text(style: str, anchor: str, x: float, y: float, text: str) -> str:
+    return f'<text class="{style}" text-anchor="{anchor}" x="{x:.1f}" y="{y:.1f}">{text}</text>'
+
+
+def _staircase(steps: Sequence[Mark]) -> list[tuple[float, float]]:
+    """The border of what is reached: to each method of the front from the last, in alias energy, then in pass band."""
+    corners = [(steps[0].x, steps[0].y)]
+    for before, after in pairwise(steps):
+        corners += [(before.x, after.y), (after.x, after.y)]
+    return corners
+
+
+def _segments(corners: Sequence[tuple[float, float]]) -> list[Box]:
+    return [
+        Box(min(a[0], b[0]) - 1, min(a[1], b[1]) - 1, max(a[0], b[0]) + 1, max(a[1], b[1]) + 1)
+        for a, b in pairwise(corners)
+    ]

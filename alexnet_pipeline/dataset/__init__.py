@@ -1,0 +1,1 @@
+"""The contract: reads and writes what a data set folder holds."""

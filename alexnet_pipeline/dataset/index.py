@@ -1,0 +1,100 @@
+"""The indexes beside the shards: DALI's `.idx` written and read, and those of wids and timm."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alexnet_pipeline.dataset.manifest import ShardRecord
+
+WIDS, TIMM = "shardindex.json", "_info.json"
+DALI_VERSION = "v1.2"
+# Words of a line for one member: extension, offset, size, name.
+WORDS = 4
+MEMBERS = 3
+
+# (extension, data offset, size, file name) of each member of a sample.
+Components = list[tuple[str, int, int, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class ShardIndex:
+    """Where the samples of one shard lie.
+
+    Attributes:
+        keys: of the samples, in order.
+        spans: (samples, 2) int64 offset and size of the data of each member, by extension.
+    """
+
+    keys: list[str]
+    spans: dict[str, NDArray[np.int64]]
+
+
+def dali_index(samples: Sequence[Components]) -> bytes:
+    """DALI's `.idx` v1.2. Its count must be right: with a smaller one, DALI leaves samples out without a word."""
+    lines = [f"{DALI_VERSION} {len(samples)}"]
+    lines += [" ".join(f"{e} {o} {s} {n}" for e, o, s, n in components) for components in samples]
+    return ("\n".join(lines) + "\n").encode("ascii")
+
+
+def read_dali_index(data: bytes) -> ShardIndex:
+    """Inverse of `dali_index`, for samples of three members each.
+
+    Raises:
+        ValueError: it is not such an index, or its count is wrong.
+    """
+    lines = data.decode("ascii").splitlines()
+    if not lines or lines[0] != f"{DALI_VERSION} {len(lines) - 1}":
+        raise ValueError(f"it begins with {lines[:1]}, expected {DALI_VERSION} {len(lines) - 1}")
+    words = " ".join(lines[1:]).split(" ")
+    step = WORDS * MEMBERS
+    if len(words) != step * (len(lines) - 1):
+        raise ValueError(f"it has {len(words)} words, expected {step} a line")
+    spans = {
+        words[at]: np.array([words[at + 1 :: step], words[at + 2 :: step]], np.int64).T
+        for at in range(0, step, WORDS)
+    }
+    return ShardIndex([name.partition(".")[0] for name in words[WORDS - 1 :: step]], spans)
+
+
+def wids_index(name: str, shards: Sequence[ShardRecord]) -> bytes:
+    """Wids' `shardindex.json`, sorted by url."""
+    entries = [
+        {
+            "url": shard.tar.name,
+            "md5sum": shard.md5,
+            "nsamples": shard.samples_images,
+            "filesize": shard.tar.size_bytes,
+        }
+        for shard in shards
+        if shard.tar
+    ]
+    index = {
+        "__kind__": "wids-shard-index-v1",
+        "wids_version": 1,
+        "shardlist": sorted(entries, key=lambda entry: str(entry["url"])),
+        "name": name,
+        "base": "",
+        "info": "",
+    }
+    return _json(index)
+
+
+def timm_index(split: str, name: str, shards: Sequence[ShardRecord]) -> bytes:
+    """Timm's `_info.json`."""
+    kept = [(shard.tar.name, shard.samples_images) for shard in shards if shard.tar]
+    entry = {
+        "name": name,
+        "num_samples": sum(samples for _, samples in kept),
+        "filenames": [filename for filename, _ in kept],
+        "shard_lengths": [samples for _, samples in kept],
+    }
+    return _json({"splits": {split: entry}})
+
+
+def _json(value: object) -> bytes:
+    return (json.dumps(value, sort_keys=True, indent=1) + "\n").encode("ascii")

@@ -1,0 +1,177 @@
+"""`manifest.json`: the records in it, its canonical text, and reading it back with proof that no bit has changed."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from alexnet_pipeline.errors import PipelineError, RefusedError
+from alexnet_pipeline.files import write_whole
+from alexnet_pipeline.records import Reject, SetOptions, from_json, to_json
+
+FORMAT_VERSION = 1
+MANIFEST, MEAN = "manifest.json", "mean.npy"
+
+
+@dataclass(frozen=True, slots=True)
+class FileRecord:
+    """A finished file as verification expects it: name, size in bytes and sha256 in hex."""
+
+    name: str
+    size_bytes: int
+    sha256: str
+
+    @classmethod
+    def of(cls, name: str, data: bytes) -> FileRecord:
+        """The record of a file with these bytes."""
+        return cls(name, len(data), hashlib.sha256(data).hexdigest())
+
+
+@dataclass(frozen=True, slots=True)
+class ShardRecord:
+    """One finished shard of one method.
+
+    Attributes:
+        index: the shard's number, from 0.
+        tar: the tar, or None where every planned input was rejected.
+        idx: its DALI index, or None likewise.
+        md5: of the tar, for the wids index; empty where there is no tar.
+        samples_images: samples in the tar.
+        first_key: of the first sample; empty where there is no tar.
+        rejects: the planned inputs that did not become samples.
+    """
+
+    index: int
+    tar: FileRecord | None
+    idx: FileRecord | None
+    md5: str
+    samples_images: int
+    first_key: str
+    rejects: tuple[Reject, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PixelStatistics:
+    """Statistics over all pixels of a set, in 0..255 units, channels in the order R, G, B.
+
+    Attributes:
+        mean: per channel.
+        covariance: 3 x 3, population.
+        pca_deviations: square roots of the covariance's eigenvalues, largest first.
+        pca_vectors: row i is the unit eigenvector of deviation i.
+    """
+
+    mean: tuple[float, ...]
+    covariance: tuple[tuple[float, ...], ...]
+    pca_deviations: tuple[float, ...]
+    pca_vectors: tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What `manifest.json` says of one finished data set: one method, one split.
+
+    Attributes:
+        format_version: of this file.
+        split: `train`, `val` or `test`.
+        options: that decided the bytes.
+        fingerprint: sha256 of options, definition, split, classes and input listing.
+        definition: the method as a formula.
+        geometry_definition: the geometry in words.
+        versions: of the libraries that decided the bytes.
+        classes: class names; the position is the label.
+        class_totals_images: samples per class, in label order.
+        total_images: samples in all shards.
+        upsampled_images: samples that were enlarged on at least one axis.
+        shards: every planned shard, in order.
+        files: the other files of the data set: indexes and mean image.
+        statistics: over all samples' pixels before encoding; None for an empty set.
+        source_rejects: inputs rejected while the source was listed.
+        digest: sha256 of this file with an empty digest.
+    """
+
+    format_version: int
+    split: str
+    options: SetOptions
+    fingerprint: str
+    definition: str
+    geometry_definition: str
+    versions: dict[str, str]
+    classes: tuple[str, ...]
+    class_totals_images: tuple[int, ...]
+    total_images: int
+    upsampled_images: int
+    shards: tuple[ShardRecord, ...]
+    files: tuple[FileRecord, ...]
+    statistics: PixelStatistics | None
+    source_rejects: tuple[Reject, ...]
+    digest: str = ""
+
+    def __repr__(self) -> str:
+        return f"Manifest({self.options.method!r}, {self.split!r}, {self.total_images:,} images, {self.digest[:8]})"
+
+    def rejects(self) -> tuple[Reject, ...]:
+        """Every rejected input: those of the listing first, then shard by shard."""
+        return self.source_rejects + tuple(reject for shard in self.shards for reject in shard.rejects)
+
+
+@dataclass(frozen=True, slots=True)
+class _Version:
+    format_version: int
+
+
+def is_finished(folder: Path) -> bool:
+    """Whether a folder holds a finished data set."""
+    return (folder / MANIFEST).exists()
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
+    """Write a data set's manifest, the last of its files, and return it with its digest."""
+    sealed = dataclasses.replace(manifest, digest=hashlib.sha256(to_json(manifest, indent=1)).hexdigest())
+    write_whole(folder / MANIFEST, to_json(sealed, indent=1))
+    return sealed
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read a data set's manifest and prove that not a bit of it has changed.
+
+    Raises:
+        RefusedError: there is none, or of a version this release does not know.
+        PipelineError: it is damaged.
+    """
+    path = folder / MANIFEST
+    try:
+        text = path.read_bytes()
+    except FileNotFoundError as error:
+        raise RefusedError(_missing(folder)) from error
+    except OSError as error:
+        raise PipelineError(f"cannot read {path}: {error.strerror}") from error
+    try:
+        version = from_json(text, _Version).format_version
+        manifest = from_json(text, Manifest) if version == FORMAT_VERSION else None
+    except (ValueError, msgspec.MsgspecError) as error:
+        raise PipelineError(f"{path} is damaged: {error}; restore it from a copy, or shard the source again") from error
+    if manifest is None:
+        raise RefusedError(f"{path} has format version {version}; this release reads {FORMAT_VERSION}")
+    blank = to_json(dataclasses.replace(manifest, digest=""), indent=1)
+    if to_json(manifest, indent=1) != text or hashlib.sha256(blank).hexdigest() != manifest.digest:
+        raise PipelineError(
+            f"{path} is damaged: its digest does not match; restore it from a copy, or shard the source again"
+        )
+    return manifest
+
+
+def _missing(folder: Path) -> str:
+    """What to do where a folder is no finished data set, by what lies in and below it."""
+    if folder.suffix == ".tar" and folder.is_file():
+        return f"{folder} is a tar; name its folder, {folder.parent}"
+    if not folder.exists():
+        return f"{folder}: no such file or directory"
+    below = sorted(path.parent for depth in ("*", "*/*") for path in folder.glob(f"{depth}/{MANIFEST}"))
+    if below:
+        return f"{folder} holds several data sets; name one, like {below[0]}"
+    return f"{folder} holds no finished data set: {MANIFEST} is missing; `shard` resumes an unfinished one"

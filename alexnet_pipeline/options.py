@@ -1,0 +1,292 @@
+"""Options, each declared once: a field of a frozen record says all there is to know about an option.
+
+The parameters of the Python functions, the flags of the command line with their help, the keys of a TOML file and the
+environment variables all follow from these fields.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import inspect
+import math
+import os
+import textwrap
+import types
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar, Union
+
+from alexnet_pipeline.errors import RefusedError
+
+Record = TypeVar("Record")
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+METADATA = "option"
+# A field's name ends in its unit, a parameter's does not: `size_px` is the parameter `size` and the flag `--size`.
+UNITS = ("_px", "_images", "_steps", "_s")
+# Seeds that every generator here takes, torch's included.
+MAX_SEED = 2**32 - 1
+# The line of a docstring that `takes_options` replaces by the parameters that follow from records.
+DOC_LINE = "**options:"
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """What the declaration of a field says.
+
+    Attributes:
+        help: a phrase that stands alone, with a full stop.
+        least: smallest value.
+        most: largest value.
+        above: largest value that is too small.
+        below: smallest value that is too large.
+        name: of the parameter; empty for the field's name without its unit.
+        flag: of the command line without dashes; empty for the parameter's name.
+        metavar: what stands for the value in the help; empty for the type's name.
+        default_text: what the default amounts to, where the value does not tell.
+    """
+
+    help: str
+    least: float | None = None
+    most: float | None = None
+    above: float | None = None
+    below: float | None = None
+    name: str = ""
+    flag: str = ""
+    metavar: str = ""
+    default_text: str = ""
+
+
+def option(default: Any, help: str, **about: Any) -> Any:  # noqa: A002 - as click calls it
+    """Declare a field that is an option; see `Option` for the keywords."""
+    return dataclasses.field(default=default, metadata={METADATA: Option(help, **about)})
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """An option as its users meet it.
+
+    Attributes:
+        field: of the record.
+        name: of the parameter.
+        flag: of the command line without dashes.
+        kind: `int`, `float`, `bool`, `str`, `Path` or `range` (two integers).
+        choices: the values there are, empty where any will do.
+        optional: None is a value.
+        many: a tuple of such values.
+        default: of the record's field.
+        option: the declaration.
+    """
+
+    field: str
+    name: str
+    flag: str
+    kind: type
+    choices: tuple[Any, ...]
+    optional: bool
+    many: bool
+    default: Any
+    option: Option
+
+    def convert(self, value: Any) -> Any:
+        """Check a value, which may be text, and bring it to the field's type.
+
+        A text where a tuple of texts is meant is its only item.
+
+        Raises:
+            ValueError: what was found and what was expected.
+        """
+        if value is None and self.optional:
+            return None
+        if self.many:
+            items = (value,) if isinstance(value, (str, os.PathLike)) else tuple(value)
+            return tuple(self._convert_one(item) for item in items)
+        return self._convert_one(value)
+
+    def default_text(self) -> str:
+        """The default in words."""
+        if self.option.default_text:
+            return self.option.default_text
+        return "" if self.default in (None, ()) else str(self.default)
+
+    def _convert_one(self, value: Any) -> Any:
+        try:
+            found = _READERS[self.kind](value)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise ValueError(f"{value!r} is not {_KINDS[self.kind]}") from error
+        if self.choices and found not in self.choices:
+            raise ValueError(f"{value!r} is not one of {', '.join(map(str, self.choices))}")
+        if self.kind in {int, float}:
+            self._check_bounds(found)
+        return found
+
+    def _check_bounds(self, value: float) -> None:
+        about = self.option
+        checks = (
+            (about.least, lambda bound: value >= bound, "at least"),
+            (about.most, lambda bound: value <= bound, "at most"),
+            (about.above, lambda bound: value > bound, "more than"),
+            (about.below, lambda bound: value < bound, "less than"),
+        )
+        for bound, holds, words in checks:
+            if bound is not None and not holds(bound):
+                raise ValueError(f"{value:,} is out of range; expected {words} {bound:,}")
+
+
+@functools.cache
+def parameters_of(record: type) -> tuple[Parameter, ...]:
+    """The options among a record's fields, in order."""
+    hints = typing.get_type_hints(record)
+    found = []
+    for field in dataclasses.fields(record):
+        about = field.metadata.get(METADATA)
+        if about is None:
+            continue
+        name = about.name or next((field.name.removesuffix(u) for u in UNITS if field.name.endswith(u)), field.name)
+        flag = about.flag or name.replace("_", "-")
+        found.append(Parameter(field.name, name, flag, *_read_hint(hints[field.name]), field.default, about))
+    return tuple(found)
+
+
+def make(record: type[Record], given: Mapping[str, Any], base: Record | None = None) -> Record:
+    """A record from parameters.
+
+    Args:
+        record: its type.
+        given: values by the names of parameters; those of other records are passed over.
+        base: gives the values of what is not given; default the fields' defaults.
+
+    Raises:
+        RefusedError: a value is of another type or outside its bounds; the message names the parameter.
+    """
+    values = {}
+    for parameter in parameters_of(record):
+        if parameter.name in given:
+            try:
+                values[parameter.field] = parameter.convert(given[parameter.name])
+            except ValueError as error:
+                raise RefusedError(f"`{parameter.name}`: {error}") from error
+    return record(**values) if base is None else typing.cast(Record, dataclasses.replace(base, **values))  # type: ignore[type-var]
+
+
+def takes_options(*records: type) -> Callable[[Function], Function]:
+    """Let a function's `**options` be the parameters that follow from records.
+
+    The signature and the docstring, in place of the line `**options: ...`, name every one of them.
+    """
+
+    def decorate(function: Function) -> Function:
+        own = inspect.signature(function)
+        parameters = {parameter.name: parameter for record in records for parameter in parameters_of(record)}
+        plain = [parameter for parameter in own.parameters.values() if parameter.kind is not parameter.VAR_KEYWORD]
+        added = [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=each.default)
+            for name, each in parameters.items()
+            if name not in own.parameters
+        ]
+        known = {*own.parameters, *parameters}
+
+        @functools.wraps(function)
+        def checked(*arguments: Any, **given: Any) -> Any:
+            for name in given.keys() - known:
+                raise TypeError(f"{function.__name__}() got an unexpected keyword argument {name!r}")
+            return function(*arguments, **given)
+
+        keywords = [parameter for parameter in plain if parameter.kind is parameter.KEYWORD_ONLY]
+        positional = [parameter for parameter in plain if parameter.kind is not parameter.KEYWORD_ONLY]
+        checked.__signature__ = own.replace(parameters=[*positional, *added, *keywords])  # type: ignore[attr-defined]
+        checked.__doc__ = _documented(function.__doc__ or "", parameters.values())
+        return typing.cast(Function, checked)
+
+    return decorate
+
+
+def _documented(text: str, parameters: typing.Iterable[Parameter]) -> str:
+    lines = []
+    for line in text.splitlines():
+        if not line.strip().startswith(DOC_LINE):
+            lines.append(line)
+            continue
+        indent = line[: len(line) - len(line.lstrip())]
+        for parameter in parameters:
+            words = f"{parameter.name}: {_sentence(parameter)}"
+            lines += textwrap.wrap(words, 110, initial_indent=indent, subsequent_indent=indent + "    ")
+    return "\n".join(lines)
+
+
+def _sentence(parameter: Parameter) -> str:
+    """Help, choices and default of a parameter for a docstring."""
+    choices = f" One of {', '.join(map(repr, parameter.choices))}." if parameter.choices else ""
+    default = parameter.option.default_text or repr(parameter.default)
+    return f"{parameter.option.help}{choices} Default: {default}."
+
+
+def _read_hint(hint: Any) -> tuple[type, tuple[Any, ...], bool, bool]:
+    """(kind, choices, optional, many) of a field's annotation."""
+    arguments = typing.get_args(hint)
+    if typing.get_origin(hint) in {Union, types.UnionType}:
+        (inner,) = (argument for argument in arguments if argument is not type(None))
+        kind, choices, _, many = _read_hint(inner)
+        return kind, choices, True, many
+    if typing.get_origin(hint) is Literal:
+        return type(arguments[0]), arguments, False, False
+    if typing.get_origin(hint) is tuple:
+        if arguments == (int, int):
+            return range, (), False, False
+        kind, choices, _, _ = _read_hint(arguments[0])
+        return kind, choices, False, True
+    return typing.cast(type, hint), (), False, False
+
+
+def _read_int(value: Any) -> int:
+    if isinstance(value, bool):
+        raise TypeError
+    return int(value.replace("_", "").replace(",", "")) if isinstance(value, str) else value.__index__()
+
+
+def _read_float(value: Any) -> float:
+    if isinstance(value, bool) or not math.isfinite(float(value)):
+        raise ValueError
+    return float(value)
+
+
+def _read_bool(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError
+    return value
+
+
+def _read_str(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _read_range(value: Any) -> tuple[int, int]:
+    """`A:B`, or a pair, as [A, B)."""
+    first, last = value.split(":") if isinstance(value, str) else value
+    found = _read_int(first), _read_int(last)
+    if not 0 <= found[0] < found[1]:
+        raise ValueError
+    return found
+
+
+_READERS: dict[type, Callable[[Any], Any]] = {
+    int: _read_int,
+    float: _read_float,
+    bool: _read_bool,
+    str: _read_str,
+    Path: Path,
+    range: _read_range,
+}
+_KINDS = {
+    int: "a whole number",
+    float: "a finite number",
+    bool: "true or false",
+    str: "text",
+    Path: "a path",
+    range: "a range; 0:100 means 0 to 99",
+}

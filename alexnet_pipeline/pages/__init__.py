@@ -1,0 +1,1 @@
+"""Charts and style that both reports share."""

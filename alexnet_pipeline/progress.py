@@ -1,0 +1,175 @@
+"""Progress of long work as events, and the bar that shows them on a terminal or in a notebook."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+LOG = logging.getLogger("alexnet_pipeline")
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A stage of the work begins, and with it a new count.
+
+    Attributes:
+        name: what is done, like `shard`.
+        total: units in all, None where that is not known.
+        done: units that an earlier run did.
+        unit: what is counted, in the plural.
+    """
+
+    name: str
+    total: int | None = None
+    done: int = 0
+    unit: str = "images"
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """Units of the current stage are done.
+
+    Attributes:
+        done: so far, those of an earlier run included.
+        detail: more to show beside the count, like `3 rejected`.
+    """
+
+    done: int
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A line for a person.
+
+    Attributes:
+        text: the line.
+        warning: something is not as it should be.
+    """
+
+    text: str
+    warning: bool = False
+
+
+Event = Stage | Advance | Message
+Report = Callable[[Event], None]
+# What a function's parameter `progress` takes: a bar where a person can see it, nothing, or a function of one's own.
+Progress = bool | Report
+
+
+def silent(event: Event) -> None:
+    """Report nothing."""
+
+
+def warn_to(report: Report) -> Callable[[str], None]:
+    """A function that reports a line as a warning."""
+    return lambda text: report(Message(text, warning=True))
+
+
+@contextmanager
+def reporting(progress: Progress) -> Iterator[Report]:
+    """The function to report to, as a parameter `progress` asks for.
+
+    With True, a bar is shown on a terminal and in a notebook, and warnings are logged.
+    """
+    if not isinstance(progress, bool):
+        yield progress
+        return
+    bar = Bar() if progress else None
+    try:
+        yield bar.report if bar else _log_warnings
+    finally:
+        if bar:
+            bar.close()
+
+
+def _log_warnings(event: Event) -> None:
+    if isinstance(event, Message) and event.warning:
+        LOG.warning("%s", event.text)
+
+
+class Rate:
+    """Units a second, counted from the first unit that was finished: what comes before is start-up."""
+
+    def __init__(self) -> None:
+        self._first: tuple[float, int] | None = None
+        self._last = (0.0, 0)
+
+    def add(self, done: int, begun_at: int) -> None:
+        """Note how many units are done, of which `begun_at` were done before."""
+        self._last = (time.monotonic(), done)
+        if self._first is None and done > begun_at:
+            self._first = self._last
+
+    def per_second(self) -> float:
+        """The rate, 0 while it is not known."""
+        if self._first is None or self._last[1] == self._first[1]:
+            return 0.0
+        return (self._last[1] - self._first[1]) / (self._last[0] - self._first[0])
+
+
+class Bar:
+    """A bar on a terminal or in a notebook, by rich; elsewhere nothing but warnings, which are logged."""
+
+    def __init__(self) -> None:
+        from rich.console import Console  # noqa: PLC0415 - 60 ms, which `import alexnet_pipeline` need not take
+
+        self._console = Console(stderr=True)
+        self.shown = self._console.is_terminal or self._console.is_jupyter
+        self._display: Any = None
+        self._task: Any = None
+        self._stage = Stage("")
+        self._rate = Rate()
+
+    def report(self, event: Event) -> None:
+        """Show an event."""
+        if not self.shown:
+            _log_warnings(event)
+        elif isinstance(event, Stage):
+            self._begin(event)
+        elif isinstance(event, Advance):
+            self._rate.add(event.done, self._stage.done)
+            rate = self._rate.per_second()
+            pace = f"{rate:,.0f} {self._stage.unit}/s" if rate else ""
+            if self._display:
+                self._display.update(self._task, completed=event.done, pace=pace, detail=event.detail, refresh=True)
+        else:
+            self.print(f"warning: {event.text}" if event.warning else event.text)
+
+    def print(self, text: str) -> None:
+        """Print a line above the bar."""
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def close(self) -> None:
+        """End the bar."""
+        if self._display:
+            self._display.stop()
+            self._display = None
+
+    def _begin(self, stage: Stage) -> None:
+        from rich.progress import (  # noqa: PLC0415 - as above
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+        )
+
+        self.close()
+        self._stage, self._rate = stage, Rate()
+        counted = [MofNCompleteColumn(), TimeRemainingColumn()] if stage.total is not None else []
+        self._display = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            *counted,
+            TextColumn("{task.fields[pace]}"),
+            TextColumn("{task.fields[detail]}"),
+            console=self._console,
+            auto_refresh=stage.total is None,
+        )
+        self._task = self._display.add_task(stage.name, total=stage.total, completed=stage.done, pace="", detail="")
+        self._display.start()

@@ -1,0 +1,1 @@
+"""The embedded default: a generated, trainable image set of variable sizes."""

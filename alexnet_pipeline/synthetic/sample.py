@@ -1,0 +1,199 @@
+"""A folder in, the embedded sample in it out: a generated set like ImageNet, for those who lack ImageNet.
+
+Sizes and aspects vary as ImageNet's do; one file is a PNG named .JPEG, one lies on its side by EXIF, one is
+broken, so that a newcomer sees what happens to each.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import struct
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from alexnet_pipeline.errors import PipelineError, RefusedError
+
+Layout = Literal["folders", "ilsvrc"]
+
+# Fabricated ids: WordNet has no n9000000x.
+CLASSES = (
+    ("n90000001", "disc"),
+    ("n90000002", "ring"),
+    ("n90000003", "horizontal stripes"),
+    ("n90000004", "vertical stripes"),
+    ("n90000005", "diagonal stripes"),
+    ("n90000006", "checker"),
+    ("n90000007", "zone plate"),
+    ("n90000008", "triangle"),
+    ("n90000009", "cross"),
+    ("n90000010", "dots"),
+)
+TRAIN_IMAGES = 600
+VAL_IMAGES = 100
+QUALITY = 90
+# Positions in train of the three oddities.
+PNG_INDEX, TURNED_INDEX, BROKEN_INDEX = 3, 5, 7
+# EXIF orientation of the turned one: stored so that turning right sets it upright.
+ORIENTATION = 6
+# MAT 5 files begin with 116 bytes of text, in which SciPy writes the date.
+MAT_TEXT = b"MATLAB 5.0 MAT-file, alexnet-pipeline sample".ljust(116)
+
+
+@dataclass(frozen=True, slots=True)
+class SampleSummary:
+    """What was written.
+
+    Attributes:
+        directory: where.
+        layout: `folders` or `ilsvrc`.
+        train_images: files of the train split, the broken one included.
+        val_images: files of the val split.
+        size_bytes: of all pictures.
+    """
+
+    directory: str
+    layout: str
+    train_images: int
+    val_images: int
+    size_bytes: int
+
+
+def write_sample(
+    directory: Path | str,
+    *,
+    train_images: int = TRAIN_IMAGES,
+    val_images: int = VAL_IMAGES,
+    seed: int = 0,
+    layout: Layout = "folders",
+) -> SampleSummary:
+    """Write the sample's raw pictures, the same bytes for the same seed.
+
+    Args:
+        directory: new or empty.
+        train_images: spread evenly over the classes.
+        val_images: likewise.
+        seed: of all randomness.
+        layout: class folders, or the three original files of ILSVRC2012.
+
+    Raises:
+        RefusedError: the directory holds something.
+        PipelineError: it cannot be written.
+    """
+    root = Path(directory)
+    if root.exists() and (not root.is_dir() or any(root.iterdir())):
+        raise RefusedError(f"{root} is not an empty folder; choose a new one")
+    splits = {
+        "train": list(_pictures("train", train_images, seed)),
+        "val": list(_pictures("val", val_images, seed)),
+    }
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        (_write_folders if layout == "folders" else _write_ilsvrc)(root, splits)
+    except OSError as error:
+        raise PipelineError(f"cannot write {root}: {error.strerror}; choose another folder") from error
+    size = sum(len(data) for pictures in splits.values() for _, _, data in pictures)
+    return SampleSummary(str(root), layout, train_images, val_images, size)
+
+
+# (label, file name, bytes)
+Picture = tuple[int, str, bytes]
+
+
+def _pictures(split: str, count: int, seed: int) -> Iterator[Picture]:
+    for index in range(count):
+        label = index % len(CLASSES)
+        name = f"{CLASSES[label][0]}_{index}.JPEG" if split == "train" else f"ILSVRC2012_val_{index + 1:08d}.JPEG"
+        yield label, name, _encode(label, index, split, seed)
+
+
+def _encode(label: int, index: int, split: str, seed: int) -> bytes:
+    # Imported here, because the names and counts above are needed where nothing is drawn.
+    import numpy as np  # noqa: PLC0415
+    import simplejpeg  # noqa: PLC0415
+
+    from alexnet_pipeline.pixels.codec import encode  # noqa: PLC0415
+    from alexnet_pipeline.synthetic.patterns import render  # noqa: PLC0415
+
+    image = render(label, index, split, seed)
+    if image.shape[2] == 1:
+        return bytes(simplejpeg.encode_jpeg(image, QUALITY, "GRAY", "Gray"))
+    if split != "train" or index not in {PNG_INDEX, TURNED_INDEX, BROKEN_INDEX}:
+        return encode(image, encoding="jpg", quality=QUALITY, subsampling="420")
+    if index == PNG_INDEX:
+        return encode(image, encoding="png", quality=QUALITY, subsampling="420")
+    if index == TURNED_INDEX:
+        stored = np.ascontiguousarray(np.rot90(image))
+        data = encode(stored, encoding="jpg", quality=QUALITY, subsampling="420")
+        return data[:2] + _exif(ORIENTATION) + data[2:]
+    data = encode(image, encoding="jpg", quality=QUALITY, subsampling="420")
+    return data[: len(data) // 2]
+
+
+def _exif(orientation: int) -> bytes:
+    """An APP1 segment with a big-endian TIFF structure of one entry: the orientation, a SHORT."""
+    tiff = b"MM\0*" + struct.pack(">IHHHIHHI", 8, 1, 0x0112, 3, 1, orientation, 0, 0)
+    body = b"Exif\0\0" + tiff
+    return b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body
+
+
+def _write_folders(root: Path, splits: dict[str, list[Picture]]) -> None:
+    for split, pictures in splits.items():
+        for wnid, _ in CLASSES:
+            (root / split / wnid).mkdir(parents=True, exist_ok=True)
+        for label, name, data in pictures:
+            (root / split / CLASSES[label][0] / name).write_bytes(data)
+
+
+def _write_ilsvrc(root: Path, splits: dict[str, list[Picture]]) -> None:
+    inner = []
+    for label, (wnid, _) in enumerate(CLASSES):
+        members = [(name, data) for number, name, data in splits["train"] if number == label]
+        inner.append((f"{wnid}.tar", _tar(members)))
+    (root / "ILSVRC2012_img_train.tar").write_bytes(_tar(inner))
+    val = [(name, data) for _, name, data in splits["val"]]
+    (root / "ILSVRC2012_img_val.tar").write_bytes(_tar(val))
+    devkit = "ILSVRC2012_devkit_t12/data/"
+    truth = "".join(f"{_devkit_id(label)}\n" for label, _, _ in splits["val"]).encode("ascii")
+    files = [
+        (f"{devkit}meta.mat", _meta()),
+        (f"{devkit}ILSVRC2012_validation_ground_truth.txt", truth),
+    ]
+    (root / "ILSVRC2012_devkit_t12.tar.gz").write_bytes(gzip.compress(_tar(files), mtime=0))
+
+
+def _devkit_id(label: int) -> int:
+    """ILSVRC2012_ID runs against the sorted order here, so that the two label orders can be told apart."""
+    return len(CLASSES) - label
+
+
+def _tar(members: list[tuple[str, bytes]]) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        for name, data in members:
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+def _meta() -> bytes:
+    """`meta.mat` as the devkit's: a struct array `synsets`, leaves first, one inner node behind them."""
+    import numpy as np  # noqa: PLC0415
+    from scipy.io import savemat  # noqa: PLC0415
+
+    names = ("ILSVRC2012_ID", "WNID", "words", "gloss", "num_children", "children", "wordnet_height")
+    synsets = np.zeros((len(CLASSES) + 1, 1), dtype=[(name, object) for name in (*names, "num_train_images")])
+    ordered = sorted(range(len(CLASSES)), key=_devkit_id)
+    for row, label in enumerate(ordered):
+        wnid, words = CLASSES[label]
+        synsets[row, 0] = (float(row + 1), wnid, words, words, 0.0, np.zeros((1, 0)), 0.0, 0.0)
+    children = np.arange(1.0, len(CLASSES) + 1)[None]
+    root = len(CLASSES) + 1.0
+    synsets[-1, 0] = (root, "n90000000", "pattern", "pattern", float(len(CLASSES)), children, 1.0, 0.0)
+    buffer = io.BytesIO()
+    savemat(buffer, {"synsets": synsets})
+    return MAT_TEXT + buffer.getvalue()[len(MAT_TEXT) :]
