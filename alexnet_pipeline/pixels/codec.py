@@ -1,9 +1,7 @@
-"""Bytes in, upright RGB pixels out, and back: the only place that knows codecs.
+"""From encoded bytes to upright RGB pixels and back: the only place that knows codecs.
 
-Decoding is strict: what libjpeg-turbo only warns about is an error here, and files of the other formats are
-proved whole before OpenCV sees them, because it passes what is cut or flipped. Nearly all JPEGs are plain and go
-through our own decoder, which makes the same pixels faster; what it does not take or is not in order, libjpeg-turbo
-decides.
+Decoding is strict: what libjpeg-turbo only warns about is an error here. Files of other formats are proved whole
+before OpenCV decodes them, because OpenCV accepts truncated and altered files.
 """
 
 from __future__ import annotations
@@ -12,7 +10,6 @@ import functools
 import io
 import math
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -21,21 +18,14 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from alexnet_pipeline.errors import RejectedImageError
-from alexnet_pipeline.pixels.formats import orientation
-from alexnet_pipeline.pixels.formats import tiff as tiff_head
-from alexnet_pipeline.pixels.baseline.decode import decode_baseline
-from alexnet_pipeline.pixels.geometry import Region
-from alexnet_pipeline.pixels.formats.jpeg import END_OF_IMAGE, JpegHead, count_scans, read_head, without_icc
+from alexnet_pipeline.pixels.formats import orientation, tiff
+from alexnet_pipeline.pixels.formats.jpeg import END_OF_IMAGE, JpegHeader, count_scans, read_header, without_icc
 from alexnet_pipeline.pixels.formats.sniff import sniff
 from alexnet_pipeline.pixels.formats.strictness import check_cap, check_size, essential_png
-from alexnet_pipeline.records import Encoding, Reason, Subsampling
+from alexnet_pipeline.records import Conversion, Encoding, Reason
 
 Pixels = NDArray[np.uint8]
-# A picture's height and width in, the part of it that will be looked at out.
-Needed = Callable[[int, int], Region]
 
-EXTENSIONS: dict[Encoding, str] = {"jpg": "jpg", "png": "png", "raw": "npy"}
-DEFAULT_MAX_PIXELS = 64_000_000
 # Scans in one JPEG. Encoders write about ten, a full progression of three components stays below 100; 6,000
 # scans in 66 kB cost seconds.
 MAX_SCANS = 100
@@ -54,36 +44,26 @@ NPY_HEADER_BYTES = 128
 NPY_SHAPE = re.compile(rb"'shape': \((\d+), (\d+), (\d+)\)")
 TURBO_VERSION = re.compile(rb"libjpeg-turbo version ([0-9.]+)")
 
-cv2.setNumThreads(1)  # parallelism is over pictures
-cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
-
-def whole(height: int, width: int) -> Region:
-    """All of a picture."""
-    return Region(0, height, 0, width)
-
-
-def decode(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS, needed: Needed = whole) -> Pixels:
-    """Decode one picture.
+def decode(data: bytes, *, max_pixels: int = Conversion.max_pixels) -> Pixels:
+    """Decode one image.
 
     Greyscale and palettes become RGB, 16 bits become 8, CMYK becomes RGB by `cmyk_to_rgb`, alpha is dropped,
     the first frame of several is taken, and EXIF orientation is applied.
 
     Args:
-        data: a JPEG, PNG, GIF, BMP, WebP or TIFF, told by its first bytes.
-        max_pixels: more are refused by the header, before decoding.
-        needed: what of it will be looked at. The file is proved whole all the same, but pixels elsewhere may come
-            out undefined, which saves time.
+        data: a JPEG, PNG, GIF, BMP, WebP or TIFF, recognised by its first bytes.
+        max_pixels: images with more are rejected by their header, before decoding.
 
     Returns:
         HWC uint8, RGB, C-contiguous.
 
     Raises:
-        RejectedImageError: with the reason; nothing else, whatever the bytes, but what `needed` raises.
+        RejectedImageError: with the reason; nothing else, whatever the bytes.
     """
     name, allowed = sniff(data)
     if name == "JPEG":
-        return _decode_jpeg(data, max_pixels, needed)
+        return _decode_jpeg(data, max_pixels)
     if allowed:
         return _decode_other(name, data, max_pixels)
     if not data:
@@ -93,14 +73,19 @@ def decode(data: bytes, *, max_pixels: int = DEFAULT_MAX_PIXELS, needed: Needed 
     raise RejectedImageError(Reason.NOT_AN_IMAGE, f"begins with {data[:8].hex(' ')}")
 
 
-def encode(image: Pixels, *, encoding: Encoding, quality: int, subsampling: Subsampling) -> bytes:
-    """Encode an HWC uint8 RGB picture: `jpg` with the accurate DCT, `png`, or `raw`, a `.npy`."""
-    if encoding == "jpg":
-        return bytes(simplejpeg.encode_jpeg(image, quality, "RGB", subsampling))
-    if encoding == "png":
-        bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-        return cv2.imencode(".png", bgr, [cv2.IMWRITE_PNG_COMPRESSION, PNG_COMPRESSION])[1].tobytes()
+def encode(image: Pixels, conversion: Conversion) -> bytes:
+    """Encode an HWC uint8 RGB image as a conversion asks: JPEG with the accurate DCT, PNG, or a `.npy`."""
+    if conversion.encoding == "jpg":
+        return bytes(simplejpeg.encode_jpeg(image, conversion.quality, "RGB", conversion.subsampling))
+    if conversion.encoding == "png":
+        return encode_png(image)
     return _npy_header(image.shape) + image.tobytes()
+
+
+def encode_png(image: Pixels) -> bytes:
+    """Encode an HWC uint8 RGB image as PNG."""
+    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    return cv2.imencode(".png", bgr, [cv2.IMWRITE_PNG_COMPRESSION, PNG_COMPRESSION])[1].tobytes()
 
 
 def decode_sample(data: bytes, encoding: Encoding) -> Pixels:
@@ -111,18 +96,18 @@ def decode_sample(data: bytes, encoding: Encoding) -> Pixels:
     """
     if encoding != "raw":
         return decode(data)
-    found = NPY_SHAPE.search(data, 0, NPY_HEADER_BYTES)
-    shape = tuple(map(int, found.groups())) if found else ()
+    match = NPY_SHAPE.search(data, 0, NPY_HEADER_BYTES)
+    shape = tuple(map(int, match.groups())) if match else ()
     header = _npy_header(shape)
     if not data.startswith(header) or len(data) - len(header) != math.prod(shape):
         raise RejectedImageError(Reason.CORRUPT, f"{len(data)} bytes are not a .npy of HWC bytes")
     return np.frombuffer(data, np.uint8, offset=len(header)).reshape(shape).copy()
 
 
-@functools.cache
-def prepare() -> None:
-    """Compile the decoder, or load it compiled, so that no picture is charged with it."""
-    decode(encode(np.zeros((8, 8, 3), np.uint8), encoding="jpg", quality=90, subsampling="420"))
+def quiet_opencv() -> None:
+    """Set up OpenCV for a process that is ours: one thread, since images are the unit of work, and no log lines."""
+    cv2.setNumThreads(1)
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
 @functools.cache
@@ -131,9 +116,9 @@ def versions() -> dict[str, str]:
 
     simplejpeg does not tell which libjpeg-turbo it was built with, but its binary holds that library's text.
     """
-    found = {"opencv": cv2.__version__, "simplejpeg": simplejpeg.__version__}
+    named = {"opencv": cv2.__version__, "simplejpeg": simplejpeg.__version__}
     turbo = TURBO_VERSION.search(Path(simplejpeg._jpeg.__file__).read_bytes())
-    return {**found, "libjpeg-turbo": turbo[1].decode()} if turbo else found
+    return {**named, "libjpeg-turbo": turbo[1].decode()} if turbo else named
 
 
 def cmyk_to_rgb(cmyk: Pixels, *, inverted: bool) -> Pixels:
@@ -147,51 +132,45 @@ def cmyk_to_rgb(cmyk: Pixels, *, inverted: bool) -> Pixels:
     return ((light[..., :3] * light[..., 3:] + 127) // 255).astype(np.uint8)
 
 
-def _decode_jpeg(data: bytes, max_pixels: int, needed: Needed) -> Pixels:
-    head = read_head(data)
-    turn = orientation.exif_orientation(head.exif)
-    if not head.many_scans and 0 < head.height * head.width <= max_pixels:
-        part = needed if turn == orientation.UPRIGHT else whole
-        plain = decode_baseline(data, head.parts, part(head.height, head.width))
-        if plain is not None:
-            return orientation.upright(plain, turn)
-    scans = count_scans(data, head)
+def _decode_jpeg(data: bytes, max_pixels: int) -> Pixels:
+    header = read_header(data)
+    scans = count_scans(data, header)
     if scans > MAX_SCANS:
         raise RejectedImageError(Reason.TOO_COMPLEX, f"{scans} scans, the cap is {MAX_SCANS}")
     try:
-        image = _libjpeg(data, head, max_pixels)
+        image = _by_libjpeg(data, header, max_pixels)
     except ValueError as error:
         message = str(error).lower()
-        if "icc" in message:  # a damaged profile leaves the pixels whole, so prove those without it
-            return _decode_jpeg(without_icc(data), max_pixels, needed)
+        if "icc" in message:  # a damaged profile leaves the pixels whole, so decode those without it
+            return _decode_jpeg(without_icc(data), max_pixels)
         if "subsampling" not in message:
             raise RejectedImageError(_jpeg_reason(message), f"JPEG: {error}") from error
-        image = _odd_sampling(data, head, max_pixels)
-    return orientation.upright(image, turn)
+        image = _by_opencv_unproved(data, header, max_pixels)
+    return orientation.upright(image, orientation.exif_orientation(header.exif))
 
 
-def _libjpeg(data: bytes, head: JpegHead, max_pixels: int) -> Pixels:
+def _by_libjpeg(data: bytes, header: JpegHeader, max_pixels: int) -> Pixels:
     height, width, colours, _ = simplejpeg.decode_jpeg_header(data, strict=True)
     check_cap(int(height), int(width), max_pixels)
     if colours in {"CMYK", "YCCK"}:
-        return cmyk_to_rgb(simplejpeg.decode_jpeg(data, "CMYK", strict=True), inverted=head.adobe)
+        return cmyk_to_rgb(simplejpeg.decode_jpeg(data, "CMYK", strict=True), inverted=header.adobe)
     return np.asarray(simplejpeg.decode_jpeg(data, "RGB", strict=True))
 
 
-def _odd_sampling(data: bytes, head: JpegHead, max_pixels: int) -> Pixels:
-    """TurboJPEG knows the usual chroma samplings only; libjpeg itself, through OpenCV, knows all.
+def _by_opencv_unproved(data: bytes, header: JpegHeader, max_pixels: int) -> Pixels:
+    """Decode chroma samplings that TurboJPEG does not know; libjpeg itself, through OpenCV, knows all.
 
-    ImageNet has such files (libjpeg-turbo issues 323 and 436). OpenCV tells of no warnings, so the end mark
-    is all that proves the file whole.
+    ImageNet has such files (libjpeg-turbo issues 323 and 436). OpenCV reports no warnings, so the end mark is all that
+    proves the file whole.
     """
     ended = END_OF_IMAGE in data[-MAX_TRAILER_BYTES:]
-    whole = head.height and data.startswith(START_OF_SCAN, head.scan_at)
-    if not whole and (ended or head.scan_at + MARKER_BYTES <= len(data)):
+    framed = header.height and data.startswith(START_OF_SCAN, header.scan_at)
+    if not framed and (ended or header.scan_at + MARKER_BYTES <= len(data)):
         raise RejectedImageError(Reason.CORRUPT, "JPEG whose segments lead to no frame and scan")
     if not ended:
         raise RejectedImageError(Reason.TRUNCATED, "JPEG without an end mark")
-    check_cap(head.height, head.width, max_pixels)
-    return _by_opencv("JPEG", data, (head.height, head.width))
+    check_cap(header.height, header.width, max_pixels)
+    return _by_opencv("JPEG", data, (header.height, header.width))
 
 
 def _jpeg_reason(message: str) -> Reason:
@@ -204,7 +183,7 @@ def _decode_other(name: str, data: bytes, max_pixels: int) -> Pixels:
     size = check_size(name, data, max_pixels)
     turn = orientation.UPRIGHT
     if name == "TIFF":
-        turn, data = tiff_head.neutral(data)
+        turn, data = tiff.neutral(data)
     elif name == "PNG":
         turn, data = orientation.png_orientation(data), essential_png(data)
     elif name == "WebP":

@@ -1,54 +1,128 @@
-"""The one way in which code here is compiled, and where its machine code is kept."""
+"""How the engine's functions are compiled, and where the machine code is kept for the next start.
+
+numba keeps machine code per function. It would fail where it may not write, read damaged files without a check, and
+go on with old code after an update of a function that is called from another file. So the folder here is named after
+the state of the sources, is proved by a list of checksums before numba sees it, and is not used at all where it
+cannot be written: that costs time, never the run.
+"""
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
-import tempfile
+import re
+import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
-
-import numba
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 PACKAGE = Path(__file__).parents[1]
 DIGEST_BYTES = 8
+# The list of a folder's files with their checksums, written last.
+CHECKSUMS = "checksums"
+# All kernels take 1.5 MB; a folder that has no room for this is not used.
+PROBE_BYTES = 4 << 20
+_STATE = re.compile(rf"[0-9a-f]{{{2 * DIGEST_BYTES}}}")
 
 
-def _use_cache() -> None:
-    """Point numba at a folder it can write, one for each state of the sources.
+def compiled(function: Function) -> Function:
+    """Compile a function by numba when it is first called, with the types of its arguments."""
+    import numba  # noqa: PLC0415 - .4 s that a process without kernels, like the parent of workers, need not take
 
-    numba itself raises at import where it may write nowhere, and looks at the age of a function's own file only:
-    after an update it would go on with old code of what the function calls elsewhere.
-    """
-    settings: Any = numba.config  # numba's settings are set at run time, which its types do not know
-    sources = hashlib.blake2b(digest_size=DIGEST_BYTES)
-    for path in sorted(PACKAGE.rglob("*.py")):
-        if "compiled" in (text := path.read_bytes()).decode("utf-8"):
-            sources.update(text)
-    settings.CACHE_DIR = str(_cache_folder(settings.CACHE_DIR) / sources.hexdigest())
-
-
-def _cache_folder(chosen: str) -> Path:
-    if chosen:
-        return Path(chosen)
-    beside = Path(__file__).parent / "__pycache__"
-    if os.access(beside if beside.exists() else beside.parent, os.W_OK):
-        return beside
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "alexnet-pipeline" / "numba"
+    folder, settings = cache_folder(), numba.config
+    before = settings.CACHE_DIR
+    settings.CACHE_DIR = str(folder or "")
     try:
-        home.mkdir(parents=True, exist_ok=True)
-        usable = os.access(home, os.W_OK)
-    except OSError:
-        usable = False
-    return home if usable else Path(tempfile.mkdtemp(prefix="alexnet-pipeline-"))
+        # No fastmath: contraction to FMA would make pixels depend on the CPU.
+        made: Function = numba.njit(cache=folder is not None, nogil=True, error_model="numpy")(function)
+    finally:
+        settings.CACHE_DIR = before
+    return made
 
 
-_use_cache()
-# No fastmath: contraction to FMA would make pixels depend on the CPU.
-compiled: Callable[[Function], Function] = numba.njit(cache=True, nogil=True, error_model="numpy")
-# The same for functions that make no arrays: numba then counts no references, which in a small function costs
-# more than its work.
-compiled_leaf: Callable[[Function], Function] = numba.njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+def is_kept() -> bool:
+    """Whether machine code of an earlier start will be used."""
+    folder = cache_folder()
+    return folder is not None and (folder / CHECKSUMS).exists()
+
+
+def keep() -> None:
+    """Note that all that is in the folder is whole, and remove the folders of earlier states of the sources."""
+    folder = cache_folder()
+    if folder is None:
+        return
+    with suppress(OSError):
+        text = _checksums(folder)
+        if text != _read(folder / CHECKSUMS):
+            part = folder / f".{CHECKSUMS}-{os.getpid()}"
+            part.write_text(text)
+            part.replace(folder / CHECKSUMS)
+    with suppress(OSError):
+        for other in folder.parent.iterdir():
+            if other.is_dir() and other != folder and _STATE.fullmatch(other.name):
+                shutil.rmtree(other, ignore_errors=True)
+
+
+@functools.cache
+def cache_folder() -> Path | None:
+    """Where machine code is kept, proved to be whole and writable; None where there is no such place."""
+    state = _source_state()
+    for place in _places():
+        folder = place / state
+        text = _read(folder / CHECKSUMS)
+        if text and text == _checksums(folder):
+            return folder
+        try:
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+            probe = folder / ".probe"
+            probe.write_bytes(bytes(PROBE_BYTES))
+            probe.unlink()
+        except OSError:
+            shutil.rmtree(folder, ignore_errors=True)
+            continue
+        return folder
+    return None
+
+
+def _places() -> list[Path]:
+    """Where the folder may lie, best first: where the user says, beside this file, in the user's cache."""
+    chosen = os.environ.get("NUMBA_CACHE_DIR")
+    if chosen:
+        return [Path(chosen)]
+    places = [Path(__file__).parent / "__pycache__"]
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111 - Path would raise without a home
+    return [*places, Path(home) / "alexnet-pipeline" / "numba"] if home.startswith("/") else places
+
+
+def _source_state() -> str:
+    """A digest of all sources that are compiled, and of the compiler's version."""
+    from importlib.metadata import version  # noqa: PLC0415 - 20 ms
+
+    state = hashlib.blake2b(version("numba").encode(), digest_size=DIGEST_BYTES)
+    for path in sorted(PACKAGE.rglob("*.py")):
+        text = path.read_bytes()
+        if b"import compiled" in text or path == Path(__file__):
+            state.update(text)
+    return state.hexdigest()
+
+
+def _checksums(folder: Path) -> str:
+    """A line for each file below a folder."""
+    lines = []
+    with suppress(OSError):
+        for path in sorted(folder.rglob("*")):
+            if path.is_file() and not path.name.startswith((".", CHECKSUMS)):
+                lines.append(f"{hashlib.blake2b(path.read_bytes()).hexdigest()} {path.relative_to(folder)}\n")
+    return "".join(lines)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError):
+        return ""

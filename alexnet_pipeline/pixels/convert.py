@@ -1,4 +1,4 @@
-"""A decoded picture and options in, the targets' pixels out, by whichever methods were asked for."""
+"""From a decoded image and conversions to the pixels of each output."""
 
 from __future__ import annotations
 
@@ -9,84 +9,77 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alexnet_pipeline.errors import RefusedError
-from alexnet_pipeline.pixels.geometry import Placement, Region, place
+from alexnet_pipeline.options import make, takes_options
+from alexnet_pipeline.pixels.geometry import Placement, place
 from alexnet_pipeline.pixels.kernels import Method, find_method
-from alexnet_pipeline.pixels.libraries import check_library, resample_by_library
+from alexnet_pipeline.pixels.libraries import check_conversion, resample_by_library
 from alexnet_pipeline.pixels.resample import resample_each
-from alexnet_pipeline.pixels.weights import needed_samples
-from alexnet_pipeline.records import Geometry, MethodOptions, Rounding
+from alexnet_pipeline.records import Conversion, Geometry, Rounding
 
-# A target, HWC uint8, and how it was placed.
+# An output, HWC uint8, and how it was placed.
 Converted = tuple[NDArray[np.uint8], Placement]
 
 
-def check_options(options: MethodOptions) -> Method:
-    """The method of the options.
+@takes_options(Conversion)
+def resize(image: NDArray[np.uint8], method: str = Conversion.method, **options: object) -> NDArray[np.uint8]:
+    """Convert one image, as `shard` does before encoding.
+
+    Args:
+        image: HWC uint8, RGB, of any size.
+        method: see `methods()`.
+        **options: of the conversion; those of encodings have no effect here.
+
+    Returns:
+        HWC uint8, RGB.
 
     Raises:
-        RefusedError: there is no such method, its library is missing, or it has no linear light.
+        RefusedError: the image, the method or an option is not one of those.
     """
-    method = find_method(options.method)
-    check_library(method)
-    if method.library and options.linear_light:
-        raise RefusedError(f"{method.name} works on gamma-encoded values only; leave --linear-light out")
-    return method
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+        raise RefusedError(f"resize got {image.dtype} of shape {image.shape}; expected HWC uint8 with 3 channels")
+    conversion = make(Conversion, options, Conversion(method=method))
+    check_conversion(conversion)
+    return convert(np.ascontiguousarray(image), conversion)[0]
 
 
-def convert(image: NDArray[np.uint8], options: MethodOptions) -> Converted:
-    """Bring a picture to its target, as `convert_each` does to several."""
-    return convert_each(image, [options])[0]
+def convert(image: NDArray[np.uint8], conversion: Conversion) -> Converted:
+    """Convert an image, as `convert_each` does."""
+    return convert_each(image, [conversion])[0]
 
 
-def convert_each(image: NDArray[np.uint8], wanted: Sequence[MethodOptions]) -> list[Converted]:
-    """Bring a picture to the targets of several options.
+def convert_each(image: NDArray[np.uint8], conversions: Sequence[Conversion]) -> list[Converted]:
+    """Convert an image in several ways.
 
     Args:
         image: HWC uint8, RGB, upright.
-        wanted: method, geometry and size of each; where only methods differ, they share what each would do alone.
+        conversions: method, geometry and size of each; where only methods differ, they share their common work.
 
     Returns:
-        For each the target, HWC uint8, and how it was placed.
+        For each the output, HWC uint8, and how it was placed.
 
     Raises:
-        RejectedImageError: a target would be too large.
+        RejectedImageError: an output would be too large.
     """
     height, width = image.shape[:2]
-    found: dict[int, Converted] = {}
-    for placement, linear_light, methods in _alike(height, width, wanted):
+    results: dict[int, Converted] = {}
+    for placement, linear_light, methods in _grouped(height, width, conversions):
         ours = {number: method for number, method in methods.items() if not method.library}
-        results = resample_each(image, placement, [*ours.values()], linear_light=linear_light) if ours else []
-        for number, pixels in zip(ours, results, strict=True):
-            found[number] = pixels, placement
+        outputs = resample_each(image, placement, [*ours.values()], linear_light=linear_light) if ours else []
+        for number, pixels in zip(ours, outputs, strict=True):
+            results[number] = pixels, placement
         for number in methods.keys() - ours.keys():
-            found[number] = resample_by_library(image, placement, methods[number]), placement
-    return [found[number] for number in range(len(wanted))]
+            results[number] = resample_by_library(image, placement, methods[number]), placement
+    return [results[number] for number in range(len(conversions))]
 
 
-def needed(height: int, width: int, wanted: Sequence[MethodOptions]) -> Region:
-    """The part of a picture of (height, width) that `convert_each` looks at.
-
-    Raises:
-        RejectedImageError: a target would be too large.
-    """
-    regions = []
-    for placement, _, methods in _alike(height, width, wanted):
-        if any(method.library for method in methods.values()):
-            return Region(0, height, 0, width)
-        several = [*methods.values()]
-        regions.append((*needed_samples(placement.rows, several), *needed_samples(placement.columns, several)))
-    tops, bottoms, lefts, rights = zip(*regions, strict=True)
-    return Region(min(tops), max(bottoms), min(lefts), max(rights))
-
-
-def _alike(
-    height: int, width: int, wanted: Sequence[MethodOptions]
+def _grouped(
+    height: int, width: int, conversions: Sequence[Conversion]
 ) -> Iterator[tuple[Placement, bool, dict[int, Method]]]:
-    """For each placement and light that is wanted (linear or not) the methods, by their places among the wanted."""
+    """Conversions that differ in their method only: placement, linear light, and each one's method by its number."""
     groups: dict[tuple[int, Geometry, Rounding, bool], dict[int, Method]] = {}
-    for number, options in enumerate(wanted):
-        key = options.size_px, options.geometry, options.rounding, options.linear_light
-        groups.setdefault(key, {})[number] = _method(options.method)
+    for number, conversion in enumerate(conversions):
+        key = conversion.size_px, conversion.geometry, conversion.rounding, conversion.linear_light
+        groups.setdefault(key, {})[number] = _method(conversion.method)
     for (size_px, geometry, rounding, linear_light), methods in groups.items():
         yield place(height, width, size_px, geometry, rounding), linear_light, methods
 

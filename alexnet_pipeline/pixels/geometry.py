@@ -1,10 +1,12 @@
-"""A source size in, the placement of the target out: how much to scale and what to keep."""
+"""How an image of any size is placed on the output: how much each axis is scaled, and what is kept."""
 
 from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from alexnet_pipeline.errors import RejectedImageError
 from alexnet_pipeline.records import Geometry, Reason, Rounding
@@ -17,15 +19,6 @@ DEFINITIONS: dict[Geometry, str] = {
 }
 # libjpeg's limit on either side (JPEG_MAX_DIMENSION); beyond it `shorter` has no JPEG to write.
 MAX_SIDE_PX = 65_500
-
-
-class Region(NamedTuple):
-    """Rows from `top` on, before `bottom`, and columns from `left` on, before `right`."""
-
-    top: int
-    bottom: int
-    left: int
-    right: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +82,16 @@ def place(height: int, width: int, size_px: int, geometry: Geometry, rounding: R
         raise RejectedImageError(Reason.TOO_LARGE, f"{height}x{width} would become {full[0]}x{full[1]}")
     corner = ((canvas[0] - full[0]) // 2, (canvas[1] - full[1]) // 2)
     return Placement(Axis(height, full[0], 0, full[0]), Axis(width, full[1], 0, full[1]), canvas, corner)
+
+
+def on_canvas(part: NDArray[np.uint8], placement: Placement) -> NDArray[np.uint8]:
+    """Put the resampled part (HWC uint8) on the placement's canvas, which is black around it."""
+    if part.shape[:2] == placement.canvas_px:
+        return part
+    canvas = np.zeros((*placement.canvas_px, 3), np.uint8)
+    top, left = placement.corner_px
+    canvas[top : top + part.shape[0], left : left + part.shape[1]] = part
+    return canvas
 
 
 def _scaled(side: int, size_px: int, anchor: int, rounding: Rounding) -> int:

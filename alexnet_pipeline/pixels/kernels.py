@@ -1,4 +1,4 @@
-"""A method name in, its exact definition out: the methods as data."""
+"""The downsampling methods as data: names, kernels, supports and exact definitions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Kernel:
     """A continuous kernel k(x), zero from `radius` on.
 
     Attributes:
-        code: by which the compiled engine tells kernels apart.
+        code: identifies the kernel in compiled code.
         radius: half width in output samples (scaled) or source pixels (point).
         formula: k(x) for |x| < radius, before normalisation.
     """
@@ -25,14 +25,14 @@ class Kernel:
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """One way to resample.
+    """A way to resample.
 
     Attributes:
         name: canonical name.
         kernel: of `KERNELS`, or `nearest`, `area`, or a library's own filter name.
         support: `scaled` widens the kernel with the downscale, `point` does not, `""` has no kernel.
         library: `""` for our engine, else `pillow` or `opencv`.
-        definition: what the name promises, in one line.
+        definition: the formula, in one line.
     """
 
     name: str
@@ -60,7 +60,7 @@ KERNELS = {
 }
 SUPPORTS = {"scaled": "f = max(n/m, 1)", "point": "f = 1"}
 
-# The everyday names, as pairs of kernel and support.
+# Common names for pairs of kernel and support.
 NAMED = {
     "bilinear": ("triangle", "point"),
     "lanczos": ("lanczos3", "scaled"),
@@ -68,20 +68,25 @@ NAMED = {
     "bilinear-aa": ("triangle", "scaled"),
     "bicubic": ("cubic", "scaled"),
 }
-UNKERNELLED = {
+WITHOUT_KERNEL = {
     "nearest": "source sample floor((2i + 1) n / 2m)",
     "area": "exact coverage of source pixels by output pixel [i n/m, (i + 1) n/m)",
 }
-# The libraries' own filters, offered for comparison.
+# Filters of other libraries, for comparison.
 LIBRARY_FILTERS = {
     "pillow": ("nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"),
     "opencv": ("nearest", "nearest-exact", "linear", "cubic", "area", "lanczos4", "area+cubic"),
 }
 
 
+def methods() -> list[Method]:
+    """List every method that has a name of its own, with its definition; KERNEL:SUPPORT pairs exist besides."""
+    return [find_method(name) for name in method_names()]
+
+
 def method_names() -> tuple[str, ...]:
-    """The names of all methods with a name of their own; kernel:support pairs come on top."""
-    ours = (*UNKERNELLED, *NAMED)
+    """The names of the methods that have one of their own."""
+    ours = (*WITHOUT_KERNEL, *NAMED)
     theirs = (f"{library}:{name}" for library, names in LIBRARY_FILTERS.items() for name in names)
     return (*ours, *theirs)
 
@@ -92,8 +97,8 @@ def find_method(name: str) -> Method:
     Raises:
         RefusedError: there is no such method; the message names the nearest ones.
     """
-    if name in UNKERNELLED:
-        return Method(name, name, "", "", UNKERNELLED[name])
+    if name in WITHOUT_KERNEL:
+        return Method(name, name, "", "", WITHOUT_KERNEL[name])
     first, _, second = name.partition(":")
     if second and second in LIBRARY_FILTERS.get(first, ()):
         return Method(name, second, "", first, f"{first}'s own {second!r} filter")
@@ -114,5 +119,5 @@ def _definition(kernel: str, support: str) -> str:
 def _unknown(name: str) -> str:
     pairs = [f"{kernel}:{support}" for kernel in KERNELS for support in SUPPORTS]
     close = difflib.get_close_matches(name, [*method_names(), *pairs], n=3)
-    hint = f"did you mean {' or '.join(close)}?" if close else "see `alexnet-pipeline methods`"
+    hint = f"did you mean {' or '.join(close)}?" if close else "`methods` lists them"
     return f"there is no method {name!r}; {hint}"

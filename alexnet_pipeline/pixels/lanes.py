@@ -1,24 +1,23 @@
-"""Sixteen float32 side by side, for compiled code: what LLVM's vectoriser does not find by itself.
+"""Sixteen float32 side by side (SIMD) for compiled code: what LLVM's vectoriser does not find by itself.
 
-In numba code, `splat`, `load`, `+` and `*` make and combine such values, which LLVM keeps in vector registers
-of whatever width the CPU has. Every lane is rounded as a float32 of its own, so that the result is the same on
-all of them. Indices count elements of the array as it lies in memory and are not checked.
+In compiled functions, `splat`, `load`, `+` and `*` make and combine such values, which LLVM keeps in vector registers
+of whatever width the CPU has. Each lane is rounded as a float32 of its own, so the result is the same on every CPU.
+Indices count elements of the array as it lies in memory. They are not checked: only `resample` calls these.
 """
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic, models, overload, register_model
 
-from alexnet_pipeline.pixels.vectors import BYTE, pointer, read, transposed, write
-
 COUNT = 16
-# Rows and columns of the float32 that are transposed together: as many as registers hold.
+# Rows and columns of the float32 that are transposed together: as many as the registers hold.
 SQUARE = 8
 # 2 to the 23rd: float32 has no fractions from here on.
 ROUNDING = 8388608.0
@@ -30,10 +29,10 @@ class _LanesType(types.Type):
 
 
 _LANES = _LanesType()
-_VECTOR = ir.VectorType(ir.FloatType(), COUNT)
-_INTEGERS = ir.VectorType(ir.IntType(32), COUNT)
-_LEVELS = ir.VectorType(ir.IntType(8), COUNT)
-_SQUARE_ROW = ir.VectorType(ir.FloatType(), SQUARE)
+_FLOAT, _BYTE, _WORD = ir.FloatType(), ir.IntType(8), ir.IntType(32)
+_VECTOR = ir.VectorType(_FLOAT, COUNT)
+_INTEGERS = ir.VectorType(_WORD, COUNT)
+_LEVELS = ir.VectorType(_BYTE, COUNT)
 _ANY = ir.Constant(_VECTOR, ir.Undefined)
 
 
@@ -43,47 +42,41 @@ class _LanesModel(models.PrimitiveModel):
         super().__init__(manager, numba_type, _VECTOR)
 
 
-def _is_contiguous(array: Any, *dtypes: Any) -> bool:
-    return isinstance(array, types.Array) and array.layout == "C" and array.dtype in dtypes
-
-
 @intrinsic
 def load(typing: Any, array: Any, index: Any) -> Any:
-    """Sixteen neighbours of a C-contiguous float32 or uint8 array, the latter turned into float32."""
+    """Sixteen neighbours of a C-contiguous float32 or uint8 array, the latter converted to float32."""
     if not _is_contiguous(array, types.float32, types.uint8):
         return None
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        array_type = signature.args[0]
-        array, index = arguments
-        if array_type.dtype == types.float32:
-            return builder.load(pointer(context, builder, array_type, array, index, _VECTOR), align=4)
-        loaded = builder.load(pointer(context, builder, array_type, array, index, _LEVELS), align=1)
-        return builder.sitofp(builder.zext(loaded, _INTEGERS), _VECTOR)
+        place = _place(context, builder, signature.args[0], *arguments)
+        if signature.args[0].dtype == types.float32:
+            return builder.load(place, align=4, typ=_VECTOR)
+        levels = builder.load(place, align=1, typ=_LEVELS)
+        return builder.sitofp(builder.zext(levels, _INTEGERS), _VECTOR)
 
     return _LANES(array, types.intp), generate
 
 
 @intrinsic
 def store(typing: Any, array: Any, index: Any, value: Any) -> Any:
-    """Write sixteen neighbours of a C-contiguous array, into uint8 clipped and rounded half to even."""
+    """Write sixteen neighbours of a C-contiguous array; for uint8, clipped and rounded half to even."""
     if not _is_contiguous(array, types.float32, types.uint8):
         return None
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        array_type = signature.args[0]
         array, index, value = arguments
-        if array_type.dtype == types.float32:
-            builder.store(value, pointer(context, builder, array_type, array, index, _VECTOR), align=4)
+        place = _place(context, builder, signature.args[0], array, index)
+        if signature.args[0].dtype == types.float32:
+            builder.store(value, place, align=4)
             return context.get_dummy_value()
-        for bound, wrong in ((0.0, "<"), (255.0, ">")):
+        for bound, outside in ((0.0, "<"), (255.0, ">")):
             limit = ir.Constant(_VECTOR, [bound] * COUNT)
-            value = builder.select(builder.fcmp_ordered(wrong, value, limit), limit, value)
-        # Beside this number there is room for integers only: adding it rounds, and leaves the level in the low byte.
+            value = builder.select(builder.fcmp_ordered(outside, value, limit), limit, value)
+        # A float32 of this size holds whole numbers only: adding it rounds, and leaves the level in the low byte.
         shifted = builder.fadd(value, ir.Constant(_VECTOR, [ROUNDING] * COUNT))
         low_byte = builder.and_(builder.bitcast(shifted, _INTEGERS), ir.Constant(_INTEGERS, [255] * COUNT))
-        levels = builder.trunc(low_byte, _LEVELS)
-        builder.store(levels, pointer(context, builder, array_type, array, index, _LEVELS), align=1)
+        builder.store(builder.trunc(low_byte, _LEVELS), place, align=1)
         return context.get_dummy_value()
 
     return types.none(array, types.intp, _LANES), generate
@@ -96,9 +89,9 @@ def copy_four(typing: Any, source: Any, at: Any, target: Any, to: Any) -> Any:
         return None
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        from_array, start, to_array, to_start = arguments
-        four = read(context, builder, signature.args[0], from_array, start, BYTE, 4)
-        write(context, signature.args[2], to_array, to_start, four)
+        from_place = _place(context, builder, signature.args[0], *arguments[:2])
+        to_place = _place(context, builder, signature.args[2], *arguments[2:])
+        builder.store(builder.load(from_place, align=1, typ=_WORD), to_place, align=1)
         return context.get_dummy_value()
 
     return types.none(source, types.intp, target, types.intp), generate
@@ -109,38 +102,41 @@ def splat(typing: Any, value: Any) -> Any:
     """One float32 in all lanes."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        first = builder.insert_element(_ANY, arguments[0], ir.IntType(32)(0))
-        return builder.shuffle_vector(first, _ANY, ir.Constant(_INTEGERS, [0] * COUNT))
+        first = builder.insert_element(_ANY, arguments[0], _WORD(0))
+        return _shuffle(builder, first, first, [0] * COUNT)
 
     return _LANES(types.float32), generate
 
 
 @intrinsic
 def transpose(typing: Any, source: Any, at: Any, step: Any, target: Any, to: Any, target_step: Any) -> Any:
-    """Write the 8x8 float32 whose rows begin at `at`, `at + step`, ... as columns: rows from `to` on."""
+    """Transpose 8 x 8 float32: rows are read from `at` on, `step` apart, and written from `to` on, `target_step` apart."""
     if not (_is_contiguous(source, types.float32) and _is_contiguous(target, types.float32)):
         return None
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         from_array, start, from_step, to_array, to_start, to_step = arguments
-        from_type, to_type = signature.args[0], signature.args[3]
-        half = ir.VectorType(ir.FloatType(), SQUARE // 2)
+        half = ir.VectorType(_FLOAT, SQUARE // 2)
         starts = [start]
         for _ in range(SQUARE - 1):
             starts.append(builder.add(starts[-1], from_step))
         for left in range(0, SQUARE, SQUARE // 2):
-            # Four columns of a row and of the one four below it side by side, then 4 x 4 turned in both halves, which
-            # no instruction has to cross.
+            # Four columns of a row and of the row four below it side by side; then 4 x 4 are transposed in both halves
+            # of the registers, which no instruction has to cross.
             parts = []
-            for start in starts:
-                place = builder.add(start, start.type(left))
-                parts.append(builder.load(pointer(context, builder, from_type, from_array, place, half), align=4))
-            rows = [builder.shuffle_vector(parts[k], parts[k + 4], _order(range(SQUARE))) for k in range(4)]
-            for low, high in (((0, 8, 1, 9), (2, 10, 3, 11)),) * 2:
-                one = _order([*low, *(lane + 4 for lane in low)]), _order([*high, *(lane + 4 for lane in high)])
-                rows = [builder.shuffle_vector(rows[k], rows[k + 2], each) for k in range(2) for each in one]
+            for row_start in starts:
+                index = builder.add(row_start, row_start.type(left))
+                place = _place(context, builder, signature.args[0], from_array, index)
+                parts.append(builder.load(place, align=4, typ=half))
+            rows = [_shuffle(builder, parts[k], parts[k + 4], range(SQUARE)) for k in range(4)]
+            for _ in range(2):
+                rows = [
+                    _shuffle(builder, rows[k], rows[k + 2], [*lanes, *(lane + 4 for lane in lanes)])
+                    for k in range(2)
+                    for lanes in ((0, 8, 1, 9), (2, 10, 3, 11))
+                ]
             for row in rows:
-                builder.store(row, pointer(context, builder, to_type, to_array, to_start, _SQUARE_ROW), align=4)
+                builder.store(row, _place(context, builder, signature.args[3], to_array, to_start), align=4)
                 to_start = builder.add(to_start, to_step)
         return context.get_dummy_value()
 
@@ -150,7 +146,7 @@ def transpose(typing: Any, source: Any, at: Any, step: Any, target: Any, to: Any
 
 @intrinsic
 def transpose_levels(typing: Any, source: Any, at: Any, target: Any, to: Any, target_step: Any) -> Any:
-    """Write the 16x16 uint8 that lie together from `at` on as columns: rows from `to` on, `target_step` apart."""
+    """Transpose 16 x 16 uint8 that lie together from `at` on; rows are written from `to` on, `target_step` apart."""
     if not (_is_contiguous(source, types.uint8) and _is_contiguous(target, types.uint8)):
         return None
 
@@ -158,10 +154,19 @@ def transpose_levels(typing: Any, source: Any, at: Any, target: Any, to: Any, ta
         from_array, start, to_array, to_start, to_step = arguments
         rows = []
         for _ in range(COUNT):
-            rows.append(read(context, builder, signature.args[0], from_array, start, BYTE, COUNT))
+            place = _place(context, builder, signature.args[0], from_array, start)
+            rows.append(builder.load(place, align=1, typ=_LEVELS))
             start = builder.add(start, start.type(COUNT))
-        for column in transposed(rows):
-            write(context, signature.args[2], to_array, to_start, column)
+        # A perfect shuffle rotates the bits of a sample's index (row, column) by one; four of them exchange the two.
+        interleaved = [lane // 2 + lane % 2 * COUNT for lane in range(2 * COUNT)]
+        for _ in range(4):
+            rows = [
+                _shuffle(builder, rows[row], rows[row + COUNT // 2], lanes)
+                for row in range(COUNT // 2)
+                for lanes in (interleaved[:COUNT], interleaved[COUNT:])
+            ]
+        for row in rows:
+            builder.store(row, _place(context, builder, signature.args[2], to_array, to_start), align=1)
             to_start = builder.add(to_start, to_step)
         return context.get_dummy_value()
 
@@ -169,13 +174,29 @@ def transpose_levels(typing: Any, source: Any, at: Any, target: Any, to: Any, ta
     return types.none(source, index, target, index, index), generate
 
 
-def _order(lanes: Any) -> Any:
+def _is_contiguous(array: Any, *dtypes: Any) -> bool:
+    return isinstance(array, types.Array) and array.layout == "C" and array.dtype in dtypes
+
+
+def _place(context: Any, builder: Any, array_type: Any, array: Any, index: Any) -> Any:
+    """An opaque pointer to an array's element.
+
+    numba's pointers still have a type in Python, by which the builder would refuse to store a vector. A struct with an
+    opaque pointer in it forgets that type; no instruction comes of it.
+    """
+    data = cgutils.create_struct_proxy(array_type)(context, builder, array).data
+    untyped = ir.Constant(ir.LiteralStructType([ir.PointerType()]), ir.Undefined)
+    return builder.extract_value(builder.insert_value(untyped, builder.gep(data, [index]), 0), 0)
+
+
+def _shuffle(builder: Any, first: Any, second: Any, lanes: Iterable[int]) -> Any:
+    """A vector of chosen lanes of two vectors; those of the second count on from the first's."""
     chosen = list(lanes)
-    return ir.Constant(ir.VectorType(ir.IntType(32), len(chosen)), chosen)
+    return builder.shuffle_vector(first, second, ir.Constant(ir.VectorType(_WORD, len(chosen)), chosen))
 
 
 def _define(symbol: Any, instruction: str) -> None:
-    """Let an operator of two lanes be one instruction."""
+    """Let an operator on two values be one instruction."""
 
     @intrinsic
     def combine(typing: Any, a: Any, b: Any) -> Any:

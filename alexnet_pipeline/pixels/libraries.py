@@ -1,4 +1,4 @@
-"""A picture, a placement and a library's filter in, that library's pixels out: comparators, not definitions."""
+"""The filters of Pillow-SIMD and OpenCV, for comparison with the engine's."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alexnet_pipeline.errors import RefusedError, RejectedImageError
-from alexnet_pipeline.pixels.geometry import Axis, Placement
-from alexnet_pipeline.pixels.kernels import Method
-from alexnet_pipeline.pixels.resample import on_canvas
-from alexnet_pipeline.records import Reason
+from alexnet_pipeline.pixels.geometry import Axis, Placement, on_canvas
+from alexnet_pipeline.pixels.kernels import Method, find_method
+from alexnet_pipeline.records import Conversion, Reason
 
 OPENCV_FLAGS = {
     "nearest": cv2.INTER_NEAREST,
@@ -22,7 +21,7 @@ OPENCV_FLAGS = {
     "area": cv2.INTER_AREA,
     "lanczos4": cv2.INTER_LANCZOS4,
 }
-# Libraries compute the whole target before we crop it; a strip of 1 x 60,000 would take gigabytes.
+# Libraries compute the whole output before it is cropped; a strip of 1 x 60,000 would take gigabytes.
 MAX_TARGET_PIXELS = 64_000_000
 
 
@@ -31,14 +30,14 @@ def resample_by_library(image: NDArray[np.uint8], placement: Placement, method: 
 
     Args:
         image: HWC uint8, RGB.
-        placement: the whole target is computed, then cropped.
+        placement: the whole output is computed, then cropped.
         method: one with a library.
 
     Returns:
         HWC uint8 of the placement's canvas size.
 
     Raises:
-        RejectedImageError: too_large, where the uncropped target is.
+        RejectedImageError: too_large, where the uncropped output is.
     """
     rows, columns = placement.rows, placement.columns
     if rows.full * columns.full > MAX_TARGET_PIXELS:
@@ -50,11 +49,11 @@ def resample_by_library(image: NDArray[np.uint8], placement: Placement, method: 
 
 
 def resample_floats(image: NDArray[np.float32], full_px: tuple[int, int], method: Method) -> NDArray[np.float32]:
-    """Resample one plane by a library's own filter, in floats: what it would round and clip.
+    """Resample one plane by a library's own filter in floating point, without its rounding and clipping.
 
     Args:
         image: (height, width) float32.
-        full_px: (height, width) of the whole target.
+        full_px: (height, width) of the whole output.
         method: one with a library.
 
     Returns:
@@ -70,7 +69,7 @@ def resample_floats(image: NDArray[np.float32], full_px: tuple[int, int], method
 
 
 def library_weights(axis: Axis, method: Method) -> NDArray[np.float64]:
-    """The weights that a library's filter really has along one axis: the identity, resampled.
+    """Measure the weights of a library's filter along one axis by resampling the identity matrix.
 
     Returns:
         (count, source) float64.
@@ -80,14 +79,18 @@ def library_weights(axis: Axis, method: Method) -> NDArray[np.float64]:
     return whole[axis.start : axis.start + axis.count].astype(np.float64)
 
 
-def check_library(method: Method) -> None:
-    """Make sure that the method's library is installed.
+def check_conversion(conversion: Conversion) -> Method:
+    """Return the method of a conversion.
 
     Raises:
-        RefusedError: it is not; the message says how to get it.
+        RefusedError: there is no such method, its library is missing, or it has no linear light.
     """
+    method = find_method(conversion.method)
     if method.library == "pillow":
         _pillow()
+    if method.library and conversion.linear_light:
+        raise RefusedError(f"{method.name} works on gamma-encoded values only; leave `linear_light` out")
+    return method
 
 
 def versions() -> dict[str, str]:

@@ -1,20 +1,22 @@
-"""A picture, a placement and methods in, the targets' pixels out: the one engine.
+"""The resampling engine: two separable passes in float32 over one decoded image, for several methods at once.
 
-Two separable passes in float32 (rows first), no rounding or clipping between them, one round-half-even and
-one clip at the end. Sixteen output rows are made at a time and laid sample by sample beside each other, so that
-the second pass, too, is sixteen lanes wide and needs no gather. Methods of one pass share the source's rows.
+The vertical pass comes first. Nothing is rounded or clipped between the passes; at the end there is one clip and one
+rounding, half to even. Sixteen output rows (a band) go through both passes together: they are transposed after the
+first, so that the second works on sixteen rows at a time without gathers. Methods share the source's rows, which are
+converted to float32 once.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from alexnet_pipeline.pixels.compiled import compiled, compiled_leaf
-from alexnet_pipeline.pixels.geometry import Placement
-from alexnet_pipeline.pixels.kernels import Method
+from alexnet_pipeline.pixels.compiled import compiled, keep
+from alexnet_pipeline.pixels.geometry import Axis, Placement, on_canvas
+from alexnet_pipeline.pixels.kernels import Method, find_method
 from alexnet_pipeline.pixels.lanes import COUNT, SQUARE, copy_four, load, splat, store, transpose, transpose_levels
 from alexnet_pipeline.pixels.weights import ends, weights_of_each
 
@@ -22,33 +24,53 @@ Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int64]
 
-# Output rows that go through both passes together: a lane each.
+# Output rows that go through both passes together, one in each lane.
 BAND = COUNT
-# Samples of a row that the first pass makes at once, so that the source rows they need stay in the nearest cache.
+# Samples of a row that the first pass computes at a time, so that the source rows they need stay in the L1 cache.
 TILE = 4 * COUNT
 # Entries of the table that guesses an sRGB level from a linear value.
 GUESSES = 4096
+# Sides of the image that compiles the engine: source and output, in pixels.
+REHEARSAL_PX = (40, 17)
 
 
 def resample(image: Bytes, placement: Placement, method: Method, *, linear_light: bool = False) -> Bytes:
-    """Resample a picture by one method, as `resample_each` does by many."""
+    """Resample an image by one method, as `resample_each` does by several."""
     return resample_each(image, placement, [method], linear_light=linear_light)[0]
 
 
 def resample_each(
     image: Bytes, placement: Placement, methods: Sequence[Method], *, linear_light: bool = False
 ) -> list[Bytes]:
-    """Resample a picture by several kernel methods, which share what each would do alone.
+    """Resample an image by several methods of this engine.
 
     Args:
         image: HWC uint8, RGB, C-contiguous, of the placement's source size.
-        placement: what to compute; only the kept rows and columns are.
-        methods: of our engine's.
+        placement: scales of both axes, and the part of the output that is kept; only that is computed.
+        methods: kernel methods, `area` or `nearest`.
         linear_light: go through the exact sRGB curve.
 
     Returns:
         For each method, HWC uint8 of the placement's canvas size; black where nothing was placed.
     """
+    prepare()
+    return _resample_each(image, placement, methods, linear_light=linear_light)
+
+
+@functools.cache
+def prepare() -> None:
+    """Compile the engine, or load it compiled: once in a process, and not at all in its forked children."""
+    source, size = REHEARSAL_PX
+    axis = Axis(source, size, 0, size)
+    methods = [find_method(name) for name in ("lanczos", "area", "nearest")]
+    image = np.zeros((source, source, 3), np.uint8)
+    _resample_each(image, Placement(axis, axis, (size, size), (0, 0)), methods, linear_light=True)
+    keep()
+
+
+def _resample_each(
+    image: Bytes, placement: Placement, methods: Sequence[Method], *, linear_light: bool
+) -> list[Bytes]:
     rows, columns = placement.rows, placement.columns
     samples = columns.count * 3
     results = np.empty((len(methods), _whole_bands(rows.count), _whole_bands(samples)), np.uint8)
@@ -70,23 +92,13 @@ def _whole_bands(length: int) -> int:
     return -(-length // BAND) * BAND
 
 
-def on_canvas(part: Bytes, placement: Placement) -> Bytes:
-    """Lay the resampled part (HWC uint8) on the placement's canvas, black around it."""
-    if part.shape[:2] == placement.canvas_px:
-        return part
-    canvas = np.zeros((*placement.canvas_px, 3), np.uint8)
-    top, left = placement.corner_px
-    canvas[top : top + part.shape[0], left : left + part.shape[1]] = part
-    return canvas
-
-
 @compiled
 def _gather(source: Bytes, rows: Integers, columns: Integers, result: Bytes) -> None:
-    """The pixels where the rows and columns cross."""
+    """Copy the pixels at chosen rows and columns."""
     last = columns.size - 1
     for y in range(rows.size):
         begin, to = rows[y] * source.shape[1], y * result.shape[1]
-        # With the byte behind it, which the next pixel overwrites, a pixel is copied at once.
+        # A pixel is copied as four bytes; the next pixel overwrites the fourth. At the image's last byte there is none.
         safe = last if begin + source.shape[1] < source.size else min(last, np.searchsorted(columns, columns[last]))
         for x in range(safe):
             copy_four(source, begin + 3 * columns[x], result, to + 3 * x)
@@ -110,9 +122,10 @@ def _passes(
     bounds: Floats,
     results: Bytes,
 ) -> None:
-    """Both passes, by each method of those to be weighed, through the `values` of the 256 levels.
+    """Run both passes for the methods numbered in `weighed`.
 
-    The results have room for whole bands. Bounds of length 0 mean that the values are the levels themselves.
+    `values` holds the value of each of the 256 levels. `bounds` of length 0 mean that these are the levels themselves.
+    The results have room for whole bands.
     """
     methods, rows = row_first.shape
     columns, pitch = column_first.shape[1], results.shape[2]
@@ -123,7 +136,7 @@ def _passes(
     for top in range(0, rows, BAND):
         begin, end = ends(row_first, row_taps, top, top + BAND)
         most = max(most, end - begin)
-    # A method's sums lie behind the source rows.
+    # The tile holds the source rows, and behind them the weighted sums of one method.
     tile = np.zeros((most + BAND) * TILE, np.float32)
     sums = np.zeros((columns * 3 + BAND) * BAND, np.float32)
     levels = np.empty(sums.size, np.uint8)
@@ -148,13 +161,13 @@ def _passes(
                 transpose_levels(levels, x * BAND, results, to + x, pitch)
 
 
-@compiled_leaf
+@compiled
 def _take_rows(
     source: Bytes, begin: int, end: int, left: int, rest: int, values: Floats, linear: bool, tile: Floats
 ) -> None:
-    """The values of a tile's source rows, from sample `left` on, of which the rows have `rest` more.
+    """Copy a tile of the source rows [begin, end), from sample `left` on, as values.
 
-    Where they have less than the tile, something follows that is not looked at.
+    The rows have `rest` samples from there on; what the tile holds beyond them is not used.
     """
     for row in range(begin, end):
         at, to = row * source.shape[1] + left, (row - begin) * TILE
@@ -166,7 +179,7 @@ def _take_rows(
                 tile[to + x] = values[source[row, left + x]]
 
 
-@compiled_leaf
+@compiled
 def _combine_rows(
     tile: Floats,
     begin: int,
@@ -179,7 +192,7 @@ def _combine_rows(
     bands: Floats,
     to: int,
 ) -> None:
-    """A method's sixteen weighted sums of a tile's source rows, laid beside each other from `to` on."""
+    """Compute a tile of sixteen output rows of the vertical pass, and store it transposed from `to` on."""
     last = row_first.shape[1] - 1
     behind = (end - begin) * TILE
     for lane in range(BAND):
@@ -203,7 +216,7 @@ def _combine_rows(
             transpose(tile, behind + lane * TILE + x, TILE, bands, to + x * BAND + lane, BAND)
 
 
-@compiled_leaf
+@compiled
 def _combine_columns(
     bands: Floats,
     origin: int,
@@ -214,7 +227,7 @@ def _combine_columns(
     column_weights: Floats,
     sums: Floats,
 ) -> None:
-    """The weighted sum of a band's columns: three channels of sixteen rows."""
+    """Compute one output column of the horizontal pass: three channels of sixteen rows."""
     at = np.uintp(origin + column_first[method, column] * 3 * BAND)
     red = green = blue = splat(np.float32(0))
     for tap in range(np.uintp(column_taps[method, column])):
@@ -229,9 +242,9 @@ def _combine_columns(
     store(sums, to + 2 * BAND, blue)
 
 
-@compiled_leaf
+@compiled
 def _quantise_linear(values: Floats, guesses: Bytes, bounds: Floats, levels: Bytes) -> None:
-    """The sRGB level of linear values: the highest level whose lower bound is not above the value."""
+    """Quantise linear values to sRGB levels: the highest level whose lower bound is not above the value."""
     for x in range(levels.size):
         value = min(max(values[x], np.float32(0)), np.float32(1))
         level = np.int64(guesses[np.int64(value * np.float32(GUESSES - 1))])
@@ -245,7 +258,7 @@ def _srgb_to_linear(encoded: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
 
 
-# The value of each level, gamma-encoded and linear, and the linear value from which on a level is the nearest.
+# The value of each level, gamma-encoded and linear; and the linear value from which on a level is the nearest one.
 LEVELS = np.arange(256, dtype=np.float32)
 LINEAR_OF_LEVEL = _srgb_to_linear(np.arange(256) / 255).astype(np.float32)
 LEVEL_BOUNDS = _srgb_to_linear(np.maximum(np.arange(256) - 0.5, 0) / 255).astype(np.float32)

@@ -1,4 +1,4 @@
-"""An axis and methods in, the weights of each output sample out."""
+"""The weights of each output sample along an axis, for the kernels of several methods."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from alexnet_pipeline.pixels.compiled import compiled, compiled_leaf
+from alexnet_pipeline.pixels.compiled import compiled
 from alexnet_pipeline.pixels.geometry import Axis
 from alexnet_pipeline.pixels.kernels import KERNELS, Method
 
@@ -20,69 +20,62 @@ Switches = NDArray[np.bool_]
 
 # Codes beside those of KERNELS.
 NEAREST, AREA = -1, -2
-# Source samples of an axis up to which its weights are kept for pictures to come; longer ones take megabytes.
-MOST_KEPT_PX = 1024
+# Source samples of an axis up to which its weights are cached for images to come; those of longer ones take megabytes.
+MAX_CACHED_PX = 1024
 
 
 def axis_weights(axis: Axis, method: Method) -> tuple[Integers, Integers, Floats]:
-    """The weights of one axis, as the engine uses them; not to be changed, since they are kept.
+    """Compute the weights of one axis as the engine uses them. They are cached: do not change them.
 
     Returns:
         first: (count,) the first source sample of each output sample.
-        taps: (count,) how many source samples it takes.
-        weights: (count, most taps, rounded up to a multiple of four) float32, each row summing to 1.
+        taps: (count,) the number of source samples that contribute to it.
+        weights: (count, largest number of taps, rounded up to a multiple of four) float32; each row sums to 1.
 
-    Source: shared definition, half-pixel centres; taps outside the picture are dropped, the rest normalised.
+    Samples have half-pixel centres; taps outside the image are dropped, and the rest is normalised.
     """
     first, taps, weights = weights_of_each(axis, [method])
     return first[0], taps[0], weights[0]
 
 
 def weights_of_each(axis: Axis, methods: Sequence[Method]) -> tuple[Integers, Integers, Floats]:
-    """The same for several methods, each of whose arrays is a row of one."""
+    """Compute the same for several methods: each array gains a first axis, one entry a method."""
     kinds = tuple((method.kernel, method.support) for method in methods)
-    find = _kept_weights if axis.source <= MOST_KEPT_PX else _find_weights
-    return find(axis.source, axis.full, axis.start, axis.count, kinds)
+    compute = _cached_weights if axis.source <= MAX_CACHED_PX else _compute_weights
+    return compute(axis.source, axis.full, axis.start, axis.count, kinds)
 
 
-def _find_weights(
+def _compute_weights(
     source: int, full: int, start: int, count: int, kinds: tuple[tuple[str, str], ...]
 ) -> tuple[Integers, Integers, Floats]:
     return _weights(source, full, start, count, *_engine_codes(kinds, full > source))
 
 
-# By plain values, because hashing a dataclass takes Python's own time.
-_kept_weights = functools.lru_cache(maxsize=512)(_find_weights)
+# Keyed by plain values, because hashing a dataclass in Python is slow.
+_cached_weights = functools.lru_cache(maxsize=512)(_compute_weights)
 
 
 @functools.cache
 def _engine_codes(kinds: tuple[tuple[str, str], ...], enlarges: bool) -> tuple[Integers, Doubles, Switches]:
-    """How the compiled engine tells kernels apart, their radii, and whether they widen with the downscale."""
-    found = []
+    """The codes of kernels in compiled code, their radii, and whether they widen with the downscale."""
+    rows: list[tuple[int, float, bool]] = []
     for kernel, support in kinds:
         scaled = support == "scaled"
         if kernel == "nearest":
-            found.append((NEAREST, 0.5, False))
+            rows.append((NEAREST, 0.5, False))
         elif kernel == "area":
-            found.append((AREA, 0.5, True))
+            rows.append((AREA, 0.5, True))
         else:
             # A Gaussian only blurs where there is nothing to filter out.
             chosen = KERNELS["triangle" if kernel == "gaussian" and scaled and enlarges else kernel]
-            found.append((chosen.code, chosen.radius, scaled))
-    codes, radii, scaleds = zip(*found, strict=True)
+            rows.append((chosen.code, chosen.radius, scaled))
+    codes, radii, scaleds = zip(*rows, strict=True)
     return np.array(codes), np.array(radii), np.array(scaleds)
 
 
-def needed_samples(axis: Axis, methods: Sequence[Method]) -> tuple[int, int]:
-    """The first source sample that an axis takes by any of the methods, and the one past the last one."""
-    first, taps, _ = weights_of_each(axis, methods)
-    low, high = ends(first, taps, 0, axis.count)
-    return int(low), int(high)
-
-
-@compiled_leaf
+@compiled
 def ends(first: Integers, taps: Integers, begin: int, end: int) -> tuple[int, int]:
-    """The first source sample that some outputs of any method take, and the one past the last."""
+    """The range [first, end) of source samples that the outputs [begin, end) of any method take."""
     last = min(end, first.shape[1]) - 1
     low, high = first[0, begin], first[0, last] + taps[0, last]
     for method in range(1, first.shape[0]):
@@ -91,12 +84,12 @@ def ends(first: Integers, taps: Integers, begin: int, end: int) -> tuple[int, in
     return low, high
 
 
-@compiled_leaf
+@compiled
 def _sinc(x: float) -> float:
     return 1.0 if x == 0.0 else math.sin(math.pi * x) / (math.pi * x)
 
 
-@compiled_leaf
+@compiled
 def _kernel(code: int, x: float) -> float:  # noqa: PLR0911 - one return a kernel reads best
     x = abs(x)
     if code == 0:
@@ -116,11 +109,11 @@ def _kernel(code: int, x: float) -> float:  # noqa: PLR0911 - one return a kerne
     return _sinc(x) * (0.54 + 0.46 * math.cos(math.pi * x))
 
 
-@compiled_leaf
+@compiled
 def _lanczos(start: float, step: float, turn_sine: float, turn_cosine: float, values: Doubles) -> None:
-    """sinc(x) sinc(x / 3) at pi x / 3 = start * step and on, a step apart, by two sines instead of two for each.
+    """Evaluate sinc(x) sinc(x / 3) at pi x / 3 = (start + k) step, with two sines in all.
 
-    With u = pi x / 3, sin(3 u) = 3 sin(u) - 4 sin(u)^3; and from one sample to the next u turns by one angle.
+    With u = pi x / 3, sin(3 u) = 3 sin(u) - 4 sin(u)^3; and the next sample's u is a rotation by a fixed angle.
     """
     sine, cosine = math.sin(start * step), math.cos(start * step)
     for k in range(values.size):
@@ -136,9 +129,9 @@ def _lanczos(start: float, step: float, turn_sine: float, turn_cosine: float, va
 def _weights(
     n: int, m: int, start: int, count: int, codes: Integers, radii: Doubles, scaled: Switches
 ) -> tuple[Integers, Integers, Floats]:
-    """For each kernel the first source sample of each output, how many it takes, and with which weights."""
+    """Compute for each kernel what `axis_weights` returns."""
     scale = n / m
-    # By loops, which compile in a quarter of the time that array expressions take.
+    # Loops compile in a quarter of the time that array expressions take.
     factors, reaches, farthest = np.empty(codes.size), np.empty(codes.size), 0.0
     for kernel in range(codes.size):
         factors[kernel] = max(scale, 1.0) if scaled[kernel] else 1.0
@@ -170,9 +163,9 @@ def _weights(
     return first, taps, weights
 
 
-@compiled_leaf
+@compiled
 def _reached(n: int, m: int, output: int, code: int, reach: float) -> tuple[int, int]:
-    """The first source sample of an output, and the one past the last."""
+    """The range [first, end) of source samples that an output takes."""
     if code == NEAREST:
         nearest = (2 * output + 1) * n // (2 * m)
         return nearest, nearest + 1
@@ -188,9 +181,9 @@ def _reached(n: int, m: int, output: int, code: int, reach: float) -> tuple[int,
     return low, high
 
 
-@compiled_leaf
+@compiled
 def _weight(n: int, m: int, output: int, code: int, factor: float, k: int) -> float:
-    """Of the source sample k, before all are made to sum to 1."""
+    """The weight of source sample k before normalisation."""
     if code == NEAREST:
         return 1.0
     if code == AREA:  # in units of 1/m source pixel, so that coverage is exact

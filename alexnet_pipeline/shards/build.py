@@ -1,93 +1,33 @@
-"""A source and methods in, finished data sets out: plan -> jobs -> committed shards -> manifest."""
+"""From a source and options to finished data sets: plan, jobs, committed shards, manifests."""
 
 from __future__ import annotations
 
-import dataclasses
 import os
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Protocol
 
-import numpy as np
+from alexnet_pipeline.dataset.manifest import Manifest, read_manifest
+from alexnet_pipeline.errors import InterruptedRunError, PipelineError, RefusedError
+from alexnet_pipeline.options import make, takes_options
+from alexnet_pipeline.pixels import compiled
+from alexnet_pipeline.progress import Advance, Progress, Report, Stage, reporting, warn_to
+from alexnet_pipeline.records import Reject, SetOptions
+from alexnet_pipeline.shards.finish import finish
+from alexnet_pipeline.shards.journal import JournalEntry, SetState, find_states
+from alexnet_pipeline.shards.options import RunOptions, Selection
+from alexnet_pipeline.shards.plan import ShardJob, Target, source_stamp
+from alexnet_pipeline.shards.resume import check_restart, check_resumable
+from alexnet_pipeline.shards.sets import PlannedSet, plan_sets, select
+from alexnet_pipeline.shards.workers import core_count, run_jobs, start_server
+from alexnet_pipeline.tables import html_table
 
-from alexnet_pipeline.errors import PipelineError, RefusedError, RejectedImageError
-from alexnet_pipeline.dataset.manifest import FORMAT_VERSION, read_manifest
-from alexnet_pipeline.pixels import codec, libraries
-from alexnet_pipeline.pixels.convert import check_options, convert_each, needed
-from alexnet_pipeline.pixels.geometry import DEFINITIONS
-from alexnet_pipeline.pixels.kernels import find_method
-from alexnet_pipeline.raw.source import open_source
-from alexnet_pipeline.records import (
-    JournalEntry,
-    Manifest,
-    MethodOptions,
-    RawImage,
-    Reject,
-    fingerprint,
-)
-from alexnet_pipeline.shards.journal import DatasetState, free_bytes
-from alexnet_pipeline.shards.workers import run_jobs
-from alexnet_pipeline.shards.finish import write_manifest
-from alexnet_pipeline.shards.plan import Plan, plan_shards, source_stamp
-from alexnet_pipeline.shards.write import ShardJob, Target
-
-# Pictures that a dry run converts to estimate time and disk.
-PROBE_IMAGES = 32
-# Header, label and record of a sample, and padding: what its tar needs beyond the encoded picture.
-SAMPLE_OVERHEAD_BYTES = 2816
+StrPath = str | os.PathLike[str]
 
 
 @dataclass(frozen=True, slots=True)
-class RunOptions:
-    """How to run; none of it changes a byte.
-
-    Attributes:
-        workers: processes.
-        on_error: `fail` stops at the first rejected picture.
-        max_rejects_images: stop beyond so many, None for never.
-        restart: begin again, removing what was there.
-        shard_range: only shards [first, last) of each split; `merge_shards` then completes the set.
-    """
-
-    workers: int = dataclasses.field(default_factory=lambda: len(os.sched_getaffinity(0)))
-    on_error: Literal["skip", "fail"] = "skip"
-    max_rejects_images: int | None = None
-    restart: bool = False
-    shard_range: tuple[int, int] | None = None
-
-
-class Reporter(Protocol):
-    """Who is told how a run goes."""
-
-    def begin(self, images: int, resumed_images: int) -> None:
-        """A run of so many pictures begins, so many more were done before."""
-
-    def progress(self, images: int, rejects: int) -> None:
-        """So many pictures are worked on, so many of them rejected."""
-
-    def warn(self, line: str) -> None:
-        """Something a person should know."""
-
-
-class SilentReporter:
-    """Tells nobody."""
-
-    def begin(self, images: int, resumed_images: int) -> None:
-        """Ignore."""
-
-    def progress(self, images: int, rejects: int) -> None:
-        """Ignore."""
-
-    def warn(self, line: str) -> None:
-        """Ignore."""
-
-
-@dataclass(frozen=True, slots=True)
-class DatasetSummary:
+class SetSummary:
     """One data set after a run.
 
     Attributes:
@@ -112,315 +52,204 @@ class DatasetSummary:
     rejects: tuple[Reject, ...]
     complete: bool
 
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """What a run would do.
-
-    Attributes:
-        layout: of the source.
-        splits: pictures and shards per split.
-        methods: bytes expected per method.
-        seconds: expected with the given workers.
-        free_bytes: where the output would go.
-    """
-
-    layout: str
-    splits: dict[str, tuple[int, int]]
-    methods: dict[str, int]
-    seconds: float
-    free_bytes: int
+    def __repr__(self) -> str:
+        return f"<{self.folder}: {self.images:,} images in {self.shards:,} shards, {len(self.rejects):,} rejected>"
 
 
-@dataclass(frozen=True, slots=True)
-class _Dataset:
-    state: DatasetState
-    options: MethodOptions
-    record: dict[str, Any]
-    plan: Plan
+class SetSummaries(tuple[SetSummary, ...]):
+    """The data sets of a run."""
+
+    __slots__ = ()
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (each.folder, f"{each.images:,}", f"{each.shards:,}", f"{each.size_bytes / 1e6:,.1f} MB", len(each.rejects))
+            for each in self
+        ]
+        return html_table(("data set", "images", "shards", "size", "rejected"), rows)
 
 
-def build_shards(
-    source: Path,
-    out: Path,
-    methods: Sequence[MethodOptions],
-    splits: Sequence[str],
-    run: RunOptions,
-    reporter: Reporter,
-) -> list[DatasetSummary]:
-    """Shard a source by every method; what is committed already is kept.
+@takes_options(Selection, SetOptions, RunOptions)
+def shard(source: StrPath, out: StrPath, *, progress: Progress = True, **options: object) -> SetSummaries:
+    """Convert a source to shards, one data set per method and split; resumes what was begun.
+
+    Worker processes are started: a script calls this below `if __name__ == "__main__":`.
+
+    Args:
+        source: a folder of class folders, or of ILSVRC2012's tars.
+        out: gets `METHOD/SPLIT/NAME-SPLIT-000000.tar` and so on.
+        progress: show a bar on a terminal or in a notebook; or a function that is called with each event.
+        **options: see below.
 
     Returns:
-        One summary per method and split.
+        One summary per data set.
 
     Raises:
-        RefusedError: the source, the options or what is in the output forbid it; nothing was changed.
-        PipelineError: something failed on the way; the same command resumes.
+        RefusedError: the request cannot be carried out; nothing was changed.
+        PipelineError: something failed; the same call resumes.
     """
-    _, datasets = _plan(source, out, methods, splits)
-    if run.restart:
-        _refuse_mixture(datasets, run)
-    with ExitStack() as stack:
-        ranges = [_range(dataset, run.shard_range) for dataset in datasets]
-        open_ones = [d for d in datasets if run.restart or not d.state.manifest.exists()]
-        for dataset in datasets:
-            if dataset not in open_ones:
-                _check_finished(dataset)
-        for dataset, span in zip(datasets, ranges, strict=True):
-            if dataset in open_ones:
-                _check_begun(dataset, restart=run.restart)
-                stack.enter_context(dataset.state.locked(*span))
-        for dataset, span in zip(datasets, ranges, strict=True):
-            if dataset in open_ones:
-                _begin(dataset, restart=run.restart)
-                stack.callback(dataset.state.clear_parts, *span)
-        _write_missing(open_ones, run, reporter)
-        return [_finish(dataset, run) for dataset in datasets]
+    selected, run = select(options), make(RunOptions, options)
+    start_server()
+    with reporting(progress) as report:
+        report(Stage("listing the source"))
+        sets = plan_sets(Path(source), Path(out), selected, make(Selection, options).splits)[1]
+        return _build(sets, run, report)
 
 
-def merge_shards(out: Path) -> list[DatasetSummary]:
+def merge(out: StrPath) -> SetSummaries:
     """Complete every data set below a folder whose shards were written in ranges.
 
     Raises:
         RefusedError: nothing was begun there, or shards are missing; the message names them.
     """
-    folders = sorted(path.parent.parent for path in out.glob("**/.state/plan.json"))
-    if not folders:
+    states = find_states(Path(out))
+    if not states:
         raise RefusedError(f"{out}: nothing was begun here; run `shard` first")
     summaries = []
-    for folder in folders:
-        state = DatasetState(folder)
-        record = state.begun() or {}
-        if state.manifest.exists():
-            summaries.append(_summary(folder, read_manifest(state.manifest)))
+    for state in states:
+        plan = state.begun()
+        assert plan is not None
+        if state.finished:
+            summaries.append(_summary(state.folder, read_manifest(state.folder)))
             continue
-        with state.locked(0, record["shards"]):
-            summaries.append(_summary(folder, _gather(state, record)))
-    return summaries
+        with state.locked(0, plan.shards):
+            summaries.append(_summary(state.folder, finish(state, plan)))
+    return SetSummaries(summaries)
 
 
-def estimate(
-    source: Path, out: Path, methods: Sequence[MethodOptions], splits: Sequence[str], run: RunOptions
-) -> Estimate:
-    """Plan a run and convert a few pictures to say how long it takes and how much it writes."""
-    layout, datasets = _plan(source, out, methods, splits)
-    probe = _evenly(datasets[0].plan, PROBE_IMAGES)
-    spent, sizes = _probe(probe, methods)
-    images = sum({d.plan.listing.split: len(d.plan.order) for d in datasets}.values())
-    return Estimate(
-        layout=layout,
-        splits={d.plan.listing.split: (len(d.plan.order), d.plan.shards) for d in datasets},
-        methods={m: round(size * images) for m, size in sizes.items()},
-        seconds=spent * images / run.workers,
-        free_bytes=free_bytes(out),
-    )
+def _build(sets: list[PlannedSet], run: RunOptions, report: Report) -> SetSummaries:
+    """Write what is missing of the planned sets, and finish them."""
+    if run.restart:
+        check_restart(sets, run.shard_range)
+    spans = {planned.state.folder: planned.range(run.shard_range) for planned in sets}
+    unfinished = [planned for planned in sets if run.restart or not planned.state.finished]
+    with ExitStack() as stack:
+        for planned in sets:
+            if not run.restart:
+                check_resumable(planned)
+        for planned in unfinished:
+            stack.enter_context(planned.state.locked(*spans[planned.state.folder]))
+        for planned in unfinished:
+            if run.restart:
+                planned.state.clear()
+            if planned.state.begun() is None:
+                planned.state.begin(planned.record)
+            stack.callback(planned.state.clear_parts, *spans[planned.state.folder])
+        _write_missing(unfinished, run, report)
+        return SetSummaries(_finished(planned, run) for planned in sets)
 
 
-def _plan(
-    source: Path, out: Path, methods: Sequence[MethodOptions], splits: Sequence[str]
-) -> tuple[str, list[_Dataset]]:
-    for options in methods:
-        check_options(options)
-    first = methods[0]
-    opened = open_source(source, first.label_order)
-    datasets = []
-    for listing in opened.listings(splits):
-        plan = plan_shards(listing, first)
-        digest = plan.digest()
-        for options in methods:
-            state = DatasetState(out / find_method(options.method).directory / listing.split)
-            datasets.append(_Dataset(state, options, plan_record(plan, options, digest), plan))
-    return opened.layout, datasets
-
-
-def plan_record(plan: Plan, options: MethodOptions, digest: str) -> dict[str, Any]:
-    """What is recorded when a data set is begun, and compared when it is resumed."""
-    versions = {"numpy": np.__version__, **codec.versions()}
-    if find_method(options.method).library == "pillow":
-        versions |= libraries.versions()
-    record = {
-        "format_version": FORMAT_VERSION,
-        "split": plan.listing.split,
-        "options": dataclasses.asdict(options),
-        "definition": find_method(options.method).definition,
-        "geometry_definition": DEFINITIONS[options.geometry],
-        "versions": versions,
-        "classes": list(plan.listing.classes),
-        "images": len(plan.order),
-        "shards": plan.shards,
-        "input": digest,
-        "source_rejects": [dataclasses.asdict(reject) for reject in plan.listing.rejects],
-    }
-    return {**record, "fingerprint": fingerprint(record)}
-
-
-def _range(dataset: _Dataset, wanted: tuple[int, int] | None) -> tuple[int, int]:
-    first, last = wanted or (0, dataset.plan.shards)
-    return first, min(last, dataset.plan.shards)
-
-
-def _refuse_mixture(datasets: list[_Dataset], run: RunOptions) -> None:
-    if run.shard_range:
-        raise RefusedError("--restart with --shard-range would remove other ranges' shards; restart without a range")
-    for dataset in datasets:
-        tars = list(dataset.state.folder.glob("*.tar"))
-        if tars and dataset.state.begun() is None and not dataset.state.manifest.exists():
-            raise RefusedError(f"{tars[0]} was not written by this command; --restart removes only what was")
-
-
-def _check_begun(dataset: _Dataset, *, restart: bool) -> None:
-    """Refuse to go on with what another configuration or input began."""
-    begun = dataset.state.begun()
-    if restart:
-        return
-    if begun is None:
-        tars = sorted(dataset.state.folder.glob("*.tar"))
-        if tars:
-            raise RefusedError(f"{tars[0]} is there, but nothing says how it was made; choose another folder")
-        return
-    if begun != dataset.record:
-        raise RefusedError(
-            f"{dataset.state.folder} was begun differently: {_difference(begun, dataset.record)}; repeat those "
-            "settings to resume, choose another folder, or begin again with --restart"
-        )
-
-
-def _check_finished(dataset: _Dataset) -> None:
-    manifest = read_manifest(dataset.state.manifest)
-    begun = dataset.state.begun()
-    if begun is None or begun["fingerprint"] != manifest.fingerprint:
-        raise RefusedError(f"{dataset.state.folder} is finished, but its .state is not its own; use --restart")
-    _check_begun(dataset, restart=False)
-    stale = [i for i, entry in dataset.state.journal().items() if _is_stale(dataset, i, entry)]
-    if stale:
-        raise RefusedError(
-            f"{dataset.state.folder} is finished, and {len(stale)} of its shards' inputs were touched since "
-            f"(first: shard {stale[0]}); use --restart, or another folder"
-        )
-
-
-def _difference(begun: dict[str, Any], now: dict[str, Any]) -> str:
-    """The fields that differ, as `field: then -> now`."""
-    then, new = ({**record, **record.get("options", {})} for record in (begun, now))
-    skipped = {"options", "fingerprint", "classes", "source_rejects", "input"}
-    fields = sorted(f for f in {*then, *new} - skipped if then.get(f) != new.get(f))
-    parts = [f"{field}: {then.get(field)!r} -> {new.get(field)!r}" for field in fields]
-    return ", ".join(parts) or "the source lists other pictures, classes or damage"
-
-
-def _begin(dataset: _Dataset, *, restart: bool) -> None:
-    if restart:
-        dataset.state.clear()
-    if dataset.state.begun() is None:
-        dataset.state.begin(dataset.record)
-
-
-def _write_missing(datasets: list[_Dataset], run: RunOptions, reporter: Reporter) -> None:
-    jobs, missing = _jobs(datasets, run)
-    rejects = _Rejects(run)
-    planned = sum(len(job.images) for job in jobs)
-    reporter.begin(planned, sum({d.record["split"]: d.record["images"] for d in datasets}.values()) - planned)
+def _write_missing(sets: list[PlannedSet], run: RunOptions, report: Report) -> None:
+    jobs = _jobs(sets, run)
     if not jobs:
         return
+    total = sum({planned.record.split: planned.record.images for planned in sets}.values())
+    before = total - sum(len(job.images) for job in jobs)
+    rejects = _RejectCount(run)
+    finished = 0
+    if not compiled.is_kept():
+        report(Stage("compiling kernels (first run only)"))
     with ExitStack() as stack:
-        journals = {
-            d.state.folder: stack.enter_context(d.state.journal_writer(*_range(d, run.shard_range)))
-            for d in datasets
-            if missing[d.state.folder]
+        writers = {
+            planned.state.folder: stack.enter_context(planned.state.journal_writer(*planned.range(run.shard_range)))
+            for planned in sets
         }
 
         def done(job: ShardJob, entries: list[JournalEntry]) -> None:
+            nonlocal finished
             for target, entry in zip(job.targets, entries, strict=True):
-                journals[target.folder].append(entry)
+                writers[target.folder].append(entry)
+            finished += 1
             rejects.count(entries[0].shard.rejects)
 
-        run_jobs(jobs, run.workers, done, lambda n: reporter.progress(n, rejects.total), reporter.warn)
+        try:
+            run_jobs(
+                jobs,
+                run.workers or core_count(),
+                started=lambda: report(Stage("shard", total, before)),
+                done=done,
+                progress=lambda images: report(Advance(before + images, f"{rejects.total:,} rejected")),
+                warn=warn_to(report),
+            )
+        except (KeyboardInterrupt, InterruptedRunError) as interruption:
+            interruption.add_note(f"{finished:,} of {len(jobs):,} shards finished")
+            raise
 
 
-def _jobs(datasets: list[_Dataset], run: RunOptions) -> tuple[list[ShardJob], dict[Path, set[int]]]:
-    """A job per shard that some method lacks, and what each data set lacks."""
-    missing: dict[Path, set[int]] = {}
-    by_split: dict[str, list[_Dataset]] = {}
-    for dataset in datasets:
-        by_split.setdefault(dataset.record["split"], []).append(dataset)
-        journal = dataset.state.journal()
-        missing[dataset.state.folder] = {
-            index
-            for index in range(*_range(dataset, run.shard_range))
-            if index not in journal
-            or _is_stale(dataset, index, journal[index])
-            or not dataset.state.sums_path(index).exists()
-        }
+def _jobs(sets: list[PlannedSet], run: RunOptions) -> list[ShardJob]:
+    """A job for each shard that some method lacks."""
+    missing = {planned.state.folder: _missing(planned, run.shard_range) for planned in sets}
+    by_split: dict[str, list[PlannedSet]] = {}
+    for planned in sets:
+        by_split.setdefault(planned.record.split, []).append(planned)
     jobs = []
     for split, group in by_split.items():
-        for index in range(group[0].plan.shards):
-            lacking = tuple(d for d in group if index in missing[d.state.folder])
+        plan = group[0].plan
+        for index in range(plan.shards):
+            lacking = [planned for planned in group if index in missing[planned.state.folder]]
             if lacking:
-                targets = tuple(Target(d.state.folder, d.options) for d in lacking)
-                plan = group[0].plan
+                targets = tuple(Target(planned.state.folder, planned.record.options) for planned in lacking)
                 jobs.append(ShardJob(split, index, plan.images(index), targets, len(plan.listing.classes)))
-    return jobs, missing
+    return jobs
 
 
-def _is_stale(dataset: _Dataset, index: int, entry: JournalEntry) -> bool:
-    return entry.source_stamp != source_stamp(dataset.plan.images(index))
+def _missing(planned: PlannedSet, shard_range: tuple[int, int] | None) -> set[int]:
+    """The shards to write: not committed, or from inputs that were touched since."""
+    journal = planned.state.journal()
+    return {
+        index
+        for index in range(*planned.range(shard_range))
+        if index not in journal
+        or journal[index].source_stamp != source_stamp(planned.plan.images(index))
+        or not planned.state.sums_path(index).exists()
+    }
 
 
-class _Rejects:
-    """Counts rejected pictures and says when they are too many."""
+class _RejectCount:
+    """Counts rejected images and raises when there are too many."""
 
     def __init__(self, run: RunOptions) -> None:
         self._run = run
         self.total = 0
 
-    def count(self, rejects: tuple[Reject, ...]) -> None:
+    def count(self, rejects: Sequence[Reject]) -> None:
         self.total += len(rejects)
-        limit = self._run.max_rejects_images
+        limit = self._run.max_rejects
         if rejects and self._run.on_error == "fail":
             first = rejects[0]
-            raise PipelineError(f"{first.name}: {first.reason}, {first.detail}; --on-error skip leaves it out")
+            raise PipelineError(f"{first.name}: {first.reason}, {first.detail}; `on_error='skip'` rejects it by name")
         if limit is not None and self.total > limit:
+            last = rejects[-1]
             raise PipelineError(
-                f"{self.total} pictures rejected, more than --max-rejects {limit}; the last: {rejects[-1].name} "
-                f"({rejects[-1].reason}, {rejects[-1].detail})"
+                f"{self.total} images rejected, more than `max_rejects={limit}`; the last: {last.name} ({last.reason}, "
+                f"{last.detail})"
             )
 
 
-def _finish(dataset: _Dataset, run: RunOptions) -> DatasetSummary:
-    state = dataset.state
-    if state.manifest.exists():
-        return _summary(state.folder, read_manifest(state.manifest))
-    journal = state.journal()
+def _finished(planned: PlannedSet, run: RunOptions) -> SetSummary:
+    state = planned.state
+    if state.finished:
+        return _summary(state.folder, read_manifest(state.folder))
     if run.shard_range is None:
-        return _summary(state.folder, _gather(state, dataset.record))
-    shards = [journal[index].shard for index in range(*_range(dataset, run.shard_range)) if index in journal]
-    return DatasetSummary(
+        return _summary(state.folder, finish(state, planned.record))
+    journal = state.journal()
+    shards = [journal[index].shard for index in range(*planned.range(run.shard_range)) if index in journal]
+    return SetSummary(
         folder=str(state.folder),
-        method=dataset.options.method,
-        split=dataset.record["split"],
+        method=planned.record.options.method,
+        split=planned.record.split,
         images=sum(shard.samples_images for shard in shards),
         shards=len(shards),
-        planned_shards=dataset.plan.shards,
+        planned_shards=planned.plan.shards,
         size_bytes=sum(shard.tar.size_bytes for shard in shards if shard.tar),
         rejects=tuple(reject for shard in shards for reject in shard.rejects),
         complete=False,
     )
 
 
-def _gather(state: DatasetState, record: dict[str, Any]) -> Manifest:
-    journal = state.journal()
-    missing = [index for index in range(record["shards"]) if index not in journal]
-    if missing:
-        raise RefusedError(
-            f"{state.folder}: {len(missing)} of {record['shards']} shards are missing, the first is {missing[0]}; "
-            "run `shard` for their range"
-        )
-    return write_manifest(state, record, [journal[index].shard for index in range(record["shards"])])
-
-
-def _summary(folder: Path, manifest: Manifest) -> DatasetSummary:
+def _summary(folder: Path, manifest: Manifest) -> SetSummary:
     tars = [shard.tar for shard in manifest.shards if shard.tar]
-    return DatasetSummary(
+    return SetSummary(
         folder=str(folder),
         method=manifest.options.method,
         split=manifest.split,
@@ -431,38 +260,3 @@ def _summary(folder: Path, manifest: Manifest) -> DatasetSummary:
         rejects=manifest.rejects(),
         complete=True,
     )
-
-
-def _evenly(plan: Plan, count: int) -> list[RawImage]:
-    positions = plan.order[:: max(1, len(plan.order) // count)][:count]
-    return [plan.listing.image(int(position)) for position in positions]
-
-
-def _probe(images: list[RawImage], methods: Sequence[MethodOptions]) -> tuple[float, dict[str, float]]:
-    """CPU seconds a picture, and bytes a sample per method; the first picture only warms up."""
-    sizes = dict.fromkeys((options.method for options in methods), 0)
-    started, counted = 0.0, 0
-    for position, image in enumerate(images):
-        if position == 1:
-            started = time.process_time()
-        try:
-            with Path(image.path).open("rb") as handle:
-                handle.seek(image.offset)
-                decoded = codec.decode(
-                    handle.read(image.size_bytes),
-                    max_pixels=methods[0].max_pixels,
-                    needed=partial(needed, wanted=methods),
-                )
-            for options, (pixels, _) in zip(methods, convert_each(decoded, methods), strict=True):
-                encoded = codec.encode(
-                    pixels,
-                    encoding=options.encoding,
-                    quality=options.quality,
-                    subsampling=options.subsampling,
-                )
-                sizes[options.method] += len(encoded) + SAMPLE_OVERHEAD_BYTES
-        except (RejectedImageError, OSError):
-            continue
-        counted += 1
-    spent = (time.process_time() - started) / max(1, len(images) - 1)
-    return spent, {method: size / max(1, counted) for method, size in sizes.items()}

@@ -1,10 +1,11 @@
-"""Shards in, what a reader sees of them out: by webdataset's own reader, so that it is what others will see."""
+"""The first samples of a data set or of any WebDataset tar, and a contact sheet of them."""
 
 from __future__ import annotations
 
-import json
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,63 +13,84 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from alexnet_pipeline.errors import PipelineError, RefusedError
+from alexnet_pipeline.dataset.open import SampleRecord, open_shards
+from alexnet_pipeline.errors import PipelineError, RejectedImageError
+from alexnet_pipeline.files import make_folder, write_whole
+from alexnet_pipeline.options import make, takes_options
 from alexnet_pipeline.pixels import codec
-from alexnet_pipeline.records import Encoding
-from alexnet_pipeline.files import naming, write_whole
+from alexnet_pipeline.records import EXTENSIONS, Encoding, from_json
+from alexnet_pipeline.shards.options import InspectOptions
+from alexnet_pipeline.tables import html_table
 
-# A thumbnail's side and the gap between two, in pixels.
+# A thumbnail's side, its caption's height and the gap between two, in pixels.
 THUMBNAIL_PX = 128
-GAP_PX = 4
 CAPTION_PX = 14
+GAP_PX = 4
 COLUMNS = 8
 BACKGROUND = 255
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class SampleView:
     """One sample as a reader gets it.
 
     Attributes:
         key: of the sample.
         label: as a number.
-        record: the `.json` member.
+        record: the `.json` member; None where there is no such member, or another tool's.
         image: HWC uint8, RGB.
-        size_bytes: of the encoded picture.
+        size_bytes: of the encoded image.
     """
 
     key: str
     label: int
-    record: dict[str, Any]
+    record: SampleRecord | None
     image: NDArray[np.uint8]
     size_bytes: int
 
+    def __repr__(self) -> str:
+        height, width = self.image.shape[:2]
+        return f"<{self.key}: label {self.label}, {width}x{height}, {self.size_bytes:,} bytes>"
 
-def read_samples(path: Path, limit: int) -> Iterator[SampleView]:
-    """The first samples of a tar, or of a folder's tars in order.
+
+class SampleViews(tuple[SampleView, ...]):
+    """Some samples."""
+
+    __slots__ = ()
+
+    def _repr_html_(self) -> str:
+        rows = [(each.key, each.label, each.record.name if each.record else "", f"{each.size_bytes:,}") for each in self]
+        return html_table(("key", "label", "source", "bytes"), rows)
+
+
+@takes_options(InspectOptions)
+def inspect(path: str | os.PathLike[str], **options: object) -> SampleViews:
+    """Read the first samples of a data set, or of a tar as webdataset reads it.
+
+    Args:
+        path: a data set's folder, or a tar.
+        **options: see below.
 
     Raises:
-        RefusedError: there is no tar.
+        RefusedError: there is neither.
         PipelineError: a sample lacks a member or does not decode.
     """
-    # Imported here: webdataset pulls torch where that is installed, which nothing else here needs.
-    from webdataset.tariterators import group_by_keys, tar_file_iterator  # noqa: PLC0415
-
-    tars = [path] if path.is_file() else sorted(path.glob("*.tar"))
-    if not tars:
-        raise RefusedError(f"{path} holds no tar; expected a split's folder, like shards/lanczos/train, or one tar")
-    for tar in tars:
-        with tar.open("rb") as stream:  # opened here, because webdataset leaves a file open when one stops early
-            members = ({**member, "__url__": str(tar)} for member in tar_file_iterator(stream))
-            for sample in group_by_keys(members):
-                if not limit:
-                    return
-                limit -= 1
-                yield _view(sample)
+    chosen, where = make(InspectOptions, options), Path(path)
+    samples = _of_tar(where) if where.is_file() else _of_set(where)
+    try:
+        views = SampleViews(islice(samples, chosen.limit))
+    except RejectedImageError as error:
+        raise PipelineError(f"{where}: a sample does not decode: {error}; run `verify`") from error
+    finally:
+        samples.close()  # type: ignore[attr-defined] # both are generators, and webdataset's leaves its file open
+    if chosen.contact_sheet:
+        make_folder(chosen.contact_sheet.parent)
+        write_whole(chosen.contact_sheet, codec.encode_png(contact_sheet(views)))
+    return views
 
 
-def write_contact_sheet(samples: list[SampleView], path: Path) -> None:
-    """Write thumbnails with key and label as a PNG."""
+def contact_sheet(samples: SampleViews) -> NDArray[np.uint8]:
+    """Draw thumbnails with label and key; HWC uint8, RGB."""
     rows = -(-len(samples) // COLUMNS)
     cell = (THUMBNAIL_PX + CAPTION_PX + GAP_PX, THUMBNAIL_PX + GAP_PX)
     sheet = np.full((rows * cell[0] + GAP_PX, COLUMNS * cell[1] + GAP_PX, 3), BACKGROUND, np.uint8)
@@ -79,24 +101,38 @@ def write_contact_sheet(samples: list[SampleView], path: Path) -> None:
         caption = f"{sample.label} {sample.key}"[:22]
         at = (left, top + THUMBNAIL_PX + CAPTION_PX - 4)
         cv2.putText(sheet, caption, at, cv2.FONT_HERSHEY_SIMPLEX, 0.32, (40, 40, 40), 1, cv2.LINE_AA)
-    with naming(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    write_whole(path, codec.encode(sheet, encoding="png", quality=0, subsampling="444"))
+    return sheet
 
 
-def _view(sample: dict[str, Any]) -> SampleView:
-    encodings: dict[str, Encoding] = {extension: name for name, extension in codec.EXTENSIONS.items()}
-    found = next((extension for extension in encodings if extension in sample), None)
-    if found is None or "cls" not in sample:
-        raise PipelineError(f"sample {sample.get('__key__')} lacks a picture or a label; run `verify` on its shards")
-    data = sample[found]
-    return SampleView(
-        key=sample["__key__"],
-        label=int(sample["cls"]),
-        record=json.loads(sample.get("json", b"{}")),
-        image=codec.decode_sample(data, encodings[found]),
-        size_bytes=len(data),
-    )
+def _of_set(folder: Path) -> Iterator[SampleView]:
+    shards = open_shards(folder)
+    for position, key in enumerate(shards.keys()):
+        data = shards.read_image(position)
+        image = codec.decode_sample(data, shards.manifest.options.encoding)
+        yield SampleView(key, shards.read_label(position), shards.read_record(position), image, len(data))
+
+
+def _of_tar(tar: Path) -> Iterator[SampleView]:
+    # Imported here: webdataset imports torch where that is installed, which nothing else here needs.
+    from webdataset.tariterators import group_by_keys, tar_file_iterator  # noqa: PLC0415
+
+    with tar.open("rb") as stream:
+        members = ({**member, "__url__": str(tar)} for member in tar_file_iterator(stream))
+        for sample in group_by_keys(members):
+            yield _view(tar, sample)
+
+
+def _view(tar: Path, sample: dict[str, Any]) -> SampleView:
+    encodings: dict[str, Encoding] = {extension: name for name, extension in EXTENSIONS.items()}
+    extension = next((extension for extension in encodings if extension in sample), None)
+    if extension is None or not sample.get("cls", b"").isdigit():
+        raise PipelineError(f"{tar}: sample {sample.get('__key__')} lacks an image or a label")
+    try:
+        record = from_json(sample.get("json", b""), SampleRecord)
+    except ValueError:
+        record = None
+    image = codec.decode_sample(sample[extension], encodings[extension])
+    return SampleView(sample["__key__"], int(sample["cls"]), record, image, len(sample[extension]))
 
 
 def _thumbnail(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

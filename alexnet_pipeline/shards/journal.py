@@ -1,29 +1,83 @@
-"""Committed shards in, the state that makes a run resumable out.
+"""The state that makes a run resumable: what was begun, which shards are committed, who holds the lock.
 
-A data set's folder holds `.state/`: `plan.json` (what was begun), `journal-A-B.jsonl` (one line per committed
-shard, one file per writer, because appends from several machines to one file are not atomic), `sums-*.npz`
-(statistics of each shard until the manifest holds them) and `lock`.
+A data set's folder holds `.state/`: `plan.json` (what was begun), `journal-A-B.jsonl` (one line per committed shard;
+one file per writer, because appends from several machines to one file are not atomic), `sums-*.npz` (statistics of
+each shard until the manifest holds them) and `lock`.
 """
 
 from __future__ import annotations
 
-import fcntl
-import json
+import dataclasses
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
+from alexnet_pipeline.dataset.manifest import MANIFEST, ShardRecord, is_finished
 from alexnet_pipeline.errors import RefusedError
-from alexnet_pipeline.records import JournalEntry, ShardRecord, entry_from_json, to_json
-from alexnet_pipeline.files import PART, naming, write_whole
+from alexnet_pipeline.files import PART, locked, make_folder, naming, write_whole
+from alexnet_pipeline.records import Reject, SetOptions, fingerprint, from_json, to_json
 
-STATE = ".state"
+STATE, PLAN = ".state", "plan.json"
 
 
-class DatasetState:
+@dataclass(frozen=True, slots=True)
+class SetPlan:
+    """What is recorded when a data set is begun, and compared when it is resumed.
+
+    Attributes:
+        format_version: of the manifest to come.
+        split: `train`, `val` or `test`.
+        options: that decide the bytes.
+        definition: the method as a formula.
+        geometry_definition: the geometry in words.
+        versions: of the libraries that decide the bytes.
+        classes: class names; the position is the label.
+        images: planned.
+        shards: planned.
+        input: digest of the listing, in order.
+        source_rejects: inputs that were rejected while the source was listed.
+        fingerprint: sha256 of all the rest.
+    """
+
+    format_version: int
+    split: str
+    options: SetOptions
+    definition: str
+    geometry_definition: str
+    versions: dict[str, str]
+    classes: tuple[str, ...]
+    images: int
+    shards: int
+    input: str
+    source_rejects: tuple[Reject, ...]
+    fingerprint: str = ""
+
+    def sealed(self) -> SetPlan:
+        """The same with its fingerprint."""
+        data = dataclasses.asdict(self)
+        del data["fingerprint"]
+        return dataclasses.replace(self, fingerprint=fingerprint(data))
+
+
+@dataclass(frozen=True, slots=True)
+class JournalEntry:
+    """A line of the journal: a committed shard and what it was made from.
+
+    Attributes:
+        shard: the finished shard.
+        source_stamp: digest of the sizes and modification times of its planned inputs; kept out of the
+            manifest, which must not depend on when a source was copied.
+    """
+
+    shard: ShardRecord
+    source_stamp: str
+
+
+class SetState:
     """The resumable state of one data set's folder."""
 
     def __init__(self, folder: Path) -> None:
@@ -31,42 +85,40 @@ class DatasetState:
         self._state = folder / STATE
 
     @property
-    def manifest(self) -> Path:
-        """Where the manifest is, once the data set is complete."""
-        return self.folder / "manifest.json"
+    def finished(self) -> bool:
+        """Whether the manifest is written."""
+        return is_finished(self.folder)
 
-    def begun(self) -> dict[str, Any] | None:
+    def begun(self) -> SetPlan | None:
         """What was begun here, or None.
 
         Raises:
             RefusedError: it cannot be read.
         """
-        path = self._state / "plan.json"
+        path = self._state / PLAN
         try:
-            plan: dict[str, Any] = json.loads(path.read_bytes())
+            return from_json(path.read_bytes(), SetPlan)
         except FileNotFoundError:
             return None
+        except NotADirectoryError as error:
+            raise RefusedError(f"{self.folder} cannot be made: a file is in its way; choose another folder") from error
         except (OSError, ValueError) as error:
-            raise RefusedError(f"{path} cannot be read ({error}); --restart begins again") from error
-        return plan
+            raise RefusedError(f"{path} cannot be read ({error}); `restart=True` begins again") from error
 
-    def begin(self, plan: dict[str, Any]) -> None:
+    def begin(self, plan: SetPlan) -> None:
         """Record what is begun here."""
-        with naming(self.folder):
-            self._state.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(plan, sort_keys=True, indent=1)
-        write_whole(self._state / "plan.json", text.encode("ascii"))
+        make_folder(self._state)
+        write_whole(self._state / PLAN, to_json(plan, indent=1))
 
     def clear(self) -> None:
-        """Remove all that an earlier run left; the manifest first, for without it the rest is no data set."""
+        """Remove all that an earlier run left; the manifest first, because without it the rest is no data set."""
         with naming(self.folder):
-            self.manifest.unlink(missing_ok=True)
+            (self.folder / MANIFEST).unlink(missing_ok=True)
             for path in sorted(self.folder.glob("*")):
                 if path.suffix in {".tar", ".idx", ".json", ".npy"}:
                     path.unlink()
-            lock = self._state / "lock"
             for path in self._state.glob("*"):
-                if path != lock:
+                if path.name != "lock":
                     path.unlink()
 
     def clear_parts(self, first: int, last: int) -> None:
@@ -77,26 +129,14 @@ class DatasetState:
                 with suppress(OSError):
                     path.unlink()
 
-    @contextmanager
-    def locked(self, first: int, last: int) -> Iterator[None]:
-        """Hold shards [first, last): writers of other ranges may work beside us, even on other machines.
-
-        The lock is the kernel's, so that a dead writer's is gone with it.
+    def locked(self, first: int, last: int) -> AbstractContextManager[None]:
+        """Hold shards [first, last); other ranges may have other writers, even on other machines.
 
         Raises:
             RefusedError: another writer holds some of them.
         """
-        with naming(self._state):
-            self._state.mkdir(parents=True, exist_ok=True)
-            handle = (self._state / "lock").open("ab")
-        with handle:
-            try:
-                fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB, max(1, last - first), first)
-            except OSError as error:
-                raise RefusedError(
-                    f"another run is writing {self.folder}; wait for it, or choose another folder"
-                ) from error
-            yield
+        busy = f"another run is writing {self.folder}; wait for it, or choose another folder"
+        return locked(self._state / "lock", busy, first=first, count=max(1, last - first))
 
     def journal(self) -> dict[int, JournalEntry]:
         """The committed shards by index; a line that a crash cut short is left out."""
@@ -104,14 +144,14 @@ class DatasetState:
         for path in sorted(self._state.glob("journal-*.jsonl"), key=_written_ns):
             for line in path.read_bytes().splitlines(keepends=True):
                 if line.endswith(b"\n"):
-                    with suppress(ValueError, KeyError, TypeError):
-                        entry = entry_from_json(json.loads(line))
+                    with suppress(ValueError):
+                        entry = from_json(line, JournalEntry)
                         entries[entry.shard.index] = entry
         return {index: entry for index, entry in entries.items() if self._is_there(entry.shard)}
 
     @contextmanager
     def journal_writer(self, first: int, last: int) -> Iterator[JournalWriter]:
-        """Append to this writer's journal."""
+        """Append to the journal of the writer of these shards."""
         path = self._state / f"journal-{first:06d}-{last:06d}.jsonl"
         with naming(path):
             handle = path.open("ab")
@@ -123,7 +163,7 @@ class DatasetState:
         return self._state / f"sums-{index:06d}.npz"
 
     def drop_sums(self) -> None:
-        """Remove the shards' statistics, now that the manifest holds them."""
+        """Remove the shards' statistics, once the manifest holds them."""
         for path in self._state.glob("sums-*.npz"):
             path.unlink(missing_ok=True)
 
@@ -141,12 +181,12 @@ class JournalWriter:
     def __init__(self, path: Path, handle: BinaryIO) -> None:
         self._path = path
         self._handle = handle
-        if handle.tell():  # a crash may have cut the last line; an empty line costs nothing
+        if handle.tell():  # a crash may have cut the last line; an empty line does no harm
             self._write(b"\n")
 
     def append(self, entry: JournalEntry) -> None:
         """Record one committed shard."""
-        self._write(to_json(entry).encode("ascii") + b"\n")
+        self._write(to_json(entry))
 
     def _write(self, data: bytes) -> None:
         with naming(self._path):
@@ -155,8 +195,9 @@ class JournalWriter:
             os.fsync(self._handle.fileno())
 
 
-def _written_ns(path: Path) -> int:
-    return path.stat().st_mtime_ns
+def find_states(out: Path) -> list[SetState]:
+    """The data sets that were begun below a folder."""
+    return [SetState(path.parent.parent) for path in sorted(out.glob(f"**/{STATE}/{PLAN}"))]
 
 
 def free_bytes(folder: Path) -> int:
@@ -164,3 +205,7 @@ def free_bytes(folder: Path) -> int:
     while not folder.exists():
         folder = folder.parent
     return shutil.disk_usage(folder).free
+
+
+def _written_ns(path: Path) -> int:
+    return path.stat().st_mtime_ns

@@ -1,15 +1,16 @@
-"""A listing and options in, the global order and its shards out: pure, so the same input gives the same plan."""
+"""The seeded global order of a split, cut into shards: pure, so the same listing and options give the same plan."""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from alexnet_pipeline.raw.listing import Listing
-from alexnet_pipeline.records import MethodOptions, RawImage
+from alexnet_pipeline.records import RawImage, Reason, SetOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +18,7 @@ class Plan:
     """The order of one split.
 
     Attributes:
-        listing: what was found.
+        listing: the images of the source.
         order: (images,) int64 positions in the listing, in output order.
         shard_size_images: planned images per shard.
     """
@@ -28,16 +29,16 @@ class Plan:
 
     @property
     def shards(self) -> int:
-        """How many shards there are."""
+        """The number of shards."""
         return -(-len(self.order) // self.shard_size_images)
 
     def images(self, shard: int) -> tuple[RawImage, ...]:
-        """The planned pictures of a shard, in order."""
+        """The planned images of a shard, in order."""
         start = shard * self.shard_size_images
         return tuple(self.listing.image(int(i)) for i in self.order[start : start + self.shard_size_images])
 
     def digest(self) -> str:
-        """Sha256 in hex over the names and labels in order: another listing gives another digest."""
+        """Sha256 in hex over names and labels in order, which differs between any two listings."""
         state = hashlib.sha256()
         for position in self.order.tolist():
             line = f"{self.listing.labels[position]} {self.listing.names[position]}\n"
@@ -45,11 +46,45 @@ class Plan:
         return state.hexdigest()
 
 
-def plan_shards(listing: Listing, options: MethodOptions) -> Plan:
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where one method's shard of a job goes.
+
+    Attributes:
+        folder: the data set's.
+        options: that decide its bytes.
+    """
+
+    folder: Path
+    options: SetOptions
+
+
+@dataclass(frozen=True, slots=True)
+class ShardJob:
+    """One shard of one split, for every method that lacks it.
+
+    Attributes:
+        split: `train`, `val` or `test`.
+        index: the shard's number.
+        images: planned, in order.
+        targets: one per method.
+        classes: number of classes of the set.
+        doomed: position of an image that killed workers -> the reason to reject it with.
+    """
+
+    split: str
+    index: int
+    images: tuple[RawImage, ...]
+    targets: tuple[Target, ...]
+    classes: int
+    doomed: dict[int, Reason] = field(default_factory=dict)
+
+
+def plan_shards(listing: Listing, options: SetOptions) -> Plan:
     """Order a split and cut it into shards.
 
-    Shuffled order is by BLAKE2b of the key under the seed: it depends on nothing but keys and seed, not even on
-    a library's random generator, and taking a picture away leaves the others in their order.
+    The shuffled order sorts by BLAKE2b of the key under the seed: it depends on keys and seed only, not on a library's
+    random generator, and removing an image leaves the order of the others as it was.
     """
     keys = listing.keys
     if options.shuffle:
@@ -63,7 +98,7 @@ def plan_shards(listing: Listing, options: MethodOptions) -> Plan:
 
 
 def source_stamp(images: tuple[RawImage, ...]) -> str:
-    """Digest of sizes and modification times: tells on resume whether a shard's inputs were touched."""
+    """A digest of sizes and modification times, which tells on resume whether a shard's inputs were touched."""
     text = "\n".join(f"{image.key} {image.size_bytes} {image.modified_ns}" for image in images)
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 

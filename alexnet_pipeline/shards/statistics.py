@@ -1,7 +1,8 @@
-"""Pictures in; mean image, covariance and PCA out. Integer sums, so that merging in any order is exact."""
+"""Mean image, covariance and PCA of all pixels of a set, from integer sums: merging is exact in any order."""
 
 from __future__ import annotations
 
+import functools
 import io
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,28 +10,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from alexnet_pipeline.records import PixelStatistics
-from alexnet_pipeline.shards.pixel_sums import add_pixels
+from alexnet_pipeline.dataset.manifest import PixelStatistics
+from alexnet_pipeline.pixels.compiled import compiled, keep
 
-# Pictures until their sum of one byte could pass 16 bits.
+# Images until their sum of one byte could pass 16 bits.
 MAX_RECENT_IMAGES = ((1 << 16) - 1) // 255
-# Pictures until a shard's sum of one byte could pass 32 bits.
-MAX_SHARD_IMAGES = ((1 << 32) - 1) // 255
+# Pixels until the sum of products of two of their bytes could pass 31 bits.
+BLOCK_PIXELS = ((1 << 31) - 1) // 255**2
 
 
 @dataclass(slots=True)
 class Sums:
-    """Sums over the pictures of a shard, or of many.
+    """Sums over the images of a shard, or of many.
 
     Attributes:
-        image: (height, width, 3) int64, or uint32 for one shard: sum of all pictures; empty where sizes differ.
-        recent: the same, uint16, of the last few pictures, which `image` does not hold yet: a quarter of the memory
-            to go through for each picture.
+        image: (height, width, 3) int64, or uint32 for one shard: sum of all images; empty where sizes differ.
+        recent: the same, uint16, of the last few images, which `image` does not hold yet: less memory traffic per
+            image than adding to `image`.
         recent_images: how many they are.
         channels: (3,) int64 sum of all pixels, R G B.
         products: (3, 3) int64 sum of all pixels' outer products, upper triangle.
-        counts: (3,) int64: pixels, pictures, enlarged pictures.
-        labels: (classes,) int64 pictures per class.
+        counts: (3,) int64: pixels, images, enlarged images.
+        labels: (classes,) int64 images per class.
     """
 
     image: NDArray[np.int64] | NDArray[np.uint32]
@@ -43,33 +44,35 @@ class Sums:
 
     @classmethod
     def zero(cls, shape: tuple[int, ...], classes: int) -> Sums:
-        """No pictures yet; `shape` is that of every picture, or (0, 0, 3) where sizes differ."""
+        """No images yet; `shape` is that of every image, or (0, 0, 3) where sizes differ."""
         recent = np.zeros(shape, np.uint16)
         return cls(_zeros(*shape), recent, 0, _zeros(3), _zeros(3, 3), _zeros(3), _zeros(classes))
 
     @classmethod
     def of_shard(cls, shape: tuple[int, ...], classes: int) -> Sums:
-        """The same for at most `MAX_SHARD_IMAGES`: half the memory."""
+        """The same for at most `MAX_SHARD_IMAGES` images, in half the memory."""
         return replace(cls.zero(shape, classes), image=np.zeros(shape, np.uint32))
 
-    def add(self, picture: NDArray[np.uint8], label: int, *, upsampled: bool) -> None:
-        """Count one HWC uint8 picture."""
+    def add(self, image: NDArray[np.uint8], label: int, *, upsampled: bool) -> None:
+        """Count one HWC uint8 image."""
+        if self.recent.size and image.shape != self.recent.shape:
+            raise ValueError(f"an image of shape {image.shape} among images of shape {self.recent.shape}")
         if self.recent_images == MAX_RECENT_IMAGES:
             self._settle()
         self.recent_images += 1
-        add_pixels(picture.reshape(-1), self.recent.reshape(-1), self.channels, self.products)
-        self.counts[0] += picture.size // 3
+        _add_pixels(image.reshape(-1), self.recent.reshape(-1), self.channels, self.products)
+        self.counts[0] += image.size // 3
         self.counts[1] += 1
         self.counts[2] += upsampled
         self.labels[label] += 1
 
     def merge(self, other: Sums) -> None:
-        """Add the sums of other pictures."""
+        """Add the sums of other images."""
         for mine, theirs in zip(self._arrays(), other._arrays(), strict=True):
             np.add(mine, theirs, out=mine)
 
     def to_bytes(self) -> bytes:
-        """A `.npz`, .8 MB for a shard of 256 x 256. Packing would save a third and cost 20 ms."""
+        """Encode as a `.npz`: .8 MB for a shard of 256 x 256. Compression would save a third and cost 20 ms."""
         buffer = io.BytesIO()
         np.savez(buffer, *self._arrays())
         return buffer.getvalue()
@@ -96,7 +99,7 @@ class Sums:
         covariance = (upper + np.triu(upper, 1).T) / pixels - np.outer(mean, mean)
         variances, vectors = np.linalg.eigh(covariance)
         rows = vectors.T[::-1]
-        # An eigenvector's sign is free: the largest component is positive, so that runs agree.
+        # An eigenvector's sign is free: the largest component is made positive, so that runs agree.
         rows = rows * np.sign(rows[np.arange(3), np.abs(rows).argmax(1)])[:, None]
         deviations = np.sqrt(np.maximum(variances[::-1], 0))
         return PixelStatistics(
@@ -107,7 +110,7 @@ class Sums:
         )
 
     def _settle(self) -> None:
-        """Add the last few pictures to the image."""
+        """Move the sums of the last few images to `image`."""
         np.add(self.image, self.recent, out=self.image, casting="unsafe")
         self.recent.fill(0)
         self.recent_images = 0
@@ -115,6 +118,43 @@ class Sums:
     def _arrays(self) -> tuple[NDArray[np.integer[Any]], ...]:
         self._settle()
         return (self.image, self.channels, self.products, self.counts, self.labels)
+
+
+@functools.cache
+def prepare() -> None:
+    """Compile what adds pixels, or load it compiled."""
+    Sums.zero((1, 1, 3), 1).add(np.zeros((1, 1, 3), np.uint8), 0, upsampled=False)
+    keep()
+
+
+@compiled
+def _add_pixels(
+    flat: NDArray[np.uint8], image: NDArray[np.uint16], channels: NDArray[np.int64], products: NDArray[np.int64]
+) -> None:
+    """Add an image's bytes (R, G, B, R, ...) to the sums of each byte, where there are any, and to those of channels.
+
+    Sums of 32 bits are vectorised by LLVM; a block of pixels is as long as they last.
+    """
+    for at in range(image.size):
+        image[at] += flat[at]
+    pixels = flat.size // 3
+    for first in range(0, pixels, BLOCK_PIXELS):
+        block = flat[3 * first : 3 * min(pixels, first + BLOCK_PIXELS)]
+        r = g = b = rr = rg = rb = gg = gb = bb = np.int32(0)
+        for pixel in range(block.size // 3):
+            red, green, blue = np.int32(block[3 * pixel]), np.int32(block[3 * pixel + 1]), np.int32(block[3 * pixel + 2])
+            r, g, b = np.int32(r + red), np.int32(g + green), np.int32(b + blue)
+            rr, rg, rb = np.int32(rr + red * red), np.int32(rg + red * green), np.int32(rb + red * blue)
+            gg, gb, bb = np.int32(gg + green * green), np.int32(gb + green * blue), np.int32(bb + blue * blue)
+        channels[0] += r
+        channels[1] += g
+        channels[2] += b
+        products[0, 0] += rr
+        products[0, 1] += rg
+        products[0, 2] += rb
+        products[1, 1] += gg
+        products[1, 2] += gb
+        products[2, 2] += bb
 
 
 def _zeros(*shape: int) -> NDArray[np.int64]:

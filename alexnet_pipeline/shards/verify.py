@@ -1,33 +1,40 @@
-"""A finished data set in, all that is wrong with it out."""
+"""What is wrong with finished data sets: every file against the manifest, every tar against its index."""
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-
+from alexnet_pipeline.dataset.index import TIMM, WIDS, Components, dali_index
+from alexnet_pipeline.dataset.manifest import MANIFEST, MEAN, FileRecord, Manifest, ShardRecord, read_manifest
+from alexnet_pipeline.dataset.open import ShardSet, open_shards
 from alexnet_pipeline.errors import PipelineError, RefusedError, RejectedImageError
-from alexnet_pipeline.dataset.manifest import read_manifest
-from alexnet_pipeline.pixels import codec
-from alexnet_pipeline.raw.tarscan import Member, scan_tar
-from alexnet_pipeline.records import FileRecord, Manifest, ShardRecord
-from alexnet_pipeline.dataset.index import Components, dali_index
-from alexnet_pipeline.shards.finish import MEAN, TIMM, WIDS
 from alexnet_pipeline.files import PART
+from alexnet_pipeline.options import make, takes_options
+from alexnet_pipeline.pixels import codec
+from alexnet_pipeline.progress import Advance, Progress, Report, Stage, reporting
+from alexnet_pipeline.raw.tarscan import Member, scan_tar
+from alexnet_pipeline.records import EXTENSIONS
+from alexnet_pipeline.shards.options import VerifyOptions
+from alexnet_pipeline.shards.workers import core_count
+from alexnet_pipeline.tables import html_table
 
 READ_BYTES = 1 << 20
-# Files of a data set by suffix; anything of these kinds that the manifest does not list is one too many.
+# Samples that a thread checks at a time.
+PART_IMAGES = 500
+# Files of a data set by suffix; those of these kinds that the manifest does not list are problems.
 LISTED_SUFFIXES = frozenset({".tar", ".idx", ".npy", ".json"})
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong: the file and what was found and expected."""
+    """One thing that is wrong: the file, and what was found and expected."""
 
     path: str
     text: str
@@ -38,11 +45,11 @@ class Verification:
     """What `verify` found.
 
     Attributes:
-        folders: data sets looked at.
-        shards: tars looked at.
+        folders: data sets that were checked.
+        shards: tars that were checked.
         images: samples in them.
         size_bytes: of them.
-        problems: empty for a sound data set.
+        problems: empty for sound data sets.
     """
 
     folders: tuple[str, ...]
@@ -51,82 +58,117 @@ class Verification:
     size_bytes: int
     problems: tuple[Problem, ...]
 
+    def __repr__(self) -> str:
+        verdict = f"{len(self.problems)} problems" if self.problems else "sound"
+        return f"<{verdict}: {len(self.folders)} data sets, {self.shards:,} shards, {self.images:,} images>"
 
-def verify_folder(
-    path: Path,
-    *,
-    deep: bool = False,
-    workers: int | None = None,
-    progress: Callable[[int], None] | None = None,
-) -> Verification:
-    """Check every data set at or below a folder against its manifest.
+    def _repr_html_(self) -> str:
+        return html_table(("file", "problem"), [(each.path, each.text) for each in self.problems]) or repr(self)
+
+
+@takes_options(VerifyOptions)
+def verify(path: str | os.PathLike[str], *, progress: Progress = True, **options: object) -> Verification:
+    """Check every data set at or below a path against its manifest.
 
     Args:
         path: a data set, or a folder of them.
-        deep: also decode every picture.
-        workers: threads; hashing and decoding release the interpreter.
-        progress: called with the number of shards checked so far.
+        progress: show a bar on a terminal or in a notebook; or a function that is called with each event.
+        **options: see below.
 
     Raises:
         RefusedError: there is no data set.
     """
-    folders = find_datasets(path)
+    chosen = make(VerifyOptions, options)
+    folders = find_sets(Path(path))
     problems: list[Problem] = []
-    shards: list[ShardRecord] = []
-    tasks: list[tuple[Path, Manifest, ShardRecord]] = []
+    manifests: dict[Path, Manifest] = {}
     for folder in folders:
         try:
-            manifest = read_manifest(folder / "manifest.json")
+            manifests[folder] = read_manifest(folder)
         except PipelineError as error:
             problems.append(Problem(str(folder), str(error)))
             continue
-        problems += _check_folder(folder, manifest)
-        tasks += [(folder, manifest, shard) for shard in manifest.shards if shard.tar]
-        shards += manifest.shards
-    with ThreadPoolExecutor(workers or len(os.sched_getaffinity(0))) as pool:
-        for done, found in enumerate(pool.map(lambda task: list(_check_shard(*task, deep=deep)), tasks), 1):
-            problems += found
-            if progress:
-                progress(done)
-    tars = [shard.tar for shard in shards if shard.tar]
+        problems += _check_folder(folder, manifests[folder])
+    shards = [shard for manifest in manifests.values() for shard in manifest.shards if shard.tar]
+    with reporting(progress) as report, ThreadPoolExecutor(chosen.workers or core_count()) as pool:
+        check = functools.partial(_run, pool, report, problems)
+        files = [(folder, each, shard) for folder, each in manifests.items() for shard in each.shards if shard.tar]
+        check(Stage("verify", len(files), unit="shards"), lambda task: _check_shard(*task), files)
+        samples = [task for folder in manifests for task in _sample_tasks(folder, problems)]
+        stage = Stage("verify samples", len(samples), unit="parts")
+        check(stage, lambda task: _check_samples(*task, deep=chosen.deep), samples)
     return Verification(
         folders=tuple(map(str, folders)),
-        shards=len(tars),
+        shards=len(shards),
         images=sum(shard.samples_images for shard in shards),
-        size_bytes=sum(tar.size_bytes for tar in tars),
+        size_bytes=sum(shard.tar.size_bytes for shard in shards if shard.tar),
         problems=tuple(problems),
     )
 
 
-def find_datasets(path: Path) -> list[Path]:
+def _run(
+    pool: ThreadPoolExecutor,
+    report: Report,
+    problems: list[Problem],
+    stage: Stage,
+    check: Callable[[Any], Iterator[Problem]],
+    tasks: Sequence[Any],
+) -> None:
+    """Check every task in threads: hashing and decoding release the interpreter."""
+    report(stage)
+    for done, found in enumerate(pool.map(lambda task: list(check(task)), tasks), 1):
+        problems += found
+        report(Advance(done, f"{len(problems):,} problems" if problems else ""))
+
+
+def _sample_tasks(folder: Path, problems: list[Problem]) -> list[tuple[ShardSet, range]]:
+    """The samples of a set as the loader finds them, in parts; a set that does not open has a problem at least."""
+    try:
+        shards = open_shards(folder)
+    except RefusedError:  # a set without samples
+        return []
+    except PipelineError as error:
+        if not any(problem.path.startswith(str(folder)) for problem in problems):
+            problems.append(Problem(str(folder), str(error)))
+        return []
+    return [
+        (shards, range(first, min(first + PART_IMAGES, len(shards)))) for first in range(0, len(shards), PART_IMAGES)
+    ]
+
+
+def find_sets(path: Path) -> list[Path]:
     """The folders at or below a path that hold shards, finished or not.
 
     Raises:
         RefusedError: there is none.
     """
-    found = {p.parent for name in ("manifest.json", "*.tar") for p in (*path.glob(name), *path.glob(f"**/{name}"))}
-    if not found:
-        raise RefusedError(f"{path} holds no shards; expected a folder that `alexnet-pipeline shard` wrote")
-    return sorted(found)
+    if path.is_file():
+        raise RefusedError(f"{path} is a file; name its folder, {path.parent}")
+    if not path.exists():
+        raise RefusedError(f"{path}: no such file or directory")
+    folders = {p.parent for name in (MANIFEST, "*.tar") for p in (*path.glob(name), *path.glob(f"**/{name}"))}
+    if not folders:
+        raise RefusedError(f"{path} holds no shards; expected a folder that `shard` wrote")
+    return sorted(folders)
 
 
 def _check_folder(folder: Path, manifest: Manifest) -> Iterator[Problem]:
-    """The files beside the shards, what is missing and what is one too many."""
-    listed = {"manifest.json"}
+    """The files beside the shards: missing, damaged, or not listed."""
+    listed = {MANIFEST}
     for file in (*manifest.files, *(f for s in manifest.shards for f in (s.tar, s.idx) if f)):
         listed.add(file.name)
     for path in sorted(folder.iterdir()):
         if path.name not in listed and (path.suffix in LISTED_SUFFIXES or path.name.startswith(PART)):
-            yield Problem(str(path), "is not in the manifest; expected no such file")
+            yield Problem(str(path), "is not in the manifest")
     if {file.name for file in manifest.files} != {WIDS, TIMM, MEAN}:
-        yield Problem(str(folder / "manifest.json"), f"lists other files than {WIDS}, {TIMM} and {MEAN}")
+        yield Problem(str(folder / MANIFEST), f"lists other files than {WIDS}, {TIMM} and {MEAN}")
     for file in manifest.files:
         yield from _check_file(folder, file)
     yield from _check_totals(folder, manifest)
 
 
 def _check_totals(folder: Path, manifest: Manifest) -> Iterator[Problem]:
-    path = str(folder / "manifest.json")
+    path = str(folder / MANIFEST)
     samples = sum(shard.samples_images for shard in manifest.shards)
     if samples != manifest.total_images or sum(manifest.class_totals_images) != samples:
         yield Problem(path, f"totals say {manifest.total_images} images, the shards {samples}")
@@ -154,26 +196,29 @@ def _check_file(folder: Path, file: FileRecord) -> Iterator[Problem]:
         yield Problem(str(path), "has another sha256 than the manifest says")
 
 
-def _check_shard(folder: Path, manifest: Manifest, shard: ShardRecord, *, deep: bool) -> Iterator[Problem]:
-    if shard.tar is None or shard.idx is None:
-        return
+def _check_shard(folder: Path, manifest: Manifest, shard: ShardRecord) -> Iterator[Problem]:
+    """A shard's files against the manifest, and its tar against its index."""
+    assert shard.tar and shard.idx
     damage = [*_check_file(folder, shard.tar), *_check_file(folder, shard.idx)]
     yield from damage
     if damage:
         return
     path = folder / shard.tar.name
     with path.open("rb") as handle:
-        size = shard.tar.size_bytes
-        members = list(scan_tar(handle.fileno(), 0, size))
-        samples = _samples(members)
-        if any(member.kind != "file" for member in members):
-            yield Problem(str(path), f"is not a sound tar: {members[-1].name}")
-        if dali_index(samples) != (folder / shard.idx.name).read_bytes():
-            yield Problem(str(folder / shard.idx.name), "does not describe its tar")
-        if len(samples) != shard.samples_images:
-            yield Problem(str(path), f"holds {len(samples)} samples, the manifest says {shard.samples_images}")
-        for components in samples:
-            yield from _check_sample(path, handle.fileno(), components, manifest, deep=deep)
+        members = list(scan_tar(handle.fileno(), 0, shard.tar.size_bytes))
+    samples = _samples(members)
+    wanted = {EXTENSIONS[manifest.options.encoding], "cls", "json"}
+    if any(member.kind != "file" for member in members):
+        yield Problem(str(path), f"is not a sound tar: {members[-1].name}")
+    if dali_index(samples) != (folder / shard.idx.name).read_bytes():
+        yield Problem(str(folder / shard.idx.name), "does not describe its tar")
+    if len(samples) != shard.samples_images:
+        yield Problem(str(path), f"holds {len(samples)} samples, the manifest says {shard.samples_images}")
+    for components in samples:
+        found = [extension for extension, *_ in components]
+        if set(found) != wanted or len(found) != len(wanted):
+            key = components[0][3].partition(".")[0]
+            yield Problem(str(path), f"sample {key} has the members {', '.join(sorted(found))}")
 
 
 def _samples(members: list[Member]) -> list[Components]:
@@ -189,31 +234,32 @@ def _samples(members: list[Member]) -> list[Components]:
     return samples
 
 
-def _check_sample(
-    path: Path, descriptor: int, components: Components, manifest: Manifest, *, deep: bool
-) -> Iterator[Problem]:
-    picture = codec.EXTENSIONS[manifest.options.encoding]
-    parts = {extension: (offset, size) for extension, offset, size, _ in components}
-    key = components[0][3].partition(".")[0]
-    if set(parts) != {"cls", "json", picture} or len(components) != 3:
-        yield Problem(str(path), f"sample {key} has the members {', '.join(sorted(parts))}")
-        return
-    label = os.pread(descriptor, parts["cls"][1], parts["cls"][0])
-    if not label.isdigit() or int(label) >= len(manifest.classes):
-        yield Problem(str(path), f"sample {key} has label {label!r}, expected 0..{len(manifest.classes) - 1}")
-    if deep:
-        data = os.pread(descriptor, parts[picture][1], parts[picture][0])
-        yield from _check_picture(path, key, data, manifest)
+def _check_samples(shards: ShardSet, positions: range, *, deep: bool) -> Iterator[Problem]:
+    """The labels of some samples, and their images if asked for."""
+    for position in positions:
+        try:
+            shards.read_label(position)
+        except PipelineError as error:
+            yield Problem(_tar_of(shards, position), str(error))
+        if deep:
+            yield from _check_image(shards, position)
 
 
-def _check_picture(path: Path, key: str, data: bytes, manifest: Manifest) -> Iterator[Problem]:
-    options = manifest.options
+def _check_image(shards: ShardSet, position: int) -> Iterator[Problem]:
+    options = shards.manifest.options
     try:
-        shape = np.shape(codec.decode_sample(data, options.encoding))
+        height, width = codec.decode_sample(shards.read_image(position), options.encoding).shape[:2]
     except RejectedImageError as error:
-        yield Problem(str(path), f"sample {key} does not decode: {error}")
+        yield Problem(_tar_of(shards, position), f"sample {position} does not decode: {error}")
         return
     side = options.size_px
-    fits = min(shape[:2]) == side if options.geometry == "shorter" else shape[:2] == (side, side)
+    fits = min(height, width) == side if options.geometry == "shorter" else (height, width) == (side, side)
     if not fits:
-        yield Problem(str(path), f"sample {key} is {shape[0]}x{shape[1]}, expected {options.geometry} {side}")
+        yield Problem(
+            _tar_of(shards, position), f"sample {position} is {height}x{width}, expected {options.geometry} {side}"
+        )
+
+
+def _tar_of(shards: ShardSet, position: int) -> str:
+    tars = [record.tar.name for record in shards.manifest.shards if record.tar]
+    return str(shards.folder / tars[shards.shard[position]])

@@ -1,9 +1,9 @@
-"""Jobs in, finished jobs out, on this machine's cores: one process a worker, each survivable.
+"""Jobs on this machine's cores: one process per worker, and a run that survives any of them.
 
-A decoder that crashes or loops takes its worker with it. The worker is replaced, the job tried once more, and
-a picture that kills twice is left out by name. Each worker has a pipe of its own, so that a death is seen as
-the pipe's end at once and no lock can be left held: of the ready-made pools, concurrent.futures fails all that
-is pending, multiprocessing.Pool hangs, and pebble now and then gave up when every worker was killed at once.
+A decoder that crashes or loops takes its worker with it. The worker is replaced and the job tried once more; an image
+that kills twice is rejected by name. Each worker has a pipe of its own, so that its death is seen at once as the end
+of the pipe, and no shared lock can be left held. Of the ready-made pools, concurrent.futures fails all that is
+pending, multiprocessing.Pool hangs, and pebble now and then gave up when every worker was killed at once.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import ctypes
 import dataclasses
 import gc
 import multiprocessing
+import multiprocessing.forkserver
+import os
 import signal
 import time
 import traceback
@@ -24,14 +26,15 @@ from types import TracebackType
 from typing import Any, Self
 
 from alexnet_pipeline.errors import PipelineError
-from alexnet_pipeline.records import JournalEntry, Reason
-from alexnet_pipeline.shards.write import ShardJob, write_job
+from alexnet_pipeline.records import Reason
+from alexnet_pipeline.shards.journal import JournalEntry
+from alexnet_pipeline.shards.plan import ShardJob
 
-# How often progress is looked at, in seconds.
+# How often progress is reported, in seconds.
 TICK_S = 0.2
-# A picture is given up after so many deaths; a job whose deaths no picture explains, after as many.
+# An image is given up after so many deaths; a job whose deaths no image explains, after as many.
 MAX_DEATHS = 2
-# Position of a job whose worker has not reached its first picture.
+# Position of a job whose worker has not reached its first image.
 NOT_BEGUN = -1
 # Seconds for workers to stop before they are killed.
 STOP_S = 3.0
@@ -39,8 +42,8 @@ STOP_S = 3.0
 PR_SET_PDEATHSIG = 1
 
 Done = Callable[[ShardJob, list[JournalEntry]], None]
-Progress = Callable[[int], None]
-Warn = Callable[[str], None]
+# A job's journal entries, an error, or the exit code of its dead worker.
+Answer = list[JournalEntry] | PipelineError | int
 
 
 @dataclass(slots=True)
@@ -52,14 +55,34 @@ class _Worker:
     slot: int = -1
 
 
-def run_jobs(jobs: Sequence[ShardJob], workers: int, done: Done, progress: Progress, warn: Warn) -> None:
+def core_count() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def start_server() -> None:
+    """Start the process that forks workers, so that kernels compile in it while the source is listed."""
+    multiprocessing.get_context("forkserver").set_forkserver_preload(["alexnet_pipeline.shards.preload"])
+    multiprocessing.forkserver.ensure_running()
+
+
+def run_jobs(
+    jobs: Sequence[ShardJob],
+    workers: int,
+    *,
+    started: Callable[[], None],
+    done: Done,
+    progress: Callable[[int], None],
+    warn: Callable[[str], None],
+) -> None:
     """Run all jobs, in any order.
 
     Args:
         jobs: to be written.
         workers: processes.
+        started: called when the first worker has started: kernels are compiled by then.
         done: called with each finished job and its journal entries.
-        progress: called often with the number of pictures worked on so far.
+        progress: called often with the number of images worked on so far.
         warn: called with one line when a worker dies.
 
     Raises:
@@ -69,6 +92,8 @@ def run_jobs(jobs: Sequence[ShardJob], workers: int, done: Done, progress: Progr
     queue = deque(range(len(jobs)))
     deaths: dict[tuple[int, int], int] = {}
     with _Crew(len(jobs)) as crew:
+        crew.hire()
+        started()
         while queue or crew.busy:
             while queue and len(crew.busy) < workers:
                 slot = queue.popleft()
@@ -89,10 +114,9 @@ class _Crew:
     """Workers that are started when there is work, and never left behind."""
 
     def __init__(self, slots: int) -> None:
-        # A server forks the workers: forking a process that has threads is not safe, spawning is slow.
+        # A server forks the workers: forking a process that has threads is not safe, and spawning is slow.
         self._context: ForkServerContext = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(["alexnet_pipeline.shards.write"])
-        # Position of the picture that each job is at, in memory that outlives a worker.
+        # Position of the image that each job is at, in memory that outlives a worker.
         self.positions: Any = self._context.RawArray(ctypes.c_int64, slots)
         self.busy: dict[Connection, _Worker] = {}
         self._idle: list[_Worker] = []
@@ -113,38 +137,41 @@ class _Crew:
             worker.process.join()
             worker.pipe.close()
 
+    def hire(self) -> None:
+        """Start a worker that waits for a job."""
+        ours, theirs = self._context.Pipe()
+        process = self._context.Process(target=_work, args=(theirs, self.positions), daemon=True)
+        process.start()
+        theirs.close()
+        self._idle.append(_Worker(process, ours))
+
     def give(self, slot: int, job: ShardJob) -> None:
         """Let a worker begin a job."""
-        worker = self._idle.pop() if self._idle else self._start()
+        if not self._idle:
+            self.hire()
+        worker = self._idle.pop()
         worker.slot = slot
         self.positions[slot] = NOT_BEGUN
         self.busy[worker.pipe] = worker
         try:
             worker.pipe.send((slot, job))
         except OSError:
-            return  # it died idle; the pipe's end tells
+            return  # it died idle; the end of its pipe tells
 
-    def answers(self) -> list[tuple[int, list[JournalEntry] | PipelineError | int]]:
-        """Who has answered within a tick: (slot, entries, or an error, or a dead worker's exit code)."""
-        found: list[tuple[int, list[JournalEntry] | PipelineError | int]] = []
+    def answers(self) -> list[tuple[int, Answer]]:
+        """The slots that were answered within a tick, each with its answer."""
+        answers: list[tuple[int, Answer]] = []
         ready = wait(list(self.busy), TICK_S)
         for pipe in [pipe for pipe in self.busy if pipe in ready]:
             worker = self.busy.pop(pipe)
             try:
-                found.append((worker.slot, worker.pipe.recv()))
+                answers.append((worker.slot, worker.pipe.recv()))
                 self._idle.append(worker)
             except (EOFError, OSError):
                 worker.pipe.close()
                 worker.process.join()
-                found.append((worker.slot, worker.process.exitcode or 0))
-        return found
-
-    def _start(self) -> _Worker:
-        ours, theirs = self._context.Pipe()
-        process = self._context.Process(target=_work, args=(theirs, self.positions), daemon=True)
-        process.start()
-        theirs.close()
-        return _Worker(process, ours)
+                answers.append((worker.slot, worker.process.exitcode or 0))
+        return answers
 
 
 def _after_death(
@@ -153,13 +180,13 @@ def _after_death(
     position: int,
     exit_code: int,
     deaths: dict[tuple[int, int], int],
-    warn: Warn,
+    warn: Callable[[str], None],
 ) -> ShardJob:
-    """The job to try next after a worker died at a picture."""
+    """The job to try next after a worker died at an image."""
     count = deaths[slot, position] = deaths.get((slot, position), 0) + 1
     if position == NOT_BEGUN and count >= MAX_DEATHS:
         raise PipelineError(
-            "workers die before their first picture; a script that calls `shard` is a file, and calls it below "
+            "workers die before their first image; a script that calls `shard` must be a file, and call it below "
             'if __name__ == "__main__":'
         )
     late = not 0 <= position < len(job.images)
@@ -169,18 +196,21 @@ def _after_death(
     if count < MAX_DEATHS:
         return job
     if late:
-        raise PipelineError(f"workers keep dying at {where}; is there memory enough? try fewer --workers")
+        raise PipelineError(f"workers keep dying at {where}; if memory is short, use fewer `workers`")
     reason = Reason.TIMEOUT if exit_code == -signal.SIGPROF else Reason.DECODER_CRASH
     return dataclasses.replace(job, doomed={**job.doomed, position: reason})
 
 
 def _work(pipe: Connection, positions: Any) -> None:
-    """A worker's life: job in, answer out, until the pipe ends."""
+    """What a worker does: take jobs and answer them, until the pipe ends."""
+    from alexnet_pipeline.pixels import codec  # noqa: PLC0415 - the fork server has them; the parent needs none
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when a terminal's Ctrl-C ends the run
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.signal(signal.SIGPROF, signal.SIG_DFL)  # ends a worker that spent a picture's time limit
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)  # ends a worker that spent an image's time limit
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    # Looking for cycles costs 2 % of a worker's time; what the imports made stays, and a job makes hardly any.
+    codec.quiet_opencv()
+    # The cyclic collector costs 2 % of a worker's time; what imports made stays, and a job makes hardly any cycles.
     gc.freeze()
     gc.disable()
     while True:
@@ -193,6 +223,8 @@ def _work(pipe: Connection, positions: Any) -> None:
 
 
 def _answer(slot: int, job: ShardJob, positions: Any) -> list[JournalEntry] | PipelineError:
+    from alexnet_pipeline.shards.write import write_job  # noqa: PLC0415 - as above
+
     def progress(position: int) -> None:
         positions[slot] = position
 
@@ -200,5 +232,10 @@ def _answer(slot: int, job: ShardJob, positions: Any) -> list[JournalEntry] | Pi
         return write_job(job, progress)
     except PipelineError as error:
         return error
-    except Exception:  # noqa: BLE001 - a mistake of ours, carried to the parent with its traceback
-        return PipelineError(f"a worker failed in shard {job.index} of {job.split}:\n{traceback.format_exc()}")
+    except Exception as error:  # noqa: BLE001 - a mistake of ours, which the parent reports by name
+        failure = PipelineError(
+            f"a worker failed in shard {job.index} of {job.split} ({type(error).__name__}: {error}); this is a bug, "
+            "please report it"
+        )
+        failure.add_note(traceback.format_exc())
+        return failure

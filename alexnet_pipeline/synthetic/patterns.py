@@ -1,9 +1,9 @@
-"""A class label, an index and a seed in, one generated picture out: HWC uint8 on pink noise.
+"""The images of the embedded sample: a figure or a pattern on pink noise, drawn by label, index and seed.
 
-A picture is drawn in the planes that a JPEG stores (luma and two chromas), so that contrast and
-colour are chosen apart and a greyscale picture is the luma alone. The periodic classes run from
-coarse to about two pixels a period: the coarse end names the class after any downsampling, the fine
-end shows what the method does with frequencies that 256 pixels cannot hold.
+An image is drawn in the planes that a JPEG stores (luma and two chromas), so that contrast and colour are chosen
+separately, and a greyscale image is the luma alone. The patterns of the periodic classes run from coarse to about two
+pixels a period: the coarse end shows the class after any downsampling, the fine end shows what the method does with
+frequencies that 256 pixels cannot hold.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ ASPECTS = ((4, 3), (3, 4), (3, 2), (2, 3), (1, 1))
 """Width to height; ImageNet's most frequent ones."""
 ASPECT_SHARES = (0.50, 0.16, 0.18, 0.06, 0.10)
 SMALL_SHARE = 0.10
-"""Of the pictures with a short side below 256 px, as in ImageNet."""
+"""Of the images with a short side below 256 px, as in ImageNet."""
 COMMON_SHARE = 0.60
-"""Of the pictures with the long side that photo sites served, most of ImageNet's."""
+"""Of the images with the long side that photo sites served, most of ImageNet's."""
 COMMON_LONG_PX = 500
 SHORT_PX = (190, 256, 600)
 """Least short side, the first that is not small, and the greatest."""
@@ -39,7 +39,7 @@ OCTAVES = 8
 """Of the noise: the coarsest cells are 2**7 px wide."""
 FINE_PERIOD_PX = (2.1, 2.9)
 """At the fine end of a periodic pattern: above the source's Nyquist limit of 2 px, and below that of
-256 px for all but the smallest pictures (500x375 reaches it at 2.9 px)."""
+256 px for all but the smallest images (500x375 reaches it at 2.9 px)."""
 COARSE_PERIOD_PX = (18.0, 36.0)
 CHIRP_SPAN = 1.5
 """Of the radius: over so much of its width of two a pattern gets finer; the rest stays fine."""
@@ -49,11 +49,11 @@ SHADOW_SHRINK = 8
 
 
 def render(label: int, index: int, split: str, seed: int) -> NDArray[np.uint8]:
-    """Draw one picture: the same arguments give the same pixels, whatever else is drawn.
+    """Draw one image: the same arguments give the same pixels, whatever else is drawn.
 
     Args:
         label: index into `PATTERNS`.
-        index: of the picture within its split, from 0.
+        index: of the image within its split, from 0.
         split: one of `SPLITS`.
         seed: not negative.
 
@@ -149,7 +149,7 @@ def _draw_figure(planes: list[Plane], ground: Colour, pattern: Pattern, rng: np.
 
 
 def _extent(centre: float, reach: float, length: int) -> tuple[int, int]:
-    """First and past-the-last pixel of an interval, cut to the picture."""
+    """First and past-the-last pixel of an interval, cut to the image."""
     return max(0, math.floor(centre - reach)), min(length, math.ceil(centre + reach) + 1)
 
 

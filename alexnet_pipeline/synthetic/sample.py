@@ -1,13 +1,14 @@
-"""A folder in, the embedded sample in it out: a generated set like ImageNet, for those who lack ImageNet.
+"""The embedded sample as files: a generated image set like ImageNet, for those who do not have ImageNet.
 
-Sizes and aspects vary as ImageNet's do; one file is a PNG named .JPEG, one lies on its side by EXIF, one is
-broken, so that a newcomer sees what happens to each.
+Sizes and aspect ratios vary as ImageNet's do. One file is a PNG named .JPEG, one is rotated by its EXIF tag, and one
+is truncated, so that a newcomer sees what happens to each.
 """
 
 from __future__ import annotations
 
 import gzip
 import io
+import os
 import struct
 import tarfile
 from collections.abc import Iterator
@@ -16,6 +17,8 @@ from pathlib import Path
 from typing import Literal
 
 from alexnet_pipeline.errors import PipelineError, RefusedError
+from alexnet_pipeline.options import MAX_SEED, make, option, takes_options
+from alexnet_pipeline.records import Conversion
 
 Layout = Literal["folders", "ilsvrc"]
 
@@ -32,8 +35,6 @@ CLASSES = (
     ("n90000009", "cross"),
     ("n90000010", "dots"),
 )
-TRAIN_IMAGES = 600
-VAL_IMAGES = 100
 QUALITY = 90
 # Positions in train of the three oddities.
 PNG_INDEX, TURNED_INDEX, BROKEN_INDEX = 3, 5, 7
@@ -41,6 +42,18 @@ PNG_INDEX, TURNED_INDEX, BROKEN_INDEX = 3, 5, 7
 ORIENTATION = 6
 # MAT 5 files begin with 116 bytes of text, in which SciPy writes the date.
 MAT_TEXT = b"MATLAB 5.0 MAT-file, alexnet-pipeline sample".ljust(116)
+
+
+@dataclass(frozen=True, slots=True)
+class SampleOptions:
+    """What decides the bytes of the sample."""
+
+    layout: Layout = option("folders", "Class folders, or the three original files of ILSVRC2012.")
+    train_images: int = option(
+        600, "Number of training images, one of them broken.", least=10, most=1_000_000, name="train_images"
+    )
+    val_images: int = option(100, "Number of validation images.", least=10, most=1_000_000, name="val_images")
+    seed: int = option(0, "Seed of all randomness.", least=0, most=MAX_SEED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +65,7 @@ class SampleSummary:
         layout: `folders` or `ilsvrc`.
         train_images: files of the train split, the broken one included.
         val_images: files of the val split.
-        size_bytes: of all pictures.
+        size_bytes: of all images.
     """
 
     directory: str
@@ -62,48 +75,39 @@ class SampleSummary:
     size_bytes: int
 
 
-def write_sample(
-    directory: Path | str,
-    *,
-    train_images: int = TRAIN_IMAGES,
-    val_images: int = VAL_IMAGES,
-    seed: int = 0,
-    layout: Layout = "folders",
-) -> SampleSummary:
-    """Write the sample's raw pictures, the same bytes for the same seed.
+@takes_options(SampleOptions)
+def sample(directory: str | os.PathLike[str], **options: object) -> SampleSummary:
+    """Write the raw images of the embedded sample, the same bytes for the same seed.
 
     Args:
         directory: new or empty.
-        train_images: spread evenly over the classes.
-        val_images: likewise.
-        seed: of all randomness.
-        layout: class folders, or the three original files of ILSVRC2012.
+        **options: see below.
 
     Raises:
         RefusedError: the directory holds something.
         PipelineError: it cannot be written.
     """
-    root = Path(directory)
+    chosen, root = make(SampleOptions, options), Path(directory)
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise RefusedError(f"{root} is not an empty folder; choose a new one")
     splits = {
-        "train": list(_pictures("train", train_images, seed)),
-        "val": list(_pictures("val", val_images, seed)),
+        "train": list(_images("train", chosen.train_images, chosen.seed)),
+        "val": list(_images("val", chosen.val_images, chosen.seed)),
     }
     try:
         root.mkdir(parents=True, exist_ok=True)
-        (_write_folders if layout == "folders" else _write_ilsvrc)(root, splits)
+        (_write_folders if chosen.layout == "folders" else _write_ilsvrc)(root, splits)
     except OSError as error:
         raise PipelineError(f"cannot write {root}: {error.strerror}; choose another folder") from error
-    size = sum(len(data) for pictures in splits.values() for _, _, data in pictures)
-    return SampleSummary(str(root), layout, train_images, val_images, size)
+    size = sum(len(data) for images in splits.values() for _, _, data in images)
+    return SampleSummary(str(root), chosen.layout, chosen.train_images, chosen.val_images, size)
 
 
 # (label, file name, bytes)
-Picture = tuple[int, str, bytes]
+Image = tuple[int, str, bytes]
 
 
-def _pictures(split: str, count: int, seed: int) -> Iterator[Picture]:
+def _images(split: str, count: int, seed: int) -> Iterator[Image]:
     for index in range(count):
         label = index % len(CLASSES)
         name = f"{CLASSES[label][0]}_{index}.JPEG" if split == "train" else f"ILSVRC2012_val_{index + 1:08d}.JPEG"
@@ -115,21 +119,21 @@ def _encode(label: int, index: int, split: str, seed: int) -> bytes:
     import numpy as np  # noqa: PLC0415
     import simplejpeg  # noqa: PLC0415
 
-    from alexnet_pipeline.pixels.codec import encode  # noqa: PLC0415
+    from alexnet_pipeline.pixels.codec import encode, encode_png  # noqa: PLC0415
     from alexnet_pipeline.synthetic.patterns import render  # noqa: PLC0415
 
     image = render(label, index, split, seed)
     if image.shape[2] == 1:
         return bytes(simplejpeg.encode_jpeg(image, QUALITY, "GRAY", "Gray"))
     if split != "train" or index not in {PNG_INDEX, TURNED_INDEX, BROKEN_INDEX}:
-        return encode(image, encoding="jpg", quality=QUALITY, subsampling="420")
+        return encode(image, Conversion(quality=QUALITY))
     if index == PNG_INDEX:
-        return encode(image, encoding="png", quality=QUALITY, subsampling="420")
+        return encode_png(image)
     if index == TURNED_INDEX:
         stored = np.ascontiguousarray(np.rot90(image))
-        data = encode(stored, encoding="jpg", quality=QUALITY, subsampling="420")
+        data = encode(stored, Conversion(quality=QUALITY))
         return data[:2] + _exif(ORIENTATION) + data[2:]
-    data = encode(image, encoding="jpg", quality=QUALITY, subsampling="420")
+    data = encode(image, Conversion(quality=QUALITY))
     return data[: len(data) // 2]
 
 
@@ -140,15 +144,15 @@ def _exif(orientation: int) -> bytes:
     return b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body
 
 
-def _write_folders(root: Path, splits: dict[str, list[Picture]]) -> None:
-    for split, pictures in splits.items():
+def _write_folders(root: Path, splits: dict[str, list[Image]]) -> None:
+    for split, images in splits.items():
         for wnid, _ in CLASSES:
             (root / split / wnid).mkdir(parents=True, exist_ok=True)
-        for label, name, data in pictures:
+        for label, name, data in images:
             (root / split / CLASSES[label][0] / name).write_bytes(data)
 
 
-def _write_ilsvrc(root: Path, splits: dict[str, list[Picture]]) -> None:
+def _write_ilsvrc(root: Path, splits: dict[str, list[Image]]) -> None:
     inner = []
     for label, (wnid, _) in enumerate(CLASSES):
         members = [(name, data) for number, name, data in splits["train"] if number == label]

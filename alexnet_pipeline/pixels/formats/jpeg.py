@@ -1,4 +1,4 @@
-"""A JPEG's bytes in, what its segments before the first scan say out: size, scans, Adobe mark, EXIF."""
+"""What the segments of a JPEG before its first scan say: size, number of scans, Adobe mark, EXIF."""
 
 from __future__ import annotations
 
@@ -16,21 +16,16 @@ SCAN, APP1, APP2, APP14, FILL = 0xDA, 0xE1, 0xE2, 0xEE, 0xFF
 END_OF_IMAGE = b"\xff\xd9"
 # TEM and RST0..7: markers without a length.
 BARE = frozenset({0x01, *range(0xD0, 0xD8)})
-# The only scan headers that libjpeg takes: the length fits the 1 to 4 components. Entropy-coded data cannot
-# hold these bytes, and a trailer holds them by chance once in 4 GB.
+# The only scan headers that libjpeg accepts: the length fits the 1 to 4 components. Entropy-coded data cannot hold
+# these bytes, and a trailer holds them by chance once in 4 GB.
 SCAN_HEADER = re.compile(rb"\xff\xda\x00(?:\x08\x01|\x0a\x02|\x0c\x03|\x0e\x04)")
 
 
-# Its marker, where it begins, and where it ends.
-Segment = tuple[int, int, int]
-
-
 @dataclass(slots=True)
-class JpegHead:
+class JpegHeader:
     """What stands before the first scan.
 
     Attributes:
-        parts: its segments, up to and with the first scan's header.
         height: in pixels, 0 without a frame header.
         width: likewise.
         many_scans: False only where one scan is certain to hold the whole frame.
@@ -39,7 +34,6 @@ class JpegHead:
         exif: the TIFF structure of the first EXIF segment, empty without one.
     """
 
-    parts: list[Segment]
     height: int = 0
     width: int = 0
     many_scans: bool = True
@@ -48,48 +42,48 @@ class JpegHead:
     exif: bytes = b""
 
 
-def read_head(data: bytes) -> JpegHead:
+def read_header(data: bytes) -> JpegHeader:
     """Walk the segments; never fails, whatever the bytes."""
-    head = JpegHead(list(segments(data)))
+    header = JpegHeader()
     components = 0  # of the frame, where it is sequential
-    for marker, at, stop in head.parts:
+    for marker, at, end in _segments(data):
         if marker in FRAMES and at + 10 <= len(data):
-            head.height = data[at + 5] << 8 | data[at + 6]
-            head.width = data[at + 7] << 8 | data[at + 8]
+            header.height = data[at + 5] << 8 | data[at + 6]
+            header.width = data[at + 7] << 8 | data[at + 8]
             components = 0 if marker in PROGRESSIVE_FRAMES else data[at + 9]
-        elif marker == APP1 and not head.exif and data.startswith(b"Exif\0\0", at + 4):
-            head.exif = data[at + 10 : stop]
+        elif marker == APP1 and not header.exif and data.startswith(b"Exif\0\0", at + 4):
+            header.exif = data[at + 10 : end]
         elif marker == APP14 and data.startswith(b"Adobe", at + 4):
-            head.adobe = True
+            header.adobe = True
         elif marker == SCAN:
-            head.many_scans = data[at + 4 : at + 5] != bytes([components])
-        head.scan_at = at if marker == SCAN else stop
-    return head
+            header.many_scans = data[at + 4 : at + 5] != bytes([components])
+        header.scan_at = at if marker == SCAN else end
+    return header
 
 
-def count_scans(data: bytes, head: JpegHead) -> int:
-    """Scans in the file, those of pictures behind the first included; free of cost where there is one."""
-    return sum(1 for _ in SCAN_HEADER.finditer(data, head.scan_at)) if head.many_scans else 1
+def count_scans(data: bytes, header: JpegHeader) -> int:
+    """Count the scans in a file, those of images behind the first included."""
+    return sum(1 for _ in SCAN_HEADER.finditer(data, header.scan_at)) if header.many_scans else 1
 
 
 def without_icc(data: bytes) -> bytes:
-    """The same JPEG without its APP2 segments.
+    """Return the same JPEG without its APP2 segments, which hold the colour profile.
 
     Raises:
         RejectedImageError: there is none.
     """
     kept, last = [], 0
-    for marker, at, stop in segments(data):
+    for marker, at, end in _segments(data):
         if marker == APP2:
             kept.append(data[last:at])
-            last = stop
+            last = end
     if not kept:
         raise RejectedImageError(Reason.CORRUPT, "JPEG: a damaged ICC profile that cannot be found")
     return b"".join((*kept, data[last:]))
 
 
-def segments(data: bytes) -> Iterator[Segment]:
-    """Each segment up to and with the first scan's header."""
+def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """(marker, start, end) of each segment up to the first scan's header."""
     at, marker = 2, 0
     while marker != SCAN and at + 4 <= len(data) and data[at] == FILL:
         marker = data[at + 1]
@@ -98,6 +92,6 @@ def segments(data: bytes) -> Iterator[Segment]:
         elif marker in BARE:
             at += 2
         else:
-            stop = at + 2 + (data[at + 2] << 8 | data[at + 3])
-            yield marker, at, stop
-            at = stop
+            end = at + 2 + (data[at + 2] << 8 | data[at + 3])
+            yield marker, at, end
+            at = end

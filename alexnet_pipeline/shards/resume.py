@@ -1,0 +1,76 @@
+"""What forbids to resume: other settings, another input, or files that nothing accounts for."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from alexnet_pipeline.dataset.manifest import read_manifest
+from alexnet_pipeline.errors import RefusedError
+from alexnet_pipeline.options import parameters_of
+from alexnet_pipeline.records import SetOptions
+from alexnet_pipeline.shards.journal import SetPlan
+from alexnet_pipeline.shards.plan import source_stamp
+from alexnet_pipeline.shards.sets import PlannedSet
+
+# Fields of a plan that say too much for a message.
+LONG_FIELDS = frozenset({"options", "fingerprint", "classes", "source_rejects", "input"})
+
+
+def check_restart(sets: list[PlannedSet], shard_range: tuple[int, int] | None) -> None:
+    """Refuse a restart that would remove what it did not write.
+
+    Raises:
+        RefusedError: other ranges' shards, or a stranger's tars.
+    """
+    if shard_range:
+        raise RefusedError(
+            "`restart` with `shard_range` would remove the shards of other ranges, too; restart without a range"
+        )
+    for planned in sets:
+        tars = sorted(planned.state.folder.glob("*.tar"))
+        if tars and planned.state.begun() is None and not planned.state.finished:
+            raise RefusedError(f"{tars[0]} was not written by `shard`, so `restart` will not remove it")
+
+
+def check_resumable(planned: PlannedSet) -> None:
+    """Refuse to continue what other settings or another input began.
+
+    Raises:
+        RefusedError: the message names what differs.
+    """
+    state, begun = planned.state, planned.state.begun()
+    if state.finished:
+        manifest = read_manifest(state.folder)
+        if begun is None or begun.fingerprint != manifest.fingerprint:
+            raise RefusedError(f"{state.folder} is finished, but its .state is not its own; choose another folder")
+    if begun is None:
+        tars = sorted(state.folder.glob("*.tar"))
+        if tars:
+            raise RefusedError(f"{tars[0]} is there, but nothing says how it was made; choose another folder")
+        return
+    if begun != planned.record:
+        raise RefusedError(
+            f"{state.folder} was started with other settings ({_difference(begun, planned.record)}); repeat those to "
+            "resume, choose another folder, or begin again with `restart=True`"
+        )
+    if state.finished:
+        _check_inputs(planned)
+
+
+def _check_inputs(planned: PlannedSet) -> None:
+    journal = planned.state.journal()
+    stale = [i for i, entry in journal.items() if entry.source_stamp != source_stamp(planned.plan.images(i))]
+    if stale:
+        raise RefusedError(
+            f"{planned.state.folder} is finished, and inputs of {len(stale)} of its shards were touched since (first: "
+            f"shard {stale[0]}); choose another folder, or begin again with `restart=True`"
+        )
+
+
+def _difference(begun: SetPlan, now: SetPlan) -> str:
+    """The fields that differ, as `size: 64, now 96`."""
+    names = {parameter.field: parameter.name for parameter in parameters_of(SetOptions)}
+    then, new = ({**dataclasses.asdict(plan), **dataclasses.asdict(plan.options)} for plan in (begun, now))
+    fields = sorted(field for field in then.keys() - LONG_FIELDS if then[field] != new[field])
+    parts = [f"{names.get(field, field)}: {then[field]}, now {new[field]}" for field in fields]
+    return ", ".join(parts) or "the source lists other images, classes or damage"

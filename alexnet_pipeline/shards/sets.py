@@ -1,0 +1,113 @@
+"""The data sets that a request means: its methods and splits, each with plan, record and place."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from alexnet_pipeline.dataset.manifest import FORMAT_VERSION
+from alexnet_pipeline.errors import RefusedError
+from alexnet_pipeline.options import make
+from alexnet_pipeline.pixels import codec, libraries
+from alexnet_pipeline.pixels.geometry import DEFINITIONS
+from alexnet_pipeline.pixels.kernels import find_method
+from alexnet_pipeline.pixels.libraries import check_conversion
+from alexnet_pipeline.raw.source import open_source
+from alexnet_pipeline.records import SetOptions
+from alexnet_pipeline.shards.journal import SetPlan, SetState
+from alexnet_pipeline.shards.options import Preset, Selection
+from alexnet_pipeline.shards.plan import Plan, plan_shards
+
+# What a preset stands for, where the caller does not say otherwise.
+# cuda-convnet2: Krizhevsky's make-data, INTER_AREA down and INTER_CUBIC up, JPEG quality 95.
+# torchvision: Resize(256) and CenterCrop(256) with its truncated lengths.
+PRESETS: dict[Preset, SetOptions] = {
+    "cuda-convnet2": SetOptions(method="opencv:area+cubic", quality=95),
+    "torchvision": SetOptions(method="bilinear-aa", rounding="truncate"),
+}
+_NAME = re.compile(r"[A-Za-z0-9_-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedSet:
+    """A data set to be written.
+
+    Attributes:
+        state: of its folder.
+        record: what is recorded of it before it is begun.
+        plan: order and shards of its split.
+    """
+
+    state: SetState
+    record: SetPlan
+    plan: Plan
+
+    def range(self, wanted: tuple[int, int] | None) -> tuple[int, int]:
+        """The shards [first, last) of the wanted ones that there are."""
+        first, last = wanted or (0, self.plan.shards)
+        return first, min(last, self.plan.shards)
+
+
+def select(options: Mapping[str, object]) -> list[SetOptions]:
+    """The options of each method; a preset gives what is left out.
+
+    Raises:
+        RefusedError: a method is unknown or named twice, or an option is out of its range.
+    """
+    selection = make(Selection, options)
+    base = PRESETS[selection.preset] if selection.preset else SetOptions()
+    shared = make(SetOptions, options, base)
+    if not _NAME.fullmatch(shared.name):
+        raise RefusedError(f"`name`: {shared.name!r} may hold A-Z a-z 0-9 _ - only")
+    chosen = [dataclasses.replace(shared, method=method) for method in selection.methods or (base.method,)]
+    folders = [check_conversion(each).directory for each in chosen]
+    if len(set(folders)) < len(folders):
+        raise RefusedError(f"`methods`: {', '.join(selection.methods)} names one twice; name each once")
+    return chosen
+
+
+def plan_sets(
+    source: Path, out: Path, chosen: Sequence[SetOptions], splits: Sequence[str]
+) -> tuple[str, list[PlannedSet]]:
+    """List a source and plan a set for each method and split.
+
+    Returns:
+        The layout of the source, and the sets.
+
+    Raises:
+        RefusedError: the source is not recognised, or lacks a split.
+    """
+    opened = open_source(source, chosen[0].label_order)
+    sets = []
+    for listing in opened.listings(splits):
+        plan = plan_shards(listing, chosen[0])
+        digest = plan.digest()
+        for options in chosen:
+            state = SetState(out / find_method(options.method).directory / listing.split)
+            sets.append(PlannedSet(state, _record(plan, options, digest), plan))
+    return opened.layout, sets
+
+
+def _record(plan: Plan, options: SetOptions, digest: str) -> SetPlan:
+    method = find_method(options.method)
+    versions = {"numpy": np.__version__, **codec.versions()}
+    if method.library == "pillow":
+        versions |= libraries.versions()
+    return SetPlan(
+        format_version=FORMAT_VERSION,
+        split=plan.listing.split,
+        options=options,
+        definition=method.definition,
+        geometry_definition=DEFINITIONS[options.geometry],
+        versions=versions,
+        classes=plan.listing.classes,
+        images=len(plan.order),
+        shards=plan.shards,
+        input=digest,
+        source_rejects=plan.listing.rejects,
+    ).sealed()
