@@ -1,13 +1,14 @@
-"""Raw ImageNet to 256x256 shards by an exactly defined downsampling method, and an AlexNet trained from them.
+"""Raw ImageNet to 256x256 WebDataset shards with exactly specified resampling, and AlexNet trained from them.
 
     import alexnet_pipeline
 
-    alexnet_pipeline.shard("/data/ILSVRC2012", "/data/shards", methods=["lanczos", "antialias"])
-    alexnet_pipeline.verify("/data/shards")
-    alexnet_pipeline.train("/data/shards/lanczos", run_dir="runs/a")
+    if __name__ == "__main__":
+        alexnet_pipeline.shard("/data/ILSVRC2012", "/data/shards", methods=["lanczos", "antialias"])
+        alexnet_pipeline.verify("/data/shards")
+        alexnet_pipeline.train("/data/shards/lanczos", run_dir="runs/a")
 
-What the command line can do, these functions can, in the same words. `shard` starts worker processes: a script
-calls it below `if __name__ == "__main__":`.
+The functions mirror the command line. `shard` and `compare` start worker processes: a script calls them below
+`if __name__ == "__main__":`.
 """
 
 from __future__ import annotations
@@ -16,40 +17,79 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from alexnet_pipeline.api import estimate, inspect, merge, resize, shard, verify
-    from alexnet_pipeline.comparison.api import compare
-    from alexnet_pipeline.errors import PipelineError
-    from alexnet_pipeline.synthetic.sample import write_sample
-    from alexnet_pipeline.training_api import evaluate, report, train
+    from alexnet_pipeline.alexnet.bench import bench
+    from alexnet_pipeline.alexnet.evaluate import evaluate
+    from alexnet_pipeline.alexnet.report import report
+    from alexnet_pipeline.alexnet.train import train
+    from alexnet_pipeline.batches.loader import Loader
+    from alexnet_pipeline.cli.doctor import doctor
+    from alexnet_pipeline.comparison.compare import compare
+    from alexnet_pipeline.dataset.open import open_shards
+    from alexnet_pipeline.errors import InterruptedRunError, PipelineError, RefusedError, RejectedImageError
+    from alexnet_pipeline.pixels.convert import resize
+    from alexnet_pipeline.pixels.kernels import methods
+    from alexnet_pipeline.shards.build import merge, shard
+    from alexnet_pipeline.shards.estimate import estimate
+    from alexnet_pipeline.shards.inspect import inspect
+    from alexnet_pipeline.shards.verify import verify
+    from alexnet_pipeline.synthetic.sample import sample
 
 __version__ = "0.1.0"
+
+# The module of each public name; modules are imported when a name of theirs is asked for.
+_MODULES = {
+    "InterruptedRunError": "errors",
+    "Loader": "batches.loader",
+    "PipelineError": "errors",
+    "RefusedError": "errors",
+    "RejectedImageError": "errors",
+    "bench": "alexnet.bench",
+    "compare": "comparison.compare",
+    "doctor": "cli.doctor",
+    "estimate": "shards.estimate",
+    "evaluate": "alexnet.evaluate",
+    "inspect": "shards.inspect",
+    "merge": "shards.build",
+    "methods": "pixels.kernels",
+    "open_shards": "dataset.open",
+    "report": "alexnet.report",
+    "resize": "pixels.convert",
+    "sample": "synthetic.sample",
+    "shard": "shards.build",
+    "train": "alexnet.train",
+    "verify": "shards.verify",
+}
 __all__ = [
+    "InterruptedRunError",
+    "Loader",
     "PipelineError",
+    "RefusedError",
+    "RejectedImageError",
+    "bench",
     "compare",
+    "doctor",
     "estimate",
     "evaluate",
     "inspect",
     "merge",
+    "methods",
+    "open_shards",
     "report",
     "resize",
+    "sample",
     "shard",
     "train",
     "verify",
-    "write_sample",
 ]
-
-_MODULE_OF = {
-    "PipelineError": "errors",
-    "compare": "comparison_api",
-    "evaluate": "training_api",
-    "report": "training_api",
-    "train": "training_api",
-    "write_sample": "sample",
-}
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for when it is asked for: `--help` must not wait for numba."""
-    if name not in __all__:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_MODULE_OF.get(name, 'api')}"), name)
+    value = getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]
