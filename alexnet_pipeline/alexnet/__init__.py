@@ -1,1 +1,1 @@
-"""What the network learns: the towers, the recipe, the trainer and what it tells."""
+"""What the network learns: the towers, the recipes, training and its report."""

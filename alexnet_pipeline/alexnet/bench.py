@@ -1,4 +1,4 @@
-"""Shards or a recipe in, images a second out: what `bench` measures."""
+"""How fast this machine loads training batches, and how fast it takes training steps."""
 
 from __future__ import annotations
 
@@ -8,34 +8,38 @@ from collections.abc import Iterator
 from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from alexnet_pipeline.alexnet.network import AlexNet
-from alexnet_pipeline.alexnet.options import Precision
-from alexnet_pipeline.alexnet.processes import take_place
-from alexnet_pipeline.alexnet.recipe import PAPER, Recipe, crop_px_of
-from alexnet_pipeline.alexnet.optimizer import backward, make_optimiser
-from alexnet_pipeline.dataset.open import open_shards
+from alexnet_pipeline.alexnet.optimizer import backward, make_optimizer
+from alexnet_pipeline.alexnet.options import LoadOptions, StepOptions
+from alexnet_pipeline.alexnet.processes import join
+from alexnet_pipeline.alexnet.recipe import PAPER, RecipeChanges, crop_px_of, find_recipe
+from alexnet_pipeline.alexnet.run import find_splits
 from alexnet_pipeline.batches.loader import Loader
+from alexnet_pipeline.dataset.open import open_shards
+from alexnet_pipeline.errors import RefusedError
+from alexnet_pipeline.options import make, parameters_of, takes_options
 
 # Batches before the clock starts: decoders and caches are warm, prefetching has begun.
 WARM_UP_BATCHES = 5
 WARM_UP_STEPS = 3
-# Side of the pictures that generated crops stand for.
+# Side of the images that the generated crops are of.
 SIDE_PX = 256
 
 
 @dataclass(frozen=True, slots=True)
-class Loading:
-    """How fast batches come.
+class LoadingSpeed:
+    """How fast batches are loaded.
 
     Attributes:
         what: was loaded.
         images: counted.
         images_per_s: by the wall clock.
-        cpu_ms: CPU time of this process an image.
+        cpu_ms: CPU time of this process per image.
     """
 
     what: str
@@ -45,12 +49,12 @@ class Loading:
 
 
 @dataclass(frozen=True, slots=True)
-class Training:
-    """How fast steps are taken.
+class TrainingSpeed:
+    """How fast training steps are taken.
 
     Attributes:
         what: was trained.
-        batch_images: a step.
+        batch_images: images per step.
         images_per_s: by the median step.
         step_ms: median.
     """
@@ -61,61 +65,102 @@ class Training:
     step_ms: float
 
 
-def measure_loading(
-    folder: Path, *, batch_size: int = 128, images: int = 5000, device: str = "auto", threads: int | None = None
-) -> Loading:
-    """Load training batches, epoch after epoch, until so many images are counted."""
-    shards = open_shards(folder)
-    crop_px = crop_px_of(PAPER, shards.manifest.options.size_px)
-    with take_place("one", device, timeout_s=600) as place:
-        loader = Loader(shards, batch_size, crop_px=crop_px, device=place.device, threads=threads)
+@takes_options(LoadOptions, StepOptions, RecipeChanges)
+def bench(
+    what: Literal["load", "train"], shards: Path | str | None = None, **options: Any
+) -> LoadingSpeed | TrainingSpeed:
+    """Measure loading (`bench("load", shards)`) or training (`bench("train")`) on this machine.
+
+    Loading takes batch_size (default: 128), images, device and threads. Training takes steps on generated batches, and
+    all options but images and threads.
+
+    Args:
+        what: `load` or `train`.
+        shards: to load from: a data set, or a method's folder with train/.
+        **options: see `LoadOptions`, `StepOptions` and `RecipeChanges`.
+
+    Raises:
+        RefusedError: the request cannot be carried out.
+    """
+    if what not in {"load", "train"}:
+        raise RefusedError(f"`what`: {what!r} is not one of load, train")
+    if (what == "load") != (shards is not None):
+        raise RefusedError(f"`shards`: expected {'a data set to load' if what == 'load' else 'none for train'}")
+    records: tuple[type, ...] = (LoadOptions,) if what == "load" else (StepOptions, RecipeChanges)
+    known = {parameter.name for record in records for parameter in parameters_of(record)}
+    for name in sorted(options.keys() - known):
+        raise RefusedError(f"`{name}` is not an option of {what!r}; expected some of {', '.join(sorted(known))}")
+    return measure_training(**options) if shards is None else measure_loading(shards, **options)
+
+
+@takes_options(LoadOptions)
+def measure_loading(shards: Path | str, **options: Any) -> LoadingSpeed:
+    """Load training batches, epoch after epoch, until enough images are counted.
+
+    Args:
+        shards: a data set, or a method's folder with train/.
+        **options: see `LoadOptions`.
+    """
+    chosen = make(LoadOptions, options)
+    opened = open_shards(find_splits(Path(shards))[0])
+    crop_px = crop_px_of(PAPER, opened.manifest.options.size_px)
+    with join("one", chosen.device) as process:
+        loader = Loader(opened, chosen.batch_images, crop_px=crop_px, device=process.device, threads=chosen.threads)
         with closing(loader):
             batches = _endless(loader)
             for _ in range(WARM_UP_BATCHES):
                 next(batches)
-            _wait(place.device)
+            _wait(process.device)
             started, started_cpu, counted = time.perf_counter(), time.process_time(), 0
-            while counted < images:
+            while counted < chosen.images:
                 counted += len(next(batches)[1])
-            _wait(place.device)
+            _wait(process.device)
             wall_s, cpu_s = time.perf_counter() - started, time.process_time() - started_cpu
-    what = f"{folder} ({shards.manifest.options.encoding}) on {place.device}"
-    return Loading(what, counted, counted / wall_s, cpu_s / counted * 1e3)
+    what = f"{opened.folder} ({opened.manifest.options.encoding}) on {process.device}"
+    return LoadingSpeed(what, counted, counted / wall_s, cpu_s / counted * 1e3)
 
 
-def measure_training(
-    recipe: Recipe, *, steps: int = 20, classes: int = 1000, device: str = "auto", precision: Precision = "auto"
-) -> Training:
-    """Take steps on one generated batch."""
+@takes_options(StepOptions, RecipeChanges)
+def measure_training(**options: Any) -> TrainingSpeed:
+    """Take training steps on one generated batch.
+
+    Args:
+        **options: see `StepOptions` and `RecipeChanges`.
+    """
+    recipe, chosen = find_recipe(options), make(StepOptions, options)
     crop_px = crop_px_of(recipe, SIDE_PX)
-    with take_place("one", device, timeout_s=600) as place:
-        model = AlexNet(recipe.network(classes, crop_px), place.exchange)
+    with join("one", chosen.device) as process, torch.random.fork_rng(_gpus(process.device)):
+        model = AlexNet(recipe.network(chosen.classes, crop_px), process.exchange)
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        optimiser = make_optimiser(model, recipe)
+        optimizer = make_optimizer(model, recipe)
         random = torch.Generator().manual_seed(0)
-        images = (torch.randn(recipe.batch_images, 3, crop_px, crop_px, generator=random) * 60).to(place.device)
+        images = (torch.randn(recipe.batch_images, 3, crop_px, crop_px, generator=random) * 60).to(process.device)
         images = images.contiguous(memory_format=torch.channels_last)
-        labels = torch.randint(0, classes, (recipe.batch_images,), generator=random).to(place.device)
-        bf16 = precision == "bf16" or (precision == "auto" and place.device.type == "cuda")
-        spent = []
-        for _ in range(WARM_UP_STEPS + steps):
+        labels = torch.randint(0, chosen.classes, (recipe.batch_images,), generator=random).to(process.device)
+        bf16 = chosen.precision == "bf16" or (chosen.precision == "auto" and process.device.type == "cuda")
+        spent_s = []
+        for _ in range(WARM_UP_STEPS + chosen.steps):
             started = time.perf_counter()
-            optimiser.zero_grad(set_to_none=True)
-            with torch.autocast(place.device.type, torch.bfloat16) if bf16 else nullcontext():
+            optimizer.zero_grad(set_to_none=True)
+            with torch.autocast(process.device.type, torch.bfloat16) if bf16 else nullcontext():
                 scores = model(images)
-            backward(scores, labels, recipe.batch_images, place)
-            optimiser.step()
-            _wait(place.device)
-            spent.append(time.perf_counter() - started)
-    step_s = statistics.median(spent[WARM_UP_STEPS:])
+            backward(scores, labels, recipe.batch_images, process)
+            optimizer.step()
+            _wait(process.device)
+            spent_s.append(time.perf_counter() - started)
+    step_s = statistics.median(spent_s[WARM_UP_STEPS:])
     kind = "bf16" if bf16 else "fp32"
-    what = f"{recipe.preset}, norm {recipe.norm}, batch {recipe.batch_images}, {kind} on {place.device}"
-    return Training(what, recipe.batch_images, recipe.batch_images / step_s, step_s * 1e3)
+    what = f"{recipe.preset}, norm {recipe.norm}, batch {recipe.batch_images}, {kind} on {process.device}"
+    return TrainingSpeed(what, recipe.batch_images, recipe.batch_images / step_s, step_s * 1e3)
 
 
 def _endless(loader: Loader) -> Iterator[tuple[Tensor, Tensor]]:
     while True:
         yield from loader
+
+
+def _gpus(device: torch.device) -> list[torch.device]:
+    return [device] if device.type == "cuda" else []
 
 
 def _wait(device: torch.device) -> None:

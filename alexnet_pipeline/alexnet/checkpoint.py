@@ -1,31 +1,90 @@
-"""A training state in, a folder that is whole or absent out, and back.
+"""Checkpoints: folders that are whole or absent, whatever happens.
 
 `RUN/checkpoints/step-000001234/` holds `weights.safetensors` and `momentum.safetensors`, both of both towers, so that
-any arrangement of towers opens them; `random.safetensors`, every process's generators; and `state.json`, which
-names the others' sha256 and is proved by its own.
+any arrangement of towers can load them; `random.safetensors`, every process's random generators; and `state.json`,
+which names the others' sha256 and proves itself by its own.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
-import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from alexnet_pipeline.errors import PipelineError
+from alexnet_pipeline.alexnet.recipe import NetworkOptions, Recipe
+from alexnet_pipeline.alexnet.schedule import PlateauState
+from alexnet_pipeline.batches.loader import LoaderState
+from alexnet_pipeline.errors import PipelineError, RefusedError
 from alexnet_pipeline.files import PART, naming, sync_folder
+from alexnet_pipeline.options import parameters_of
+from alexnet_pipeline.progress import Report, warn_to
+from alexnet_pipeline.records import from_json, to_json
 
 WEIGHTS, MOMENTUM, RANDOM, STATE = "weights.safetensors", "momentum.safetensors", "random.safetensors", "state.json"
+# Change this with the meaning of a checkpoint's files.
+FORMAT_VERSION = 1
 _NAME = re.compile(r"step-(\d{9})")
+_DIGEST = re.compile(rb'"digest": "[0-9a-f]{64}"')
+_NO_DIGEST = b'"digest": ""'
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a resumed run must have in common with its checkpoint.
+
+    Attributes:
+        recipe: every number of the training.
+        network: that is trained.
+        seed: of the run.
+        total_steps: of the whole run.
+        precision: `fp32` or `bf16`.
+        classes: class names, in label order.
+        training_set: digest of its manifest.
+    """
+
+    recipe: Recipe
+    network: NetworkOptions
+    seed: int
+    total_steps: int
+    precision: str
+    classes: tuple[str, ...]
+    training_set: str
+
+
+@dataclass(frozen=True, slots=True)
+class SavedState:
+    """What a checkpoint's `state.json` says of the run.
+
+    Attributes:
+        step: steps taken.
+        images: images seen.
+        learning_rate: of the last step.
+        plateau: state of the plateau schedule.
+        epoch: epochs completed.
+        epoch_steps: steps of the current epoch.
+        loaders: position in the data of every process, by rank.
+        size_px: side of the training images.
+        identity: what a resumed run must have in common.
+    """
+
+    step: int
+    images: int
+    learning_rate: float
+    plateau: PlateauState
+    epoch: int
+    epoch_steps: int
+    loaders: tuple[LoaderState, ...]
+    size_px: int
+    identity: Identity
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,18 +92,28 @@ class Checkpoint:
     """A training state at rest.
 
     Attributes:
-        step: steps taken.
         weights: parameters and statistics of both towers.
-        momentum: the optimiser's buffers, by parameter; empty before the first step.
-        random: generator states, by process and device.
-        state: all else, as JSON: options, schedule, position in the data.
+        momentum: the optimizer's buffers, by parameter; empty before the first step.
+        random: states of random generators, by process and device.
+        state: all else.
     """
 
-    step: int
     weights: dict[str, Tensor]
     momentum: dict[str, Tensor]
     random: dict[str, Tensor]
-    state: dict[str, Any]
+    state: SavedState
+
+
+@dataclass(frozen=True, slots=True)
+class _StateFile:
+    """`state.json`: the state, sha256 of the other files, and of this file with an empty digest."""
+
+    format_version: int
+    state: SavedState
+    weights: str
+    momentum: str
+    random: str
+    digest: str = ""
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
@@ -53,20 +122,14 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
     Raises:
         PipelineError: it cannot be written; the older ones stay.
     """
-    final = folder / f"step-{checkpoint.step:09d}"
+    final = folder / f"step-{checkpoint.state.step:09d}"
     part = folder / (PART + final.name)
-    tensors = {WEIGHTS: checkpoint.weights, MOMENTUM: checkpoint.momentum, RANDOM: checkpoint.random}
     with naming(final):
         folder.mkdir(parents=True, exist_ok=True)
         _remove_parts(folder)
         part.mkdir()
         try:
-            digests = {}
-            for name, values in tensors.items():
-                data = save({key: value.contiguous() for key, value in values.items()})
-                digests[name] = hashlib.sha256(data).hexdigest()
-                _write(part / name, data)
-            _write(part / STATE, _sealed({**checkpoint.state, "step": checkpoint.step, "sha256": digests}))
+            _write_files(part, checkpoint)
             sync_folder(part)
             if final.exists():  # of the same step: out of the way until the new one has its name
                 final.replace(folder / (PART + "old-" + final.name))
@@ -76,7 +139,7 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
             shutil.rmtree(part, ignore_errors=True)
             raise
     sync_folder(folder)
-    # What lies beyond this step could not be resumed, or this step would not have been taken.
+    # Checkpoints beyond this step could not be resumed, or this step would not have been taken.
     beyond = [path for path in _newest_first(folder) if path.name > final.name]
     older = [path for path in _newest_first(folder) if path.name <= final.name]
     for old in (*beyond, *older[keep:]):
@@ -84,36 +147,114 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
     return final
 
 
-def load_newest(folder: Path, warn: Callable[[str], None]) -> Checkpoint | None:
-    """The newest checkpoint that is whole; those that are not are left out with a warning."""
+def load_newest(folder: Path, report: Report) -> Checkpoint | None:
+    """The newest whole checkpoint, None where there is none; damaged ones are passed over with a warning.
+
+    Raises:
+        RefusedError: the newest one is of another version of this package.
+    """
     for path in _newest_first(folder):
         try:
             return load_checkpoint(path)
+        except RefusedError:
+            raise
         except PipelineError as error:
-            warn(f"{error}; looking for one before it")
+            warn_to(report)(f"{error}; trying the one before it")
     return None
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
-    """Read a checkpoint's folder and prove it.
+    """Read a checkpoint and prove it.
 
     Raises:
         PipelineError: something is missing or damaged.
+        RefusedError: it is whole, but of another version of this package.
     """
     try:
-        state = _unsealed((path / STATE).read_bytes())
-        for name, digest in state["sha256"].items():
-            if hashlib.sha256((path / name).read_bytes()).hexdigest() != digest:
-                raise ValueError(f"{name} has changed")
-        weights, momentum, random = (load_file(path / name) for name in (WEIGHTS, MOMENTUM, RANDOM))
-    except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+        text = (path / STATE).read_bytes()
+        if _sealed(_DIGEST.sub(_NO_DIGEST, text, count=1)) != text:
+            raise ValueError(f"{STATE} does not match its digest")
+        file = _read_state(path, text)
+        return Checkpoint(
+            weights=_load(path / WEIGHTS, file.weights),
+            momentum=_load(path / MOMENTUM, file.momentum),
+            random=_load(path / RANDOM, file.random),
+            state=file.state,
+        )
+    except (OSError, ValueError, SafetensorError) as error:
         raise PipelineError(f"checkpoint {path} is damaged: {error}") from error
-    return Checkpoint(state["step"], weights, momentum, random, state)
 
 
 def newest_path(folder: Path) -> Path | None:
-    """Where the newest checkpoint is, unproved."""
+    """The folder of the newest checkpoint, unproved."""
     return next(_newest_first(folder), None)
+
+
+def check_identity(saved: SavedState, mine: Identity) -> None:
+    """Make sure that a checkpoint is of this very run.
+
+    Raises:
+        RefusedError: it was made with other settings; the message says which.
+    """
+    then, now = _settings(saved.identity), _settings(mine)
+    changed = [f"{name}: {_short(then[name])}, now {_short(now[name])}" for name in now if then[name] != now[name]]
+    if changed:
+        raise RefusedError(
+            f"the checkpoint of step {saved.step} was made with other settings ({'; '.join(changed)}); repeat those "
+            "settings, or choose another `run_dir`"
+        )
+
+
+def _settings(identity: Identity) -> dict[str, object]:
+    """All that counts, flat, by the names of parameters where there are any; the network's follow the recipe's."""
+    names = {parameter.field: parameter.name for parameter in parameters_of(Recipe)}
+    plain = dataclasses.asdict(identity)
+    parts = {**plain.pop("network"), **plain.pop("recipe"), **plain}
+    return {names.get(field, field): value for field, value in parts.items()}
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _write_files(folder: Path, checkpoint: Checkpoint) -> None:
+    digests = []
+    for name, tensors in (
+        (WEIGHTS, checkpoint.weights),
+        (MOMENTUM, checkpoint.momentum),
+        (RANDOM, checkpoint.random),
+    ):
+        data = save({key: value.contiguous() for key, value in tensors.items()})
+        digests.append(hashlib.sha256(data).hexdigest())
+        _write(folder / name, data)
+    file = _StateFile(FORMAT_VERSION, checkpoint.state, *digests)
+    _write(folder / STATE, _sealed(to_json(file, indent=1)))
+
+
+def _sealed(blank: bytes) -> bytes:
+    """The text of `state.json` with its digest, which is of the text without it."""
+    return blank.replace(_NO_DIGEST, b'"digest": "%s"' % hashlib.sha256(blank).hexdigest().encode("ascii"), 1)
+
+
+def _read_state(path: Path, text: bytes) -> _StateFile:
+    try:
+        file = from_json(text, _StateFile)
+    except ValueError as error:
+        raise RefusedError(_foreign(path, str(error))) from error
+    if file.format_version != FORMAT_VERSION:
+        raise RefusedError(_foreign(path, f"format version {file.format_version}, expected {FORMAT_VERSION}"))
+    return file
+
+
+def _foreign(path: Path, why: str) -> str:
+    return f"checkpoint {path} was written by another version of this package ({why}); choose another `run_dir`"
+
+
+def _load(path: Path, digest: str) -> dict[str, Tensor]:
+    if hashlib.sha256(path.read_bytes()).hexdigest() != digest:
+        raise ValueError(f"{path.name} has changed")
+    return load_file(path)
 
 
 def _newest_first(folder: Path) -> Iterator[Path]:
@@ -131,19 +272,3 @@ def _write(path: Path, data: bytes) -> None:
         handle.write(data)
         handle.flush()
         os.fsync(handle.fileno())
-
-
-def _sealed(state: dict[str, Any]) -> bytes:
-    blank = _text({**state, "digest": ""})
-    return _text({**state, "digest": hashlib.sha256(blank).hexdigest()})
-
-
-def _unsealed(text: bytes) -> dict[str, Any]:
-    state: dict[str, Any] = json.loads(text)
-    if _sealed({key: value for key, value in state.items() if key != "digest"}) != text:
-        raise ValueError(f"{STATE} does not match its digest")
-    return state
-
-
-def _text(state: dict[str, Any]) -> bytes:
-    return (json.dumps(state, sort_keys=True, indent=1) + "\n").encode("ascii")

@@ -1,13 +1,11 @@
-"""Networks and a validation set in, error rates out, each with its protocol and its interval."""
+"""Top-1 and top-5 error of trained networks on a data set, overall and per class, with the most frequent confusions."""
 
 from __future__ import annotations
 
 import json
-import logging
-import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,43 +13,23 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from alexnet_pipeline.alexnet.predict import BATCH_IMAGES, Crops, check_count, predict
-from alexnet_pipeline.alexnet.processes import Place
-from alexnet_pipeline.dataset.open import ShardSet, open_shards, sample_keys
+from alexnet_pipeline.alexnet.error_rates import PROTOCOLS, ErrorRates, best_classes, error_rates
+from alexnet_pipeline.alexnet.options import EvaluateOptions
+from alexnet_pipeline.alexnet.predict import BATCH_IMAGES, Predictions, check_count, predict
+from alexnet_pipeline.alexnet.processes import Process
+from alexnet_pipeline.alexnet.run_folder import utf8
 from alexnet_pipeline.batches.loader import Loader
-from alexnet_pipeline.files import write_whole
+from alexnet_pipeline.dataset.open import ShardSet, open_shards
+from alexnet_pipeline.errors import RefusedError
+from alexnet_pipeline.files import make_folder, write_whole
+from alexnet_pipeline.options import make, takes_options
+from alexnet_pipeline.progress import Progress, Report, reporting, warn_to
+from alexnet_pipeline.records import from_json, to_json
+from alexnet_pipeline.tables import html_table
 
-LOG = logging.getLogger(__name__)
-
-PROTOCOLS: dict[int, str] = {1: "centre crop", 10: "10 crops"}
-# Two-sided 95 % of the normal distribution.
-Z_95 = 1.959964
-TOP = 5
-# Confusions and their examples that are kept for the report.
+EVALUATIONS = "evaluations"
+# Confusions and examples of each that an evaluation keeps.
 CONFUSIONS, EXAMPLES = 24, 4
-
-
-@dataclass(frozen=True, slots=True)
-class Errors:
-    """Error rates over a set of images.
-
-    Attributes:
-        protocol: `centre crop` or `10 crops`.
-        total_images: counted.
-        loss: mean cross-entropy of the mean probabilities.
-        top1_error: share of images whose best class is wrong.
-        top5_error: share of images whose five best classes miss the right one.
-        top1_interval: 95 % Wilson interval, for another draw of so many images.
-        top5_interval: likewise.
-    """
-
-    protocol: str
-    total_images: int
-    loss: float
-    top1_error: float
-    top5_error: float
-    top1_interval: tuple[float, float]
-    top5_interval: tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,143 +59,135 @@ class Confusion:
     examples: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Evaluation:
-    """What `evaluate` found.
+    """Error rates of a network, or of an ensemble, on a data set.
 
     Attributes:
         shards: folder.
         method: downsampling method of the shards.
-        models: run folders; more than one is an ensemble, the mean of their probabilities.
-        steps: of each model's checkpoint.
+        runs: run folders; more than one is an ensemble, the mean of their probabilities.
+        steps: of each run's checkpoint.
         errors: over all images.
         classes: per class, in label order.
-        confusions: the most frequent.
+        confusions: the most frequent, most frequent first.
     """
 
     shards: str
     method: str
-    models: tuple[str, ...]
+    runs: tuple[str, ...]
     steps: tuple[int, ...]
-    errors: Errors
+    errors: ErrorRates
     classes: tuple[ClassErrors, ...]
     confusions: tuple[Confusion, ...]
 
+    def __repr__(self) -> str:
+        errors = self.errors
+        return (
+            f"Evaluation({', '.join(self.runs)} on {self.shards}, {errors.protocol}, {errors.total_images:,} images: "
+            f"{errors.top1_text()}, {errors.top5_text()})"
+        )
 
+    def _repr_html_(self) -> str:
+        rows = [("all images", self.errors.total_images, self.errors.top1_error, self.errors.top5_error)]
+        rows += [(row.name, row.images, row.top1_error, row.top5_error) for row in self.classes]
+        return html_table(
+            ["class", "images", "top-1 error", "top-5 error"],
+            [(name, f"{images:,}", f"{top1:.1%}", f"{top5:.1%}") for name, images, top1, top5 in rows],
+        )
+
+
+@takes_options(EvaluateOptions)
 def evaluate(
-    runs: Sequence[Path],
-    shards: Path,
-    *,
-    crops: Crops = 1,
-    device: str = "auto",
-    predictions: Path | None = None,
-    warn: Callable[[str], None] = LOG.warning,
+    runs: Path | str | Sequence[Path | str], *, shards: Path | str, progress: Progress = True, **options: Any
 ) -> Evaluation:
-    """Measure one run's newest network, or the mean of several runs', on a data set.
+    """Count the errors of a run's newest network, or of the mean of several runs' probabilities.
+
+    The evaluation of a single run is kept in its folder, for its report.
 
     Args:
-        runs: run folders.
-        shards: folder of the data set.
-        crops: 1 for the centre, 10 for corners, centre and their flips (section 4.1).
-        device: `auto`, `cpu` or `cuda`.
-        predictions: where to write a line per image: key, label, five best classes with probabilities.
-        warn: told of damaged checkpoints.
+        runs: run folder, or several.
+        shards: the data set to evaluate on.
+        progress: True shows a bar, False nothing; or a function that gets events.
+        **options: see `EvaluateOptions`.
 
     Raises:
         RefusedError: a folder holds no run, or its classes are not the shards'.
         PipelineError: an image was missed or counted twice.
     """
+    chosen = make(EvaluateOptions, options)
+    folders = [Path(run) for run in ([runs] if isinstance(runs, (str, Path)) else runs)]
+    if not folders:
+        raise RefusedError("`runs`: found none; expected at least one run folder")
     opened = open_shards(shards)
-    found = predict(runs, opened, crops=crops, device=device, warn=warn)
-    probabilities, labels = found.probabilities, found.labels
-    best = probabilities.topk(min(TOP, probabilities.shape[1])).indices
-    if predictions:
-        write_whole(predictions, _prediction_lines(opened, probabilities, labels, best))
-    return Evaluation(
-        shards=str(shards),
-        method=opened.manifest.options.method,
-        models=tuple(map(str, runs)),
-        steps=found.steps,
-        errors=_errors(probabilities, labels, best, PROTOCOLS[crops]),
-        classes=_class_errors(opened.manifest.classes, labels, best),
-        confusions=_confusions(opened.manifest.classes, labels, best[:, 0]),
-    )
+    with reporting(progress) as report:
+        predictions = predict(folders, opened, crops=chosen.crops, device=chosen.device, report=report)
+    if chosen.predictions:
+        write_whole(chosen.predictions, _prediction_lines(opened, predictions))
+    evaluation = _evaluation(folders, opened, predictions, PROTOCOLS[chosen.crops])
+    if len(folders) == 1:
+        _keep(folders[0], evaluation)
+    return evaluation
 
 
-def record_evaluation(run: Path, found: Evaluation) -> Path:
-    """Keep an evaluation with its run, where the report finds it."""
-    protocol = found.errors.protocol.replace(" ", "-")
-    where = Path(found.shards).resolve()
-    path = run / "evaluations" / f"{protocol}-{where.parent.name}-{where.name}.json"
-    path.parent.mkdir(exist_ok=True)
-    record: dict[str, Any] = {
-        **asdict(found.errors),
-        "shards": str(where),
-        "models": found.models,
-        "steps": found.steps,
-        "per_class": [
-            {"class": row.name, "images": row.images, "top1_error": row.top1_error, "top5_error": row.top5_error}
-            for row in found.classes
-        ],
-        "confusions": [asdict(confusion) for confusion in found.confusions],
-    }
-    write_whole(path, (json.dumps(record, indent=1) + "\n").encode("ascii"))
-    return path
+def read_evaluations(run: Path, report: Report) -> tuple[Evaluation, ...]:
+    """Every evaluation that is kept with a run; a file that is none is left out with a warning."""
+    evaluations = []
+    for path in sorted((run / EVALUATIONS).glob("*.json")):
+        try:
+            evaluations.append(from_json(path.read_bytes(), Evaluation))
+        except (OSError, ValueError) as error:
+            warn_to(report)(f"{path} is not an evaluation ({error}) and is left out; run `evaluate` again")
+    return tuple(evaluations)
 
 
-def measure(network: torch.nn.Module, loader: Loader, place: Place, forward: Callable[[Tensor], Tensor]) -> Errors:
+def measure(
+    network: torch.nn.Module, loader: Loader, process: Process, forward: Callable[[Tensor], Tensor]
+) -> ErrorRates:
     """Centre-crop errors of a network in training, over all processes.
 
     Raises:
         PipelineError: an image was missed or counted twice.
     """
     network.eval()
-    sums = torch.zeros(4, dtype=torch.float64, device=place.device)
-    share = -(-BATCH_IMAGES // place.world)
+    sums = torch.zeros(4, dtype=torch.float64, device=process.device)
+    share = -(-BATCH_IMAGES // process.world)
     with torch.no_grad():
         for step, (mine, my_labels) in enumerate(loader, 1):
-            images, labels = place.exchange.batch(mine, my_labels, share, full=step < len(loader))
+            images, labels = process.exchange.batch(mine, my_labels, share, full=step < len(loader))
             if not len(labels):
                 continue
             scores = forward(images).float()
             sums[0] += functional.cross_entropy(scores, labels, reduction="sum")
-            hits = scores.topk(min(TOP, scores.shape[1])).indices == labels[:, None]
+            hits = best_classes(scores) == labels[:, None]
             sums[1] += len(labels) - hits[:, 0].sum()
             sums[2] += len(labels) - hits.any(1).sum()
             sums[3] += len(labels)
     network.train()
-    loss, top1, top5, count = place.sum_over_replicas(sums).tolist()
+    loss, wrong1, wrong5, count = process.sum_over_replicas(sums).tolist()
     check_count(round(count), loader.shards)
-    return _rates("centre crop", round(count), loss, round(top1), round(top5))
+    return error_rates(PROTOCOLS[1], round(count), loss, round(wrong1), round(wrong5))
 
 
-def wilson_interval(wrong: int, total: int) -> tuple[float, float]:
-    """95 % interval of a share (Wilson 1927): honest near 0 and 1, where the normal one is not."""
-    if not total:
-        return (0.0, 1.0)
-    share, square = wrong / total, Z_95**2 / total
-    centre = (share + square / 2) / (1 + square)
-    half = math.sqrt(share * (1 - share) * square + square**2 / 4) / (1 + square)
-    return (max(0.0, centre - half), min(1.0, centre + half))
-
-
-def _errors(probabilities: Tensor, labels: Tensor, best: Tensor, protocol: str) -> Errors:
-    hits = best == labels[:, None]
-    chosen = probabilities[torch.arange(len(labels)), labels].clamp_min(1e-12)
-    wrong1, wrong5 = int((~hits[:, 0]).sum()), int((~hits.any(1)).sum())
-    return _rates(protocol, len(labels), float(-chosen.log().sum()), wrong1, wrong5)
-
-
-def _rates(protocol: str, count: int, loss: float, wrong1: int, wrong5: int) -> Errors:
-    return Errors(
-        protocol=protocol,
-        total_images=count,
-        loss=loss / max(1, count),
-        top1_error=wrong1 / max(1, count),
-        top5_error=wrong5 / max(1, count),
-        top1_interval=wilson_interval(wrong1, count),
-        top5_interval=wilson_interval(wrong5, count),
+def _evaluation(runs: Sequence[Path], shards: ShardSet, predictions: Predictions, protocol: str) -> Evaluation:
+    labels, best = predictions.labels, best_classes(predictions.probabilities)
+    return Evaluation(
+        shards=utf8(str(shards.folder)),
+        method=shards.manifest.options.method,
+        runs=tuple(utf8(str(run)) for run in runs),
+        steps=predictions.steps,
+        errors=_errors(predictions, best, protocol),
+        classes=_class_errors(shards.manifest.classes, labels, best),
+        confusions=_confusions(shards.manifest.classes, labels, best[:, 0]),
     )
+
+
+def _errors(predictions: Predictions, best: Tensor, protocol: str) -> ErrorRates:
+    labels = predictions.labels
+    hits = best == labels[:, None]
+    chosen = predictions.probabilities[torch.arange(len(labels)), labels].clamp_min(1e-12)
+    wrong1, wrong5 = int((~hits[:, 0]).sum()), int((~hits.any(1)).sum())
+    return error_rates(protocol, len(labels), float(-chosen.log().sum()), wrong1, wrong5)
 
 
 def _class_errors(classes: Sequence[str], labels: Tensor, best: Tensor) -> tuple[ClassErrors, ...]:
@@ -235,20 +205,30 @@ def _confusions(classes: Sequence[str], labels: Tensor, first: Tensor) -> tuple[
     counts = Counter(pair for pair in pairs if pair[0] != pair[1])
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:CONFUSIONS]
     return tuple(
-        Confusion(classes[truth], classes[taken], count, tuple(_where(pairs, (truth, taken))))
+        Confusion(classes[truth], classes[taken], count, tuple(_examples(pairs, (truth, taken))))
         for (truth, taken), count in ordered
     )
 
 
-def _where(pairs: list[tuple[int, int]], wanted: tuple[int, int]) -> list[int]:
+def _examples(pairs: list[tuple[int, int]], wanted: tuple[int, int]) -> list[int]:
     return [position for position, pair in enumerate(pairs) if pair == wanted][:EXAMPLES]
 
 
-def _prediction_lines(shards: ShardSet, probabilities: Tensor, labels: Tensor, best: Tensor) -> bytes:
+def _keep(run: Path, evaluation: Evaluation) -> None:
+    """Keep an evaluation with its run, where the report finds it."""
+    shards = Path(evaluation.shards).resolve()
+    name = f"{evaluation.errors.protocol.replace(' ', '-')}-{shards.parent.name}-{shards.name}.json"
+    make_folder(run / EVALUATIONS)
+    write_whole(run / EVALUATIONS / name, to_json(replace(evaluation, shards=str(shards)), indent=1))
+
+
+def _prediction_lines(shards: ShardSet, predictions: Predictions) -> bytes:
+    best = best_classes(predictions.probabilities)
+
     def lines() -> Iterator[str]:
         classes = shards.manifest.classes
         for key, label, row, shares in zip(
-            sample_keys(shards), labels.tolist(), best.tolist(), probabilities, strict=True
+            shards.keys(), predictions.labels.tolist(), best.tolist(), predictions.probabilities, strict=True
         ):
             top = [{"class": classes[taken], "probability": round(float(shares[taken]), 6)} for taken in row]
             yield json.dumps({"key": key, "truth": classes[label], "best": top}) + "\n"

@@ -1,7 +1,7 @@
-"""Each tower's activations in, what both have out: the one place where towers meet.
+"""How the towers exchange activations: the one place where they meet.
 
-The same layers run in three ways. `whole`: one stack of layers holds both towers as groups, and nothing is left
-to exchange. `local`: two stacks in one process, each on its device. `distributed`: one stack a process; a pair
+The same layers run in three ways. `Whole`: one stack of layers holds both towers as groups, and nothing is left
+to exchange. `Local`: two stacks in one process, each on its device. `Distributed`: one stack per process; a pair
 of processes makes a network.
 """
 
@@ -21,9 +21,9 @@ class Exchange(Protocol):
     """How towers meet.
 
     Attributes:
-        groups: towers that one stack of layers holds.
-        devices: one per stack of this process.
-        towers: per stack, the first tower that it holds.
+        groups: number of towers in one stack of layers.
+        devices: of this process's stacks.
+        towers: the first tower of each stack.
     """
 
     groups: int
@@ -31,13 +31,13 @@ class Exchange(Protocol):
     towers: tuple[int, ...]
 
     def both(self, parts: list[Tensor]) -> list[Tensor]:
-        """(N, C, ...) of each stack in, (N, 2 C, ...) of both towers out, once for each stack."""
+        """Join both towers' channels: (N, C, ...) of each stack to (N, 2 C, ...), once for each stack."""
 
     def rows(self, parts: list[Tensor]) -> Tensor:
-        """A weight's rows of each stack in, those of both towers out, on the CPU."""
+        """Join a parameter of each stack to that of both towers, along the first axis, on the CPU."""
 
     def batch(self, images: Tensor, labels: Tensor, share_images: int, *, full: bool) -> tuple[Tensor, Tensor]:
-        """What this process decoded in, the batch that both towers see out; `full` means share_images in each."""
+        """Join what the towers' processes decoded to the batch that both see; `full`: share_images in each."""
 
 
 class Whole:
@@ -50,15 +50,15 @@ class Whole:
         self.devices: tuple[torch.device, ...] = (device,)
 
     def both(self, parts: list[Tensor]) -> list[Tensor]:
-        """They lie beside each other already."""
+        """They are joined already."""
         return parts
 
     def rows(self, parts: list[Tensor]) -> Tensor:
-        """All are here."""
+        """They are joined already."""
         return parts[0].cpu()
 
     def batch(self, images: Tensor, labels: Tensor, share_images: int, *, full: bool) -> tuple[Tensor, Tensor]:
-        """This process decodes all."""
+        """This process decodes all images."""
         return images, labels
 
 
@@ -72,20 +72,20 @@ class Local:
         self.devices = tuple(devices)
 
     def both(self, parts: list[Tensor]) -> list[Tensor]:
-        """Copy what the other device has, and lay both side by side."""
+        """Copy the other device's channels, and join them."""
         return [torch.cat([part.to(device, non_blocking=True) for part in parts], 1) for device in self.devices]
 
     def rows(self, parts: list[Tensor]) -> Tensor:
-        """One tower's below the other's."""
+        """One tower's rows, then the other's."""
         return torch.cat([part.cpu() for part in parts])
 
     def batch(self, images: Tensor, labels: Tensor, share_images: int, *, full: bool) -> tuple[Tensor, Tensor]:
-        """This process decodes all."""
+        """This process decodes all images."""
         return images, labels
 
 
 class Distributed:
-    """A stack for one tower; the other is in another process of the group."""
+    """A stack for one tower; the other is in the other process of the group."""
 
     groups = 1
 
@@ -100,11 +100,11 @@ class Distributed:
         return [gathered]
 
     def rows(self, parts: list[Tensor]) -> Tensor:
-        """Gathered from both processes; each has them all."""
+        """Gather them from both processes; each gets them all."""
         return torch.cat(_all(parts[0].contiguous(), self.group)).cpu()
 
     def batch(self, images: Tensor, labels: Tensor, share_images: int, *, full: bool) -> tuple[Tensor, Tensor]:
-        """Each process decodes a half; the last of an epoch may be short, even empty, in either."""
+        """Each process decodes a half; an epoch's last batch may be short, even empty, in either."""
         if full:
             return self._joined(images), self._joined(labels)
         missing = share_images - len(images)
@@ -125,7 +125,7 @@ class _Gather(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        """What either process wants of my part, added up."""
+        """The sum of both processes' gradients of this process's part."""
         parts = [part.contiguous() for part in gradients[0].chunk(TOWERS, 1)]
         rank = dist.get_rank(ctx.group)
         if dist.get_backend(ctx.group) == "nccl":

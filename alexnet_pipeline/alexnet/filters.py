@@ -1,4 +1,4 @@
-"""Weights in, PNG tiles out: the first layer's filters as the paper shows them."""
+"""The first layer's filters as small PNG images, as figure 3 of the paper shows them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TOWERS = 2
 
 @dataclass(frozen=True, slots=True)
 class FilterTile:
-    """One filter as a picture: its data URI, and the least and greatest weight, which became black and white."""
+    """One filter as an image: its data URI, and its least and greatest weight, drawn black and white."""
 
     uri: str
     low: float

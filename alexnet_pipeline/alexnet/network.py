@@ -1,15 +1,13 @@
-"""Images in, class scores out: the network of Krizhevsky, Sutskever and Hinton 2012, its two towers included.
+"""The network of Krizhevsky, Sutskever and Hinton 2012, its two towers included: images in, class scores out.
 
 Layer names are Krizhevsky's. Sizes of the paper: 224 -> 55 -> 27 -> 27 -> 13 -> 13 -> 13 -> 13 -> 6, where conv1's
-last window hangs over the image by 3 pixels right and below, as in the 2012 source; zero there is the mean.
+last window overhangs the image by 3 pixels right and below, as in the 2012 source; zero there is the mean.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -17,64 +15,17 @@ from torch.nn import functional
 
 from alexnet_pipeline.alexnet.exchange import TOWERS, Exchange
 from alexnet_pipeline.alexnet.normalize import LocalResponseNorm
+from alexnet_pipeline.alexnet.recipe import NetworkOptions
 from alexnet_pipeline.errors import RefusedError
-
-Norm = Literal["lrn", "batch", "none"]
-Pooling = Literal["overlapping", "plain"]
-Activation = Literal["relu", "tanh"]
 
 LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8")
 # Output channels of one tower, section 3.5 and figure 2; fc8's follow from the classes.
 CHANNELS = {"conv1": 48, "conv2": 128, "conv3": 192, "conv4": 192, "conv5": 128, "fc6": 2048, "fc7": 2048}
 CONV1_PX, CONV1_STRIDE = 11, 4
-# What feeds one output of each layer at full width and 224 pixels; the paper's deviations belong to these.
+# Inputs of one output of each layer at full width and 224 pixels; the paper's deviations belong to these.
 PAPER_FAN_IN = {
     "conv1": 363, "conv2": 1200, "conv3": 2304, "conv4": 1728, "conv5": 1728, "fc6": 9216, "fc7": 4096, "fc8": 4096,
 }  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class NetworkOptions:
-    """All that decides the function; a checkpoint is of one of these.
-
-    Attributes:
-        classes: number of classes.
-        width: multiplies every layer's channels.
-        crop_px: side of the input.
-        norm: local response normalisation, batch normalisation, or none.
-        lrn_alpha: as torch means it: 5e-4 is the paper's 1e-4 times 5 neighbours, 1e-4 is what the source did.
-        pool_before_activation: conv1 in the source's order: conv, norm, pool, activation.
-        pooling: windows of 3 a stride of 2 apart, or of 2.
-        activation: after every layer but the last.
-        cross_links: whether conv3, fc6 and fc7 see both towers.
-        dropout: share of fc6's and fc7's outputs that are dropped in training.
-        weight_deviations: of the initial weights, in layer order, at the paper's fan-in; a narrower layer's grow so
-            that signals keep their size.
-        biases: initial, in layer order.
-    """
-
-    classes: int
-    width: float = 1.0
-    crop_px: int = 224
-    norm: Norm = "lrn"
-    lrn_alpha: float = 5e-4
-    pool_before_activation: bool = False
-    pooling: Pooling = "overlapping"
-    activation: Activation = "relu"
-    cross_links: bool = True
-    dropout: float = 0.5
-    weight_deviations: tuple[float, ...] = (0.01,) * 8
-    biases: tuple[float, ...] = (0, 1, 0, 1, 1, 1, 1, 0)
-
-    def channels(self, layer: str) -> int:
-        """Outputs of one tower's layer. An odd number of classes leaves one score of fc8 unused."""
-        return -(-self.classes // TOWERS) if layer == "fc8" else max(4, round(CHANNELS[layer] * self.width))
-
-
-def options_from_json(data: Mapping[str, Any]) -> NetworkOptions:
-    """Options from what JSON gives back."""
-    plain: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}
-    return NetworkOptions(**plain)
 
 
 class AlexNet(nn.Module):
@@ -93,7 +44,8 @@ class AlexNet(nn.Module):
         super().__init__()
         self.options = options
         self.exchange = exchange
-        self.stacks = nn.ModuleList(_Stack(options, exchange.groups).to(device) for device in exchange.devices)
+        with torch.random.fork_rng(devices=[]):  # layers draw weights from torch's own generator, which stays as it was
+            self.stacks = nn.ModuleList(_Stack(options, exchange.groups).to(device) for device in exchange.devices)
         self.load_grouped(initial_state(options, seed))
 
     def forward(self, images: Tensor) -> Tensor:
@@ -123,7 +75,7 @@ class AlexNet(nn.Module):
         return {name: [stack[name] for stack in stacks] for name in stacks[0]}
 
     def load_grouped(self, state: Mapping[str, Tensor]) -> None:
-        """Take what is this process's from the state of both towers."""
+        """Load this process's part of the state of both towers."""
         for stack, tower in zip(self.stacks, self.exchange.towers, strict=True):
             stack.load_state_dict(take_towers(state, tower, self.exchange.groups))
 
@@ -143,7 +95,7 @@ def is_shared(name: str) -> bool:
 
 def initial_state(options: NetworkOptions, seed: int) -> dict[str, Tensor]:
     """State of both towers: zero-mean Gaussian weights, constant biases (section 5)."""
-    with torch.device("cpu"):
+    with torch.device("cpu"), torch.random.fork_rng(devices=[]):
         state = _Stack(options, TOWERS).state_dict()
     random = torch.Generator().manual_seed(seed)
     for layer, deviation, bias in zip(LAYERS, options.weight_deviations, options.biases, strict=True):
@@ -163,7 +115,7 @@ class _Stack(nn.Module):
         self._groups = groups
         side_px = _sides_px(options)
         self._overhang_px = (side_px["conv1"] - 1) * CONV1_STRIDE + CONV1_PX - options.crop_px
-        out = {layer: options.channels(layer) * groups for layer in LAYERS}
+        out = {layer: _channels(options, layer) * groups for layer in LAYERS}
         self.conv1 = nn.Conv2d(3, out["conv1"], CONV1_PX, CONV1_STRIDE)
         self.conv2 = self._convolution("conv2", "conv1", 5)
         self.conv3 = self._convolution("conv3", "conv2", 3)
@@ -182,7 +134,7 @@ class _Stack(nn.Module):
                 self.add_module(f"{layer}_norm", LocalResponseNorm(out[layer], options.lrn_alpha, groups))
 
     def forward(self, x: Tensor, layer: str) -> Tensor:
-        """One layer, with all that belongs to it."""
+        """One layer with its activation, normalisation, pooling and dropout."""
         options, last = self._options, layer == "fc8"
         if layer == "conv1":
             x = self.input(x) if options.norm == "batch" else x
@@ -211,23 +163,25 @@ class _Stack(nn.Module):
     def _pool(self, x: Tensor) -> Tensor:
         return functional.max_pool2d(x, 3 if self._options.pooling == "overlapping" else 2, 2)
 
-    def _seen(self, layer: str, before: str) -> tuple[int, int]:
+    def _inputs(self, layer: str, before: str) -> tuple[int, int]:
         """(input channels, groups) of a layer."""
-        own = self._options.channels(before) * self._groups
-        return (self._options.channels(before) * TOWERS, 1) if _sees_both(layer, self._options) else (own, self._groups)
+        channels = _channels(self._options, before)
+        if _sees_both(layer, self._options):
+            return channels * TOWERS, 1
+        return channels * self._groups, self._groups
 
     def _convolution(self, layer: str, before: str, side_px: int) -> nn.Conv2d:
-        channels, groups = self._seen(layer, before)
-        out = self._options.channels(layer) * self._groups
+        channels, groups = self._inputs(layer, before)
+        out = _channels(self._options, layer) * self._groups
         return nn.Conv2d(channels, out, side_px, padding=side_px // 2, groups=groups)
 
     def _linear(self, layer: str, before: str, area_px: int) -> nn.Linear:
-        channels, groups = self._seen(layer, before)
-        return _GroupedLinear(channels * area_px, self._options.channels(layer) * self._groups, groups)
+        channels, groups = self._inputs(layer, before)
+        return _GroupedLinear(channels * area_px, _channels(self._options, layer) * self._groups, groups)
 
 
 class _BatchNorm1d(nn.BatchNorm1d):
-    """A lone picture, as an epoch's end may bring, has no statistics: it is normalised by those of before."""
+    """A single image, as an epoch may end with, has no statistics: the running ones normalise it."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C) in, the same out."""
@@ -235,7 +189,7 @@ class _BatchNorm1d(nn.BatchNorm1d):
 
 
 class _BatchNorm2d(nn.BatchNorm2d):
-    """The same over pixels, so that no layer learns from a picture that others do not."""
+    """The same over pixels, so that no layer learns from an image that others do not."""
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) in, the same out."""
@@ -247,7 +201,7 @@ def _by_running_statistics(norm: nn.BatchNorm1d | nn.BatchNorm2d, x: Tensor) -> 
 
 
 class _GroupedLinear(nn.Linear):
-    """A linear layer whose groups see their own part of the input only; weights (out, in / groups)."""
+    """A linear layer in which each group sees only its own part of the input; weights (out, in / groups)."""
 
     def __init__(self, inputs: int, outputs: int, groups: int) -> None:
         super().__init__(inputs // groups, outputs)
@@ -263,6 +217,11 @@ class _GroupedLinear(nn.Linear):
         return torch.cat([functional.linear(*piece) for piece in pieces], 1)
 
 
+def _channels(options: NetworkOptions, layer: str) -> int:
+    """Outputs of one tower's layer; an odd number of classes leaves one score of fc8 unused."""
+    return -(-options.classes // TOWERS) if layer == "fc8" else max(4, round(CHANNELS[layer] * options.width))
+
+
 def _sees_both(layer: str, options: NetworkOptions) -> bool:
     return layer == "fc8" or (options.cross_links and layer in {"conv3", "fc6", "fc7"})
 
@@ -275,5 +234,5 @@ def _sides_px(options: NetworkOptions) -> dict[str, int]:
     for _ in range(3):
         side = (side - window) // 2 + 1
     if options.crop_px < CONV1_PX or side < 1:
-        raise RefusedError(f"a crop of {options.crop_px} pixels is too small for this network; 64 or more will do")
+        raise RefusedError(f"crops of {options.crop_px} pixels are too small for this network; expected 64 or more")
     return {"conv1": conv1, "conv5": side}

@@ -1,4 +1,4 @@
-"""Activations in, locally normalised activations out: Krizhevsky's response normalisation, section 3.3.
+"""Krizhevsky's local response normalisation, section 3.3.
 
 PyTorch's own takes seven passes through memory and leaves autocast. Here the sum over neighbouring channels is one
 1x1 convolution of the squares with a banded matrix, whose blocks keep towers apart; only the input is saved for
@@ -37,7 +37,7 @@ class LocalResponseNorm(nn.Module):
         self.register_buffer("_bias", torch.full((channels,), BIAS, dtype=torch.float64), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) in, the same out, in the input's dtype."""
+        """(N, C, H, W) to (N, C, H, W), in the input's dtype."""
         band, bias = self._band.to(x.dtype), self._bias.to(x.dtype)
         result: Tensor = _Normalise.apply(x, band, bias, self._groups)  # type: ignore[no-untyped-call]
         return result

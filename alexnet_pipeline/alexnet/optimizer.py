@@ -1,4 +1,4 @@
-"""Scores and labels in, an updated network out: section 5's rule, v <- .9 v - .0005 e w - e g, w <- w + v."""
+"""Gradients and the update of section 5: v <- .9 v - .0005 e w - e g, w <- w + v."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from torch.nn import functional
 
 from alexnet_pipeline.alexnet.exchange import TOWERS
 from alexnet_pipeline.alexnet.network import AlexNet, take_towers
-from alexnet_pipeline.alexnet.processes import Place
+from alexnet_pipeline.alexnet.processes import Process
 from alexnet_pipeline.alexnet.recipe import Recipe
 
 
-def backward(scores: Tensor, labels: Tensor, count: int, place: Place) -> Tensor:
-    """Add this process's gradients of the mean loss over a step's images.
+def backward(scores: Tensor, labels: Tensor, count: int, process: Process) -> Tensor:
+    """Add this process's gradients of the mean loss over the images of a step.
 
     Args:
         scores: (N, classes) of this process's network.
-        labels: (N,); what is below 0 counts for nothing.
-        count: images of the step in all networks.
-        place: of this process.
+        labels: (N,); an image with a label below 0 does not count.
+        count: images of the step, over all networks.
+        process: this one.
 
     Returns:
         The summed loss of this network's images, detached.
@@ -28,14 +28,14 @@ def backward(scores: Tensor, labels: Tensor, count: int, place: Place) -> Tensor
         scores.float() if scores.dtype != torch.float64 else scores, labels, reduction="sum", ignore_index=-1
     )
     # Replicas' gradients are averaged, so each needs its share of the sum that many times; and where each tower's
-    # process computes the same loss, what comes back through the exchange is added up.
-    share = place.replica_count / (TOWERS if place.towers == "distributed" else 1)
+    # process computes the same loss, the exchange adds up the gradients of both.
+    share = process.replica_count / (TOWERS if process.towers == "distributed" else 1)
     (loss * (share / count)).backward()  # type: ignore[no-untyped-call]
     return loss.detach()
 
 
-def make_optimiser(model: AlexNet, recipe: Recipe) -> torch.optim.SGD:
-    """Momentum and weight decay; biases may have a rate and a decay of their own."""
+def make_optimizer(model: AlexNet, recipe: Recipe) -> torch.optim.SGD:
+    """SGD with momentum and weight decay; biases may have their own learning rate and decay."""
     biases = [p for name, p in model.named_parameters() if name.endswith("bias")]
     weights = [p for name, p in model.named_parameters() if not name.endswith("bias")]
     groups = [
@@ -45,40 +45,40 @@ def make_optimiser(model: AlexNet, recipe: Recipe) -> torch.optim.SGD:
     return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=recipe.momentum, fused=True)
 
 
-def set_learning_rate(optimiser: torch.optim.SGD, rate: float) -> None:
+def set_learning_rate(optimizer: torch.optim.SGD, rate: float) -> None:
     """Set the learning rate as the paper's rule means it.
 
-    The paper's velocity holds the rate of each step it was made at, PyTorch's buffer is multiplied by the rate of
-    now: after a change the buffer must shrink or grow so that the velocity stays.
+    The paper's velocity includes the rate of each step that it sums up; PyTorch multiplies its whole buffer by the
+    current rate. So after a change of the rate the buffer is scaled, and the velocity stays.
     """
-    for group in optimiser.param_groups:
+    for group in optimizer.param_groups:
         new = rate * group["factor"]
         if new == group["lr"]:
             continue
         for parameter in group["params"]:
-            buffer = optimiser.state[parameter].get("momentum_buffer")
+            buffer = optimizer.state[parameter].get("momentum_buffer")
             if buffer is not None:
                 buffer.mul_(group["lr"] / new)
         group["lr"] = new
 
 
-def momentum(model: AlexNet, optimiser: torch.optim.SGD) -> dict[str, Tensor]:
-    """The optimiser's buffers of both towers by parameter, on the CPU; all processes call this together."""
+def momentum(model: AlexNet, optimizer: torch.optim.SGD) -> dict[str, Tensor]:
+    """Momentum buffers of both towers by parameter, on the CPU; all processes call this together."""
     found = {}
     for name, parameters in model.parameters_by_name().items():
-        buffers = [optimiser.state[parameter].get("momentum_buffer") for parameter in parameters]
+        buffers = [optimizer.state[parameter].get("momentum_buffer") for parameter in parameters]
         if buffers[0] is not None:
             found[name] = model.exchange.rows(buffers)
     return found
 
 
-def load_momentum(model: AlexNet, optimiser: torch.optim.SGD, state: dict[str, Tensor], rate: float) -> None:
-    """Inverse of `momentum`, whatever the arrangement of towers; `rate` is the one of the step that left it."""
-    for group in optimiser.param_groups:
+def load_momentum(model: AlexNet, optimizer: torch.optim.SGD, state: dict[str, Tensor], rate: float) -> None:
+    """Inverse of `momentum`, for any arrangement of towers; `rate` is the learning rate of the last step."""
+    for group in optimizer.param_groups:
         group["lr"] = rate * group["factor"]
     exchange = model.exchange
     for name, parameters in model.parameters_by_name().items():
         for parameter, tower in zip(parameters, exchange.towers, strict=True):
             if name in state:
                 rows = take_towers({name: state[name]}, tower, exchange.groups)[name]
-                optimiser.state[parameter]["momentum_buffer"] = torch.empty_like(parameter.detach()).copy_(rows)
+                optimizer.state[parameter]["momentum_buffer"] = torch.empty_like(parameter.detach()).copy_(rows)

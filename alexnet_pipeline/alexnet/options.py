@@ -1,87 +1,84 @@
-"""How a training run is run, what it tells on the way, and what it reached."""
+"""The options of training, evaluating and measuring, importable without torch; those of a recipe are `recipe`'s."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from pathlib import Path
+from typing import Literal
 
-from alexnet_pipeline.alexnet.evaluate import Errors
-from alexnet_pipeline.alexnet.processes import Towers
+from alexnet_pipeline.options import MAX_SEED, option
 
+Towers = Literal["auto", "one", "local", "distributed"]
+Device = Literal["auto", "cpu", "cuda"]
 Precision = Literal["auto", "fp32", "bf16"]
+Crops = Literal[1, 10]
+
+# Ten days: longer than any process should be silent, and within what a timedelta holds.
+MAX_TIMEOUT_S = 864_000
+# More threads than this only wait for each other.
+MAX_THREADS = 1024
+
+DEVICE_HELP = "Device; auto takes GPUs where PyTorch finds any."
+PRECISION_HELP = "Precision of the arithmetic; weights stay float32. auto is bf16 on a GPU and fp32 on a CPU."
+THREADS_HELP = "Number of decoding threads."
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class TrainOptions:
-    """How to run; none of it but `steps`, `seed` and `precision` changes what is learnt.
+    """How to train a recipe; of these only `steps`, `seed` and `precision` change what is learnt."""
 
-    Attributes:
-        towers: arrangement, see `take_place`.
-        device: `auto`, `cpu` or `cuda`.
-        precision: of the arithmetic; weights are float32. `auto` is bf16 on a GPU, fp32 on a CPU.
-        channels_last: memory layout; faster where convolutions run on tensor cores or AMX.
-        compile: through `torch.compile`.
-        steps: end after so many, None for the recipe's epochs.
-        seed: of weights, dropout, order and views.
-        resume: go on from the newest checkpoint where there is one.
-        checkpoint_every_steps: beside the one at each epoch's end; None for none.
-        keep_checkpoints: so many newest stay.
-        log_every_steps: a line of metrics.
-        tensorboard: also write event files to RUN/tensorboard.
-        threads: that decode, None for as many as there are cores.
-        timeout_s: a process silent for so long ends a distributed run.
-        command: that a person would repeat.
-    """
-
-    towers: Towers = "auto"
-    device: str = "auto"
-    precision: Precision = "auto"
-    channels_last: bool = True
-    compile: bool = False
-    steps: int | None = None
-    seed: int = 0
-    resume: bool = False
-    checkpoint_every_steps: int | None = None
-    keep_checkpoints: int = 3
-    log_every_steps: int = 20
-    tensorboard: bool = False
-    threads: int | None = None
-    timeout_s: float = 600.0
-    command: str = ""
+    val: Path | None = option(
+        None, "Validation shards.", metavar="PATH", default_text="SHARDS/val where SHARDS holds splits"
+    )
+    towers: Towers = option(
+        "auto",
+        "Where the two towers run: side by side on one device (one), on two devices of this process (local), or in a "
+        "process each, started by torchrun (distributed).",
+    )
+    device: Device = option("auto", DEVICE_HELP)
+    precision: Precision = option("auto", PRECISION_HELP)
+    compile: bool = option(False, "Compile the network with torch.compile.")
+    steps: int | None = option(None, "Stop after N steps.", least=1, metavar="N", default_text="the recipe's epochs")
+    seed: int = option(0, "Seed for weights, dropout, order and augmentation.", least=0, most=MAX_SEED)
+    resume: Literal["auto", "never"] = option("never", "Resume from the newest checkpoint where there is one (auto).")
+    checkpoint_every_steps: int | None = option(
+        None, "Also checkpoint every N steps.", least=1, metavar="N", default_text="only after each epoch"
+    )
+    keep_checkpoints: int = option(3, "Number of checkpoints to keep.", least=1)
+    log_every_steps: int = option(20, "Log metrics every N steps.", least=1, metavar="N")
+    tensorboard: bool = option(False, "Also write TensorBoard event files to RUN_DIR/tensorboard.")
+    threads: int | None = option(None, THREADS_HELP, least=1, most=MAX_THREADS, default_text="the cores")
+    timeout_s: float = option(
+        600.0, "Abort if a process is silent for this many seconds.", above=0, most=MAX_TIMEOUT_S, metavar="SECONDS"
+    )
 
 
-@dataclass(frozen=True, slots=True)
-class TrainSummary:
-    """What a run reached.
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """How to evaluate."""
 
-    Attributes:
-        run: folder.
-        steps: taken, those of earlier starts included.
-        images: seen, likewise.
-        loss: mean over the last logged steps.
-        errors: on the validation set at the end; None without one.
-        checkpoint: the last one's folder.
-    """
-
-    run: str
-    steps: int
-    images: int
-    loss: float | None
-    errors: Errors | None
-    checkpoint: str
+    crops: Crops = option(1, "Crops per image: the centre, or the paper's ten.")
+    device: Device = option("auto", DEVICE_HELP)
+    predictions: Path | None = option(
+        None, "Write a JSON line per image: key, truth, five best classes.", metavar="FILE"
+    )
 
 
-class Watcher(Protocol):
-    """Who is told how training goes."""
+@dataclass(frozen=True)
+class LoadOptions:
+    """How to measure loading."""
 
-    def begin(self, steps: int, done: int, where: str) -> None:
-        """So many steps in all, so many of them done before."""
+    batch_images: int = option(128, "Images per batch.", least=1, most=1 << 20, name="batch_size")
+    images: int = option(5000, "Images to load after warm-up.", least=1)
+    device: Device = option("auto", DEVICE_HELP)
+    threads: int | None = option(None, THREADS_HELP, least=1, most=MAX_THREADS, default_text="the cores")
 
-    def step(self, line: dict[str, Any]) -> None:
-        """A line of metrics of some steps."""
 
-    def evaluated(self, line: dict[str, Any]) -> None:
-        """A line of metrics of a validation."""
+@dataclass(frozen=True)
+class StepOptions:
+    """How to measure training steps."""
 
-    def warn(self, line: str) -> None:
-        """Something a person should know."""
+    steps: int = option(20, "Steps to measure after warm-up.", least=1)
+    classes: int = option(1000, "Number of classes.", least=2, most=1_000_000)
+    device: Device = option("auto", DEVICE_HELP)
+    precision: Precision = option("auto", PRECISION_HELP)

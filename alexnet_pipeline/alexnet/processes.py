@@ -1,4 +1,4 @@
-"""What torchrun set and what the machine has in, this process's place out: device, towers, data-parallel replica."""
+"""This process among those of a run: its device, its towers, and the processes that hold copies of them."""
 
 from __future__ import annotations
 
@@ -7,22 +7,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Literal
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.device_mesh import init_device_mesh
+from torch.nn import functional
 
 from alexnet_pipeline.alexnet.exchange import TOWERS, Distributed, Exchange, Local, Whole
+from alexnet_pipeline.alexnet.options import Device, Towers
 from alexnet_pipeline.errors import RefusedError
 
-Towers = Literal["auto", "one", "local", "distributed"]
+DEFAULT_TIMEOUT_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where this process stands.
+class Process:
+    """This process of a run.
 
     Attributes:
         towers: `one`, `local` or `distributed`.
@@ -32,7 +33,7 @@ class Place:
         replicas: the processes that hold the same tower, where there are several; gradients are averaged over them.
     """
 
-    towers: str
+    towers: Towers
     rank: int
     world: int
     exchange: Exchange
@@ -50,7 +51,7 @@ class Place:
 
     @property
     def leads(self) -> bool:
-        """Whether this process writes files and talks."""
+        """Whether this process writes files and reports progress."""
         return self.rank == 0
 
     def sum_over_replicas(self, values: Tensor) -> Tensor:
@@ -59,16 +60,26 @@ class Place:
             dist.all_reduce(values, group=self.replicas)
         return values
 
-    def from_all(self, value: Tensor) -> list[Tensor]:
-        """The same tensor of every process, in rank order."""
+    def gather(self, value: Tensor) -> list[Tensor]:
+        """The same tensor of every process, in rank order; all processes call this together."""
         if self.world == 1:
             return [value]
         parts = [torch.empty_like(value) for _ in range(self.world)]
         dist.all_gather(parts, value)
         return parts
 
-    def any_process(self, flag: bool) -> bool:
-        """Whether any process says so."""
+    def gather_bytes(self, data: bytes) -> list[bytes]:
+        """Bytes of every process, of any length, in rank order; all processes call this together."""
+        if self.world == 1:
+            return [data]
+        values = torch.frombuffer(bytearray(data), dtype=torch.uint8)
+        sizes = [int(size) for size in self.gather(torch.tensor(len(data), device=self.device))]
+        padded = functional.pad(values, (0, max(sizes) - len(data))).to(self.device)
+        parts = self.gather(padded)
+        return [bytes(part[:size].cpu().tolist()) for part, size in zip(parts, sizes, strict=True)]
+
+    def any(self, flag: bool) -> bool:
+        """Whether the flag is set in any process; all processes call this together."""
         if self.world == 1:
             return flag
         value = torch.tensor(int(flag), device=self.device)
@@ -77,12 +88,12 @@ class Place:
 
 
 @contextmanager
-def take_place(towers: Towers, device: str, timeout_s: float) -> Iterator[Place]:
-    """Find this process's place, joining the others where there are any.
+def join(towers: Towers, device: Device, timeout_s: float = DEFAULT_TIMEOUT_S) -> Iterator[Process]:
+    """Choose this process's devices, and join the other processes where there are any.
 
     Args:
         towers: `auto` is distributed below torchrun, local with two GPUs, else one.
-        device: `auto` is every GPU there is, else the CPU; `cpu` or `cuda`.
+        device: `auto` is every GPU there is, else the CPU.
         timeout_s: a process that is silent for so long counts as dead.
 
     Raises:
@@ -91,31 +102,36 @@ def take_place(towers: Towers, device: str, timeout_s: float) -> Iterator[Place]
     world = int(os.environ.get("WORLD_SIZE", "1"))
     gpus = torch.cuda.device_count() if device != "cpu" else 0
     if device == "cuda" and not gpus:
-        raise RefusedError("--device cuda: PyTorch finds no GPU; `alexnet-pipeline doctor` says what is installed")
+        raise RefusedError("`device='cuda'`: PyTorch finds no GPU; run `doctor` to see what is installed")
     if towers == "auto":
         towers = "distributed" if world > 1 else "local" if gpus > 1 else "one"
     if towers == "distributed":
-        yield from _join(world, gpus, timeout_s)
+        yield from _join_others(world, gpus, timeout_s)
         return
     if world > 1:
-        raise RefusedError(f"torchrun started {world} processes; --towers {towers} is for one, use distributed")
+        raise RefusedError(
+            f"torchrun started {world} processes, but `towers='{towers}'` is for one; expected `towers='distributed'`"
+        )
     main = torch.device("cuda:0" if gpus else "cpu")
     if towers == "one":
-        yield Place("one", 0, 1, Whole(main), None)
+        yield Process("one", 0, 1, Whole(main), None)
     else:
         other = torch.device("cuda:1") if gpus > 1 else main
-        yield Place("local", 0, 1, Local((main, other)), None)
+        yield Process("local", 0, 1, Local((main, other)), None)
 
 
-def _join(world: int, gpus: int, timeout_s: float) -> Iterator[Place]:
+def _join_others(world: int, gpus: int, timeout_s: float) -> Iterator[Process]:
     if world % TOWERS or world < TOWERS:
         raise RefusedError(
-            f"--towers distributed needs an even number of processes, found {world}; start it as "
+            f"`towers='distributed'` needs an even number of processes, found {world}; start it as "
             "`torchrun --nproc-per-node 2 -m alexnet_pipeline train ...`"
         )
     local = int(os.environ.get("LOCAL_RANK", "0"))
-    if gpus and gpus < int(os.environ.get("LOCAL_WORLD_SIZE", "1")):
-        raise RefusedError(f"{gpus} GPUs for more processes than that; start one process per GPU, or use --device cpu")
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    if gpus and gpus < processes:
+        raise RefusedError(
+            f"found {gpus} GPUs for {processes} processes; start one process per GPU, or choose `device='cpu'`"
+        )
     device = torch.device("cuda", local) if gpus else torch.device("cpu")
     if gpus:
         torch.cuda.set_device(device)
@@ -123,6 +139,6 @@ def _join(world: int, gpus: int, timeout_s: float) -> Iterator[Place]:
     try:
         mesh = init_device_mesh(device.type, (world // TOWERS, TOWERS), mesh_dim_names=("replica", "tower"))
         replicas = mesh.get_group("replica") if world > TOWERS else None
-        yield Place("distributed", dist.get_rank(), world, Distributed(device, mesh.get_group("tower")), replicas)
+        yield Process("distributed", dist.get_rank(), world, Distributed(device, mesh.get_group("tower")), replicas)
     finally:
         dist.destroy_process_group()

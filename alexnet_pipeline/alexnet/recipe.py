@@ -1,4 +1,4 @@
-"""A preset's name in, every number of a training run out, each with where it comes from.
+"""The presets: every number of a training run, each with where it comes from.
 
 Sources: "paper" is Krizhevsky, Sutskever, Hinton 2012; "source" is the code and run logs published in 2025 by the
 Computer History Museum (computerhistory/AlexNet-Source-Code), where run 145 is the published network.
@@ -7,72 +7,106 @@ Computer History Museum (computerhistory/AlexNet-Source-Code), where run 145 is 
 from __future__ import annotations
 
 import dataclasses
+import typing
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from alexnet_pipeline.alexnet.network import Activation, NetworkOptions, Norm, Pooling
-from alexnet_pipeline.errors import RefusedError
+from alexnet_pipeline.options import METADATA, make, option, parameters_of
 
+Preset = Literal["paper", "source2012", "batchnorm", "quarter"]
 Schedule = Literal["plateau", "steps", "geometric", "linear"]
+Mean = Literal["image", "channel"]
+Norm = Literal["lrn", "batch", "none"]
+Pooling = Literal["overlapping", "plain"]
+Activation = Literal["relu", "tanh"]
 
 
-@dataclass(frozen=True, slots=True)
-class Recipe:
+@dataclass(frozen=True)
+class Architecture:
+    """What a network of any number of classes looks like. The defaults are the paper's.
+
+    Attributes:
+        lrn_alpha: as torch means it: 5e-4 is the paper's 1e-4 times 5 neighbours, 1e-4 is what the source did.
+        pool_before_activation: conv1 in the source's order: convolution, normalisation, pooling, activation.
+        weight_deviations: of the initial weights, in layer order, at the paper's fan-in; those of a narrower layer
+            grow so that signals keep their size.
+        biases: initial, in layer order.
+    """
+
+    width: float = option(1.0, "Factor on every layer's number of channels.", above=0, most=16)
+    norm: Norm = option("lrn", "Normalisation: local response (lrn), batch, or none.")
+    lrn_alpha: float = 5e-4
+    pool_before_activation: bool = False
+    pooling: Pooling = option("overlapping", "Max pooling by 3x3 windows (overlapping) or 2x2 windows (plain).")
+    activation: Activation = option("relu", "Activation of every layer but the last.")
+    cross_links: bool = option(True, "Connect the towers at conv3, fc6 and fc7, or only at fc8.")
+    dropout: float = option(0.5, "Share of the outputs of fc6 and fc7 that dropout zeroes.", least=0, below=1)
+    weight_deviations: tuple[float, ...] = (0.01,) * 8
+    biases: tuple[float, ...] = (0.0, 1.0, 0.0, 1.0, 1.0, 1.0, 1.0, 0.0)
+
+
+@dataclass(frozen=True)
+class NetworkOptions(Architecture):
+    """All that decides a network's function; a checkpoint belongs to one of these.
+
+    Attributes:
+        classes: number of classes.
+        crop_px: side of the input images.
+    """
+
+    classes: int = 1000
+    crop_px: int = 224
+
+
+@dataclass(frozen=True)
+class Recipe(Architecture):
     """How a network is trained. The defaults are the paper's.
 
     Attributes:
-        preset: name of the preset that this began as.
-        batch_images: images a step, over all processes (section 5: 128).
-        epochs: passes over the training set (section 5: "roughly 90 cycles").
-        learning_rate: initial, of weights (section 5: .01).
+        preset: that this began as.
+        batch_images: section 5: 128.
+        epochs: section 5: "roughly 90 cycles".
+        learning_rate: of weights; section 5: .01.
         bias_rate_factor: learning rate of biases over that of weights (the source: 2).
         momentum: section 5: .9.
         weight_decay: section 5: .0005.
-        bias_decay: weight decay of biases (the paper: all parameters; the source: none).
-        schedule: `plateau` divides by 10 when validation error stops improving (section 5); `steps` at fixed epochs;
-            `geometric` falls by a constant factor an epoch, `linear` by a constant amount a step.
-        drops_epochs: of `steps`; run 145 dropped by 10 at these.
+        bias_decay: weight decay of biases (the paper: of all parameters; the source: none).
+        schedule: section 5: `plateau`.
+        drops_epochs: of `steps`: where the rate falls by 10; run 145's.
         final_learning_rate: of `geometric`, in the last epoch.
-        patience_epochs: of `plateau`: epochs without a new best validation error before a drop.
+        patience_epochs: of `plateau`: epochs without a new lowest validation error before a drop.
         drops: of `plateau`: drops before training ends early (section 5: "reduced three times prior to termination").
-        lighting: deviation of the PCA lighting's alphas (section 4.1: .1).
-        mean: what is subtracted: the mean `image` (paper and source), or the mean of each `channel`.
-        crop_px: side of the crops, out of 256 (section 4.1: 224); None is the same share of the shards' size.
-        width, norm, lrn_alpha, pool_before_activation, pooling, activation, cross_links, dropout,
-        weight_deviations, biases: see `NetworkOptions`.
+        lighting: section 4.1: .1.
+        mean: the paper and the source: `image`.
+        crop_px: side of the crops; section 4.1: 224 of 256. None is the same share of whatever the images' side is.
     """
 
-    preset: str = "paper"
-    batch_images: int = 128
-    epochs: int = 90
-    learning_rate: float = 0.01
+    preset: Preset = "paper"
+    batch_images: int = option(128, "Images per step, over all processes.", least=1, most=1 << 20, name="batch_size")
+    epochs: int = option(90, "Passes over the training set.", least=1, most=1_000_000)
+    learning_rate: float = option(0.01, "Initial learning rate.", above=0)
     bias_rate_factor: float = 1.0
     momentum: float = 0.9
     weight_decay: float = 5e-4
     bias_decay: float = 5e-4
-    schedule: Schedule = "plateau"
+    schedule: Schedule = option(
+        "plateau",
+        "How the learning rate falls: by 10 when the validation error stops improving (plateau), by 10 at fixed epochs "
+        "(steps), by a constant factor per epoch (geometric), or by a constant amount per step (linear).",
+    )
     drops_epochs: tuple[int, ...] = (25, 51, 79)
     final_learning_rate: float = 4e-5
     patience_epochs: int = 3
     drops: int = 3
-    lighting: float = 0.1
-    mean: Literal["channel", "image"] = "image"
+    lighting: float = option(0.1, "Std. dev. of PCA lighting noise; 0 turns it off.", least=0)
+    mean: Mean = option("image", "What to subtract: the mean image, or the mean of each channel.")
     crop_px: int | None = None
-    width: float = 1.0
-    norm: Norm = "lrn"
-    lrn_alpha: float = 5e-4
-    pool_before_activation: bool = False
-    pooling: Pooling = "overlapping"
-    activation: Activation = "relu"
-    cross_links: bool = True
-    dropout: float = 0.5
-    weight_deviations: tuple[float, ...] = (0.01,) * 8
-    biases: tuple[float, ...] = (0, 1, 0, 1, 1, 1, 1, 0)
 
     def network(self, classes: int, crop_px: int) -> NetworkOptions:
         """The network of this recipe."""
-        named = {field.name for field in dataclasses.fields(NetworkOptions)} - {"classes", "crop_px"}
-        return NetworkOptions(classes=classes, crop_px=crop_px, **{name: getattr(self, name) for name in named})
+        shared = {field.name: getattr(self, field.name) for field in dataclasses.fields(Architecture)}
+        return NetworkOptions(**shared, classes=classes, crop_px=crop_px)
 
 
 PAPER = Recipe()
@@ -114,28 +148,43 @@ QUARTER = dataclasses.replace(
     learning_rate=0.02,
     mean="channel",
 )
-# The paper's crop is this share of the picture's side: 224 of 256.
+PRESETS: dict[str, Recipe] = {recipe.preset: recipe for recipe in (PAPER, SOURCE2012, BATCHNORM, QUARTER)}
+# The paper's crop is this share of the image's side: 224 of 256.
 CROP_SHARE = (7, 8)
-PRESETS = {recipe.preset: recipe for recipe in (PAPER, SOURCE2012, BATCHNORM, QUARTER)}
+
+
+def _changes() -> type:
+    """A record of the preset and of the recipe's options, each of which may be None: the preset's number stays."""
+    hints = typing.get_type_hints(Recipe)
+    inherited = {field.name for field in dataclasses.fields(Architecture)}
+    preset = option("paper", "Preset of all numbers; quarter is for CPUs. The options below change single numbers.")
+    fields: list[Any] = [("preset", Preset, preset)]
+    for parameter in sorted(parameters_of(Recipe), key=lambda parameter: parameter.field in inherited):
+        about = dataclasses.replace(parameter.option, default_text="the preset's")
+        unset = dataclasses.field(default=None, metadata={METADATA: about})
+        fields.append((parameter.field, hints[parameter.field] | None, unset))
+    return dataclasses.make_dataclass("RecipeChanges", fields, frozen=True)
+
+
+# The options that choose a recipe, for command lines and signatures; `find_recipe` reads their values.
+RecipeChanges: type[Any] = _changes()
+
+
+def find_recipe(options: Mapping[str, Any]) -> Recipe:
+    """The recipe that options ask for.
+
+    Args:
+        options: values by the names of parameters; None keeps the preset's number, other options are passed over.
+
+    Raises:
+        RefusedError: there is no such preset, or a value is out of bounds.
+    """
+    preset = str(make(RecipeChanges, options).preset)
+    changes = {name: value for name, value in options.items() if value is not None}
+    return make(Recipe, changes, base=PRESETS[preset])
 
 
 def crop_px_of(recipe: Recipe, side_px: int) -> int:
-    """Side of the crops of pictures of a side: the recipe's, or the paper's 224 of 256."""
+    """Side of the crops of images of a side: the recipe's, or the paper's 224 of 256."""
     share, whole = CROP_SHARE
     return recipe.crop_px or side_px * share // whole
-
-
-def find_recipe(preset: str, changes: dict[str, Any]) -> Recipe:
-    """A preset with some of its numbers changed; None changes nothing.
-
-    Raises:
-        RefusedError: there is no such preset, or a number is impossible.
-    """
-    if preset not in PRESETS:
-        raise RefusedError(f"preset {preset!r}: expected one of {', '.join(PRESETS)}")
-    wanted = {name: value for name, value in changes.items() if value is not None}
-    recipe = dataclasses.replace(PRESETS[preset], **wanted)
-    for name in ("batch_images", "epochs", "learning_rate", "width"):
-        if getattr(recipe, name) <= 0:
-            raise RefusedError(f"{name} {getattr(recipe, name)} must be above 0")
-    return recipe

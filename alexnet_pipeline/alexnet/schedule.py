@@ -1,8 +1,7 @@
-"""How far training is in, the learning rate out."""
+"""The learning rate at each step, and when the plateau schedule ends training."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 
 from alexnet_pipeline.alexnet.recipe import Recipe
@@ -16,18 +15,18 @@ class PlateauState:
     """What the plateau schedule remembers.
 
     Attributes:
-        best_error: lowest validation top-1 error so far.
-        waited_epochs: since then.
-        drops: made so far.
+        best_error: lowest validation top-1 error so far; None before the first validation.
+        waited_epochs: epochs since then, or since the last drop.
+        drops: number of times the rate was divided by 10.
     """
 
-    best_error: float = math.inf
+    best_error: float | None = None
     waited_epochs: int = 0
     drops: int = 0
 
 
 def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int, total_steps: int, plateau: PlateauState) -> float:
-    """The rate of weights at a step, counted from 0."""
+    """The learning rate of weights at a step, counted from 0."""
     epoch = step // steps_per_epoch
     if recipe.schedule == "plateau":
         return recipe.learning_rate / DROP**plateau.drops
@@ -41,8 +40,8 @@ def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int, total_steps: 
 
 
 def after_epoch(recipe: Recipe, plateau: PlateauState, error: float) -> PlateauState:
-    """What is remembered after an epoch's validation."""
-    if error < plateau.best_error:
+    """The state after an epoch's validation."""
+    if plateau.best_error is None or error < plateau.best_error:
         return replace(plateau, best_error=error, waited_epochs=0)
     if plateau.waited_epochs + 1 < recipe.patience_epochs:
         return replace(plateau, waited_epochs=plateau.waited_epochs + 1)

@@ -1,73 +1,248 @@
-"""Shards in, a trained network out: checkpoints and metrics in a run folder, resumable at any moment."""
+"""Training: the entry and the loop. Checkpoints and metrics go to a run folder, from which a run can be resumed."""
 
 from __future__ import annotations
 
+import signal
+import time
+from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
 
 from alexnet_pipeline.alexnet.checkpoint import Checkpoint, load_newest, newest_path
-from alexnet_pipeline.alexnet.options import TrainOptions, TrainSummary, Watcher
-from alexnet_pipeline.alexnet.processes import Place, take_place
-from alexnet_pipeline.alexnet.recipe import Recipe
-from alexnet_pipeline.alexnet.run_folder import CHECKPOINTS, check_tensorboard, locked
-from alexnet_pipeline.alexnet.trainer import Trainer
-from alexnet_pipeline.dataset.open import ShardSet, open_shards
-from alexnet_pipeline.errors import RefusedError
+from alexnet_pipeline.alexnet.error_rates import ErrorRates
+from alexnet_pipeline.alexnet.evaluate import measure
+from alexnet_pipeline.alexnet.metrics import Line, StepSums, ValidationLine, check_tensorboard
+from alexnet_pipeline.alexnet.optimizer import backward, set_learning_rate
+from alexnet_pipeline.alexnet.options import TrainOptions
+from alexnet_pipeline.alexnet.processes import join
+from alexnet_pipeline.alexnet.randomness import seeded
+from alexnet_pipeline.alexnet.recipe import RecipeChanges, find_recipe
+from alexnet_pipeline.alexnet.run import Run, open_splits, prepare
+from alexnet_pipeline.alexnet.run_folder import CHECKPOINTS, LOCK, write_run
+from alexnet_pipeline.alexnet.schedule import after_epoch, is_over, learning_rate
+from alexnet_pipeline.alexnet.state import TrainState, begin, check_finite, restore, save
+from alexnet_pipeline.errors import InterruptedRunError, RefusedError
+from alexnet_pipeline.files import locked
+from alexnet_pipeline.options import make, takes_options
+from alexnet_pipeline.progress import Advance, Message, Progress, Report, Stage, reporting, silent
+
+# Asked between steps: the number of the signal that wants training to stop, 0 for none.
+Stop = Callable[[], int]
+# Several processes agree on stopping after so many steps, because each agreement waits for the device.
+AGREE_STEPS = 10
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class TrainSummary:
+    """What a run reached.
+
+    Attributes:
+        run: folder.
+        steps: taken, those before resuming included.
+        images: seen, likewise.
+        loss: mean over the last logged steps; None where no step was taken.
+        errors: on the validation set at the end; None without one.
+        checkpoint: folder of the last one.
+    """
+
+    run: str
+    steps: int
+    images: int
+    loss: float | None
+    errors: ErrorRates | None
+    checkpoint: str
+
+    def __repr__(self) -> str:
+        errors = f", val {self.errors.top1_text()}" if self.errors else ""
+        return f"TrainSummary({self.run}: {self.steps:,} steps, {self.images:,} images{errors})"
+
+
+@takes_options(RecipeChanges, TrainOptions)
 def train(
-    shards: Path, val: Path | None, run: Path, recipe: Recipe, options: TrainOptions, watcher: Watcher
+    shards: Path | str,
+    *,
+    run_dir: Path | str,
+    progress: Progress = True,
+    stop: Stop | None = None,
+    command: str = "",
+    **options: Any,
 ) -> TrainSummary:
-    """Train a network.
+    """Train AlexNet.
 
     Args:
-        shards: folder of the training set.
-        val: folder of the validation set, None for none.
-        run: folder for checkpoints and metrics.
-        recipe: every number of the training.
-        options: how to run.
-        watcher: told how it goes, in the first process only.
+        shards: a data set, or a method's folder with train/ and val/.
+        run_dir: folder for checkpoints, metrics.jsonl and run.json.
+        **options: see `RecipeChanges` and `TrainOptions`.
+        progress: True shows a bar, False nothing; or a function that gets events.
+        stop: asked between steps; training ends with a checkpoint once it returns the number of a signal, not 0.
+        command: that a person would repeat, for the report.
 
     Raises:
         RefusedError: the request cannot be carried out; nothing was changed.
         PipelineError: training failed, or the loss is no longer finite; the last checkpoint is untouched.
-        InterruptedRunError: a signal ended it after a checkpoint.
+        InterruptedRunError: `stop` ended it, after a checkpoint.
     """
-    if options.tensorboard:
+    recipe, chosen, folder = find_recipe(options), make(TrainOptions, options), Path(run_dir)
+    if chosen.tensorboard:
         check_tensorboard()
-    train_set = open_shards(shards)
-    val_set = open_shards(val) if val else None
-    _check_sets(train_set, val_set, recipe)
+    train_set, val_set = open_splits(Path(shards), chosen.val, recipe)
     with ExitStack() as stack:
-        place = stack.enter_context(take_place(options.towers, options.device, options.timeout_s))
-        if place.leads:
-            stack.enter_context(locked(run))
-        found = _begin(run, options, place, watcher)
-        trainer = Trainer(train_set, val_set, run, recipe, options, place, watcher)
-        stack.callback(trainer.close)
-        if found:
-            trainer.restore(found)
-        stack.enter_context(trainer.stop)
-        return trainer.run()
+        process = stack.enter_context(join(chosen.towers, chosen.device, chosen.timeout_s))
+        report = stack.enter_context(reporting(progress)) if process.leads else silent
+        if process.leads:
+            busy = f"another run is writing {folder}; wait for it, or choose another `run_dir`"
+            stack.enter_context(locked(folder / LOCK, busy))
+        checkpoint = _find_checkpoint(folder, chosen, report)
+        stack.enter_context(seeded(process, chosen.seed))
+        run = stack.enter_context(prepare(folder, train_set, val_set, recipe, chosen, process, report))
+        state = restore(run, checkpoint) if checkpoint else begin(run)
+        if process.leads:  # not before: a refused resume leaves the run as it was
+            write_run(folder, run.record(command), run.loader.mean)
+        return _train(run, state, stop or (lambda: 0))
 
 
-def _begin(run: Path, options: TrainOptions, place: Place, watcher: Watcher) -> Checkpoint | None:
-    """The checkpoint to go on from, or None for a new run."""
-    folder = run / CHECKPOINTS
-    if options.resume:
-        return load_newest(folder, watcher.warn if place.leads else lambda line: None)
-    if newest_path(folder):
-        raise RefusedError(f"{run} holds a run; go on with --resume auto, or choose another --run-dir")
+def _find_checkpoint(folder: Path, options: TrainOptions, report: Report) -> Checkpoint | None:
+    """The checkpoint to resume from, None for a new run."""
+    if options.resume == "auto":
+        return load_newest(folder / CHECKPOINTS, report)
+    if newest_path(folder / CHECKPOINTS):
+        raise RefusedError(f"{folder} holds a run; resume it with `resume='auto'`, or choose another `run_dir`")
     return None
 
 
-def _check_sets(train_set: ShardSet, val_set: ShardSet | None, recipe: Recipe) -> None:
-    if val_set and val_set.manifest.classes != train_set.manifest.classes:
-        raise RefusedError(f"{val_set.folder} has other classes than {train_set.folder}; shard both from one source")
-    if val_set and val_set.manifest.options.size_px != train_set.manifest.options.size_px:
-        raise RefusedError(
-            f"{val_set.folder} has pictures of {val_set.manifest.options.size_px} pixels, {train_set.folder} of "
-            f"{train_set.manifest.options.size_px}; shard both with one --size"
-        )
-    if recipe.schedule == "plateau" and val_set is None:
-        raise RefusedError("the plateau schedule follows the validation error: give --val, or choose --schedule steps")
+def _train(run: Run, state: TrainState, stop: Stop) -> TrainSummary:
+    total = run.identity.total_steps
+    run.report(Stage("train", total=total, done=state.step, unit="steps"))
+    run.report(Message(f"training {total:,} steps on {_devices_text(run)}"))
+    while state.step < total and not is_over(run.recipe, state.plateau):
+        state = _epoch(run, state, stop)
+    if run.val and state.validated_step != state.step:
+        state = _validate(run, state)
+    if state.saved_step != state.step:
+        state = save(run, state)
+    if run.process.any(stop() != 0):  # asked for after the last step
+        raise InterruptedRunError(stop() or signal.SIGTERM, "interrupted after the last step; training is complete")
+    checkpoint = str(newest_path(run.folder / CHECKPOINTS))
+    return TrainSummary(str(run.folder), state.step, state.images, state.loss, state.errors, checkpoint)
+
+
+def _epoch(run: Run, state: TrainState, stop: Stop) -> TrainState:
+    """The rest of an epoch: its steps, then a validation and a checkpoint."""
+    every = run.options.checkpoint_every_steps
+    state = replace(state, sums=StepSums.begin(run.process.device))
+    batches = iter(run.loader)
+    asked_s = time.perf_counter()
+    for batch in batches:
+        images, labels = _joined(run, state, *batch)
+        state = _step(run, state, images, labels, time.perf_counter() - asked_s)
+        if state.step % run.options.log_every_steps == 0:
+            state = _log(run, state)
+        if run.process.world == 1 or state.step % AGREE_STEPS == 0:
+            _heed(run, state, stop)
+        if every and state.step % every == 0:
+            state = save(run, state)
+        if state.step == run.identity.total_steps:
+            break
+        asked_s = time.perf_counter()
+    state = _log(run, state)
+    if state.step % len(run.loader):
+        return state
+    next(batches, None)  # lets the loader end its epoch
+    if run.val:
+        state = _validate(run, state)
+        assert state.errors
+        state = replace(state, plateau=after_epoch(run.recipe, state.plateau, state.errors.top1_error))
+    return save(run, state)
+
+
+def _step(run: Run, state: TrainState, images: Tensor, labels: Tensor, waited_s: float) -> TrainState:
+    rate = learning_rate(run.recipe, state.step, len(run.loader), run.identity.total_steps, state.plateau)
+    set_learning_rate(run.optimizer, rate)
+    run.optimizer.zero_grad(set_to_none=True)
+    scores = run.forward(images)
+    count = run.recipe.batch_images if run.is_full(state.step) else _count(run, labels)
+    loss_sum = backward(scores, labels, count, run.process)
+    run.optimizer.step()
+    return replace(
+        state,
+        step=state.step + 1,
+        images=state.images + count,
+        learning_rate=rate,
+        sums=state.sums.add(loss_sum, scores.detach(), labels, waited_s),
+    )
+
+
+def _joined(run: Run, state: TrainState, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """The batch of this process's network, of which its towers' processes decoded a part each."""
+    share = run.recipe.batch_images // run.process.world
+    images, labels = run.process.exchange.batch(images, labels, share, full=run.is_full(state.step))
+    if len(labels):
+        return images, labels
+    # A replica with nothing left at an epoch's end still takes part, with an image that does not count.
+    side = run.identity.network.crop_px
+    return torch.zeros(1, 3, side, side, device=images.device), labels.new_full((1,), -1)
+
+
+def _count(run: Run, labels: Tensor) -> int:
+    """Images of this step in all networks; waits for the device."""
+    return int(run.process.sum_over_replicas((labels >= 0).sum().double()))
+
+
+def _validate(run: Run, state: TrainState) -> TrainState:
+    assert run.val is not None
+    errors = measure(run.model, run.val, run.process, run.forward)
+    _write(run, ValidationLine(state.step, state.images, state.step / len(run.loader), errors))
+    found = f"{errors.protocol}, {errors.total_images:,} images: {errors.top1_text()}"
+    run.report(Message(f"val: step {state.step:,}, {found}"))
+    return replace(state, errors=errors, validated_step=state.step)
+
+
+def _log(run: Run, state: TrainState) -> TrainState:
+    """Write a line for the steps since the last one, and report it."""
+    if not state.sums.steps:
+        return state
+    line = state.sums.line(
+        run.process,
+        step=state.step,
+        images=state.images,
+        epoch=state.step / len(run.loader),
+        learning_rate=state.learning_rate,
+    )
+    check_finite(state.step, line.loss)
+    _write(run, line)
+    pace = f"{line.images_per_s:,.0f} images/s, data wait {100 * line.data_wait:.0f} %"
+    run.report(Advance(state.step, f"loss {line.loss:.3f}, {pace}"))
+    return replace(state, loss=line.loss, sums=StepSums.begin(run.process.device))
+
+
+def _write(run: Run, line: Line) -> None:
+    if run.metrics:
+        run.metrics.append(line)
+
+
+def _heed(run: Run, state: TrainState, stop: Stop) -> None:
+    """End training with a checkpoint where any process is asked to stop."""
+    if not run.process.any(stop() != 0):
+        return
+    save(run, state)
+    raise InterruptedRunError(
+        stop() or signal.SIGTERM,
+        f"interrupted at step {state.step:,} of {run.identity.total_steps:,}; `resume='auto'` continues from there",
+    )
+
+
+def _devices_text(run: Run) -> str:
+    """Like `CPU (one device)`."""
+    names = {"cpu": "CPU", "cuda": "GPU"}
+    kind = names.get(run.process.device.type, run.process.device.type)
+    arrangement = {
+        "one": "one device",
+        "local": "two devices" if len({*run.process.exchange.devices}) > 1 else "two towers on one device",
+        "distributed": f"{run.process.world} processes",
+    }
+    return f"{kind} ({arrangement[run.process.towers]})"

@@ -1,1 +1,1 @@
-"""Shards in, batches out: what the network sees."""
+"""What the network sees: batches of augmented images from shards."""

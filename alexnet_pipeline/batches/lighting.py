@@ -1,4 +1,4 @@
-"""Alphas in, what is added to every pixel out: PCA lighting, the definition and the oracle of the whole view.
+"""PCA lighting, and the slow definition of a whole view that the pipeline is tested against.
 
 Source: section 4.1; deviations are in 0..255 units, as in the 2012 source.
 """
@@ -8,11 +8,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from alexnet_pipeline.records import PixelStatistics
+from alexnet_pipeline.dataset.manifest import PixelStatistics
 
 
 def lighting_shift(alphas: NDArray[np.float64], statistics: PixelStatistics) -> NDArray[np.float64]:
-    """sum_i alpha_i sigma_i p_i.
+    """What lighting adds to every pixel: sum_i alpha_i sigma_i p_i.
 
     Args:
         alphas: (n, 3), one for each principal component, largest first.
@@ -25,7 +25,7 @@ def lighting_shift(alphas: NDArray[np.float64], statistics: PixelStatistics) -> 
 
 
 def view(
-    picture: NDArray[np.uint8],
+    image: NDArray[np.uint8],
     corner: tuple[int, int],
     crop_px: int,
     *,
@@ -33,10 +33,10 @@ def view(
     shift: NDArray[np.float64],
     mean: NDArray[np.float64],
 ) -> NDArray[np.float64]:
-    """One view, slowly: the definition that the pipeline is proved against.
+    """One augmented view of an image, by its definition.
 
     Args:
-        picture: HWC uint8, RGB.
+        image: HWC uint8, RGB.
         corner: top and left of the crop.
         crop_px: its side.
         flip: mirror it.
@@ -47,6 +47,6 @@ def view(
         (3, crop, crop) float64.
     """
     top, left = corner
-    crop = picture[top : top + crop_px, left : left + crop_px].astype(np.float64)
+    crop = image[top : top + crop_px, left : left + crop_px].astype(np.float64)
     seen = crop[:, ::-1] if flip else crop
     return (seen + shift - mean).transpose(2, 0, 1)

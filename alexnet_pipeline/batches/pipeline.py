@@ -1,4 +1,4 @@
-"""Pictures' bytes and views in, normalised crops out: the DALI graph, one definition for CPU and GPU."""
+"""The DALI graph: encoded images and their views in, normalised crops out; one definition for CPU and GPU."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ from nvidia.dali import fn, pipeline_def, types
 DType = Literal["float32", "float16"]
 Layout = Literal["NCHW", "NHWC"]
 
-# What one call of the source gives: a list of pictures, and arrays of means, then of tops, lefts and flips unless views
-# are fixed.
-Feed = Callable[[], tuple[Sequence[NDArray[Any]] | NDArray[Any], ...]]
+# One call gives a batch: a list of images, and arrays of means, then of tops, lefts and flips unless views are fixed.
+Source = Callable[[], tuple[Sequence[NDArray[Any]] | NDArray[Any], ...]]
 DALI_TYPES = {"float32": types.FLOAT, "float16": types.FLOAT16}
 
 
@@ -24,10 +23,10 @@ class PipelineOptions:
     """What decides the graph.
 
     Attributes:
-        encoded: pictures are JPEG or PNG files; otherwise HWC uint8 as they are.
+        encoded: images are JPEG or PNG files; otherwise HWC uint8 as they are.
         crop_px: side of the crops.
-        crops: (top, left, flip) shares and mirror of several fixed views a picture; empty for one view as fed.
-        mean_image: (crop, crop, 3) float32 subtracted on top of the fed means, or None.
+        crops: (top, left, flip) of several fixed views of each image, as shares; empty for one view, by the source.
+        mean_image: (crop, crop, 3) float32 subtracted besides the source's means, or None.
         dtype: of the result.
         layout: of each crop in memory.
     """
@@ -41,48 +40,48 @@ class PipelineOptions:
 
 
 def build_pipeline(
-    options: PipelineOptions, feed: Feed, *, batch_images: int, threads: int, gpu: int | None, prefetch_batches: int
+    options: PipelineOptions, source: Source, *, batch_images: int, threads: int, gpu: int | None, prefetch_batches: int
 ) -> Any:
     """A built DALI pipeline whose only output is the batch of crops.
 
     Args:
         options: what decides the graph.
-        feed: called for each batch, ahead of time, in the thread that runs the pipeline.
-        batch_images: most pictures of a batch.
-        threads: that decode.
+        source: called for each batch, ahead of time, in the thread that runs the pipeline.
+        batch_images: most images of a batch.
+        threads: number of decoding threads.
         gpu: device number; None keeps all on the CPU and needs neither GPU nor driver.
-        prefetch_batches: made ahead.
+        prefetch_batches: number of batches made ahead.
     """
     build = pipeline_def(_graph)
     return build(
         options,
-        feed,
+        source,
         gpu is not None,
         batch_size=batch_images,
         num_threads=threads,
         device_id=gpu,
         prefetch_queue_depth=prefetch_batches,
-        exec_dynamic=True,  # outputs that are still referred to are not written over
+        exec_dynamic=True,  # outputs that are still in use are not overwritten
         seed=0,  # nothing in the graph is random
     )
 
 
-def _graph(options: PipelineOptions, feed: Feed, on_gpu: bool) -> Any:
+def _graph(options: PipelineOptions, source: Source, on_gpu: bool) -> Any:
     inputs = 2 if options.crops else 5
     layouts = ["" if options.encoded else "HWC", *[""] * (inputs - 1)]
-    pictures, means, *views = fn.external_source(feed, num_outputs=inputs, batch=True, no_copy=True, layout=layouts)
+    encoded, means, *views = fn.external_source(source, num_outputs=inputs, batch=True, no_copy=True, layout=layouts)
     if options.encoded and not options.crops and not on_gpu:
-        # The same pixels as of the whole picture, a little cheaper; a GPU's own decoder takes whole pictures only.
+        # The same pixels as from the whole image, a little cheaper; a GPU's own decoder takes whole images only.
         top, left, flip = views
         side_px = options.crop_px
         images = fn.decoders.image_crop(
-            pictures, crop=(side_px, side_px), crop_pos_x=left, crop_pos_y=top, output_type=types.RGB
+            encoded, crop=(side_px, side_px), crop_pos_x=left, crop_pos_y=top, output_type=types.RGB
         )
         return _crop(options, images, means, 0.0, 0.0, flip)
     if options.encoded:
-        images = fn.decoders.image(pictures, device="mixed" if on_gpu else "cpu", output_type=types.RGB)
+        images = fn.decoders.image(encoded, device="mixed" if on_gpu else "cpu", output_type=types.RGB)
     else:
-        images = pictures.gpu() if on_gpu else pictures
+        images = encoded.gpu() if on_gpu else encoded
     if not options.crops:
         return _crop(options, images, means, *views)
     return fn.stack(*(_crop(options, images, means, *view) for view in options.crops))

@@ -1,7 +1,6 @@
-"""A seed and an epoch in, its order and every picture's crop, flip and lighting out: pure functions, in NumPy.
+"""Which crop, flip and lighting each image gets in an epoch: pure functions of seed, epoch and position, in NumPy.
 
-What is drawn depends on seed, epoch and position in the epoch only: not on the number of processes, nor on where
-a run was interrupted.
+So nothing depends on the number of processes, nor on where a run was interrupted.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ ORDER_STREAM, VIEW_STREAM = 0, 1
 
 @dataclass(frozen=True, slots=True)
 class Views:
-    """How the pictures of an epoch are looked at, in the epoch's order.
+    """The order of an epoch, and how each of its images is augmented.
 
     Attributes:
         order: (n,) positions in the data set.
@@ -44,7 +43,7 @@ def training_views(images: int, side_px: int, crop_px: int, lighting: float, see
 
 
 def centre_views(images: int, side_px: int, crop_px: int, shift_px: int = 0) -> Views:
-    """Every picture once, as it lies: the centre, moved to the right by a shift, upright and unlit."""
+    """Every image once, in the data set's order: the centre crop, moved to the right by a shift, nothing else."""
     middle = (side_px - crop_px) // 2
     corner = np.tile(np.array([middle, middle + shift_px], np.int64), (images, 1))
     return Views(np.arange(images), corner, np.zeros(images, np.int32), np.zeros((images, 3)))

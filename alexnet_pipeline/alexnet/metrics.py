@@ -1,0 +1,215 @@
+"""The log of a run, `metrics.jsonl`: a line per few steps and per validation, written, and read for the report."""
+
+from __future__ import annotations
+
+import importlib.util
+import time
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, BinaryIO, Literal, Protocol, TypeVar
+
+import torch
+from torch import Tensor
+
+from alexnet_pipeline.alexnet.error_rates import ErrorRates
+from alexnet_pipeline.alexnet.processes import Process
+from alexnet_pipeline.errors import PipelineError, RefusedError
+from alexnet_pipeline.files import naming
+from alexnet_pipeline.records import from_json, to_json
+
+METRICS, EVENTS = "metrics.jsonl", "tensorboard"
+
+
+@dataclass(frozen=True, slots=True)
+class StepLine:
+    """Training between two lines of the log.
+
+    Attributes:
+        step: steps taken at its end.
+        images: images seen at its end.
+        epoch: passes over the training set at its end.
+        loss: mean over augmented training images.
+        top1_error: share of them, from 0 to 1.
+        learning_rate: of the last step.
+        images_per_s: over all processes.
+        data_wait: share of the time that steps waited for images.
+    """
+
+    step: int
+    images: int
+    epoch: float
+    loss: float
+    top1_error: float
+    learning_rate: float
+    images_per_s: float
+    data_wait: float
+    kind: Literal["step"] = "step"
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationLine:
+    """A validation during training; see `StepLine`."""
+
+    step: int
+    images: int
+    epoch: float
+    errors: ErrorRates
+    kind: Literal["validation"] = "validation"
+
+
+Line = StepLine | ValidationLine
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """What `metrics.jsonl` holds, both by ascending step."""
+
+    steps: tuple[StepLine, ...]
+    validations: tuple[ValidationLine, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StepSums:
+    """Sums over the steps since the last line of the log.
+
+    Attributes:
+        totals: (3,) float64 on the device: loss, wrong images, images.
+        started_s: when the first step began, by `time.perf_counter`.
+        waited_s: time that steps waited for images.
+        steps: number of steps.
+    """
+
+    totals: Tensor
+    started_s: float
+    waited_s: float = 0.0
+    steps: int = 0
+
+    @classmethod
+    def begin(cls, device: torch.device) -> StepSums:
+        """Sums over nothing, from now on."""
+        return cls(torch.zeros(3, dtype=torch.float64, device=device), time.perf_counter())
+
+    def add(self, loss_sum: Tensor, scores: Tensor, labels: Tensor, waited_s: float) -> StepSums:
+        """Count a step; an image with a label below 0 does not count."""
+        counted = labels >= 0
+        wrong = (scores.argmax(1) != labels).logical_and_(counted).sum()
+        step = torch.stack([loss_sum.double(), wrong.double(), counted.sum().double()])
+        return replace(self, totals=self.totals + step, waited_s=self.waited_s + waited_s, steps=self.steps + 1)
+
+    def loss(self, process: Process) -> float:
+        """Mean loss; waits for the device."""
+        loss, _, count = process.sum_over_replicas(self.totals.clone()).tolist()
+        return float(loss / max(1.0, count))
+
+    def line(self, process: Process, *, step: int, images: int, epoch: float, learning_rate: float) -> StepLine:
+        """The line of the log for these steps; waits for the device."""
+        loss, wrong, count = process.sum_over_replicas(self.totals.clone()).tolist()
+        spent_s = max(1e-9, time.perf_counter() - self.started_s)
+        return StepLine(
+            step=step,
+            images=images,
+            epoch=epoch,
+            loss=loss / max(1.0, count),
+            top1_error=wrong / max(1.0, count),
+            learning_rate=learning_rate,
+            images_per_s=count / spent_s,
+            data_wait=self.waited_s / spent_s,
+        )
+
+
+class MetricsWriter:
+    """Appends lines to `metrics.jsonl`, and to TensorBoard's event files where asked to; opened by the first line."""
+
+    def __init__(self, run: Path, *, tensorboard: bool = False) -> None:
+        self._run, self._tensorboard = run, tensorboard
+        self._handle: BinaryIO | None = None
+        self._events: Any = None
+
+    def append(self, line: Line) -> None:
+        """Add a line."""
+        with naming(self._run / METRICS):
+            handle = self._handle or self._open()
+            handle.write(to_json(line))
+            handle.flush()
+        if self._events:
+            group, values = ("train", line) if isinstance(line, StepLine) else ("val", line.errors)
+            for field in fields(values):
+                value = getattr(values, field.name)
+                if isinstance(value, float):
+                    self._events.add_scalar(f"{group}/{field.name}", value, line.step)
+
+    def close(self) -> None:
+        """Close the files."""
+        for file in (self._handle, self._events):
+            if file:
+                file.close()
+
+    def _open(self) -> BinaryIO:
+        self._handle = (self._run / METRICS).open("ab")
+        if self._handle.tell():  # a crash may have cut the last line; an empty one costs nothing
+            self._handle.write(b"\n")
+        if self._tensorboard:
+            from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 - an extra
+
+            self._events = SummaryWriter(str(self._run / EVENTS))
+        return self._handle
+
+
+def check_tensorboard() -> None:
+    """Make sure that event files can be written.
+
+    Raises:
+        RefusedError: TensorBoard is not installed.
+    """
+    if importlib.util.find_spec("tensorboard") is None:
+        raise RefusedError(
+            "`tensorboard` needs TensorBoard: pip install 'alexnet-pipeline[tensorboard]' (it brings Pillow, which "
+            "cannot be installed beside Pillow-SIMD)"
+        )
+
+
+def read_metrics(run: Path) -> Log:
+    """Read a run's log; blank, cut and foreign lines are left out.
+
+    A resumed run begins at a checkpoint and repeats what came after it: a line supersedes those of its step and later.
+
+    Raises:
+        PipelineError: the file cannot be read.
+    """
+    steps: list[StepLine] = []
+    validations: list[ValidationLine] = []
+    try:
+        lines = (run / METRICS).read_bytes().splitlines()
+    except FileNotFoundError:
+        lines = []
+    except OSError as error:
+        raise PipelineError(f"cannot read {run / METRICS}: {error.strerror}") from error
+    for text in lines:
+        try:
+            kind = from_json(text, _Kind).kind
+            if kind == "step":
+                _supersede(steps, from_json(text, StepLine))
+            else:
+                _supersede(validations, from_json(text, ValidationLine))
+        except ValueError:
+            continue
+    return Log(tuple(steps), tuple(validations))
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    kind: Literal["step", "validation"]
+
+
+class _AtStep(Protocol):
+    @property
+    def step(self) -> int: ...
+
+
+_Line = TypeVar("_Line", bound=_AtStep)
+
+
+def _supersede(lines: list[_Line], line: _Line) -> None:
+    while lines and lines[-1].step >= line.step:
+        lines.pop()
+    lines.append(line)

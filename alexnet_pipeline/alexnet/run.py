@@ -1,0 +1,210 @@
+"""What a run is made of: data, network and optimizer, from shards, a recipe and options."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from alexnet_pipeline.alexnet.checkpoint import Identity
+from alexnet_pipeline.alexnet.exchange import TOWERS
+from alexnet_pipeline.alexnet.metrics import MetricsWriter
+from alexnet_pipeline.alexnet.network import AlexNet
+from alexnet_pipeline.alexnet.optimizer import make_optimizer
+from alexnet_pipeline.alexnet.options import TrainOptions
+from alexnet_pipeline.alexnet.predict import validation_loader
+from alexnet_pipeline.alexnet.processes import Process
+from alexnet_pipeline.alexnet.recipe import Recipe, crop_px_of
+from alexnet_pipeline.alexnet.run_folder import RunRecord, ShardsRecord, utf8
+from alexnet_pipeline.batches.loader import Loader
+from alexnet_pipeline.dataset.manifest import is_finished
+from alexnet_pipeline.dataset.open import ShardSet, open_shards
+from alexnet_pipeline.errors import RefusedError
+from alexnet_pipeline.progress import Report
+
+Forward = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What a run is made of. Network, optimizer and loaders keep state of their own; the rest is `TrainState`'s.
+
+    Attributes:
+        folder: of the run.
+        recipe: every number of the training.
+        options: how to train.
+        process: this one among the others.
+        identity: what a resumed run must have in common with this one.
+        model: the network.
+        forward: runs it, in the run's precision, compiled and averaged over processes as asked.
+        optimizer: of its parameters.
+        loader: of the training set.
+        val: loader of the validation set; None without one.
+        metrics: writer of the log; None in all but the first process.
+        report: gets progress; silent in all but the first process.
+    """
+
+    folder: Path
+    recipe: Recipe
+    options: TrainOptions
+    process: Process
+    identity: Identity
+    model: AlexNet
+    forward: Forward
+    optimizer: torch.optim.SGD
+    loader: Loader
+    val: Loader | None
+    metrics: MetricsWriter | None
+    report: Report
+
+    def is_full(self, step: int) -> bool:
+        """Whether the batch of a step is full in every process: all are but the last of an epoch."""
+        return (step + 1) % len(self.loader) != 0
+
+    def record(self, command: str) -> RunRecord:
+        """What `run.json` says of this run."""
+        here = sum(parameter.numel() for parameter in self.model.parameters())
+        exchange = self.process.exchange
+        return RunRecord(
+            command=utf8(command),
+            started=datetime.now(UTC).isoformat(timespec="seconds"),
+            recipe=self.recipe,
+            network=self.identity.network,
+            parameters=here * TOWERS // (exchange.groups * len(exchange.towers)),
+            train=ShardsRecord.of(self.loader.shards),
+            val=ShardsRecord.of(self.val.shards) if self.val else None,
+            towers=self.process.towers,
+            device=str(self.process.device),
+            precision=self.identity.precision,
+            seed=self.options.seed,
+            machine=f"{platform.machine()}, {torch.get_num_threads()} threads",
+            python=platform.python_version(),
+            torch=str(torch.__version__),
+        )
+
+
+def open_splits(shards: Path, val: Path | None, recipe: Recipe) -> tuple[ShardSet, ShardSet | None]:
+    """Open the training set, and the validation set where there is one.
+
+    Args:
+        shards: the training set, or a folder with train/ and val/.
+        val: the validation set; None for the one in `shards`.
+        recipe: to be trained.
+
+    Raises:
+        RefusedError: there is no training set, the two do not fit together, or the recipe needs a validation set.
+    """
+    train_folder, val_folder = find_splits(shards, val)
+    train_set, val_set = open_shards(train_folder), open_shards(val_folder) if val_folder else None
+    if val_set and val_set.manifest.classes != train_set.manifest.classes:
+        raise RefusedError(f"{val_set.folder} has other classes than {train_set.folder}; shard both from one source")
+    if val_set and val_set.manifest.options.size_px != train_set.manifest.options.size_px:
+        raise RefusedError(
+            f"{val_set.folder} has images of {val_set.manifest.options.size_px} pixels, {train_set.folder} of "
+            f"{train_set.manifest.options.size_px}; shard both with the same `size`"
+        )
+    if recipe.schedule == "plateau" and val_set is None:
+        raise RefusedError(
+            "the plateau schedule follows the validation error: give `val`, or choose `schedule='steps'`"
+        )
+    return train_set, val_set
+
+
+def find_splits(shards: Path, val: Path | None = None) -> tuple[Path, Path | None]:
+    """The folders of training and validation set: `shards` itself, or train/ and val/ in it."""
+    if not is_finished(shards / "train"):
+        return shards, val
+    beside = shards / "val"
+    return shards / "train", val or (beside if is_finished(beside) else None)
+
+
+@contextmanager
+def prepare(
+    folder: Path,
+    train_set: ShardSet,
+    val_set: ShardSet | None,
+    recipe: Recipe,
+    options: TrainOptions,
+    process: Process,
+    report: Report,
+) -> Iterator[Run]:
+    """Make what a run needs; nothing is written before the first line of metrics."""
+    classes, size_px = train_set.manifest.classes, train_set.manifest.options.size_px
+    network = recipe.network(len(classes), crop_px_of(recipe, size_px))
+    precision = options.precision
+    if precision == "auto":
+        precision = "bf16" if process.device.type == "cuda" else "fp32"
+    model = AlexNet(network, process.exchange, options.seed)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    with ExitStack() as stack:
+        loader = _training_loader(train_set, recipe, network.crop_px, options, process)
+        stack.callback(loader.close)
+        val = None
+        if val_set:
+            val = validation_loader(val_set, process, crops=1, crop_px=network.crop_px, mean=loader.mean)
+            stack.callback(val.close)
+        metrics = MetricsWriter(folder, tensorboard=options.tensorboard) if process.leads else None
+        if metrics:
+            stack.callback(metrics.close)
+        yield Run(
+            folder=folder,
+            recipe=recipe,
+            options=options,
+            process=process,
+            identity=Identity(
+                recipe=recipe,
+                network=network,
+                seed=options.seed,
+                total_steps=options.steps or recipe.epochs * len(loader),
+                precision=precision,
+                classes=classes,
+                training_set=train_set.manifest.digest,
+            ),
+            model=model,
+            forward=_forward(model, process, precision, compiled=options.compile),
+            optimizer=make_optimizer(model, recipe),
+            loader=loader,
+            val=val,
+            metrics=metrics,
+            report=report,
+        )
+
+
+def _training_loader(shards: ShardSet, recipe: Recipe, crop_px: int, options: TrainOptions, process: Process) -> Loader:
+    if recipe.batch_images % process.world:
+        raise RefusedError(
+            f"`batch_size`: {recipe.batch_images} images cannot be shared equally by {process.world} processes"
+        )
+    return Loader(
+        shards,
+        batch_size=recipe.batch_images // process.world,
+        train=True,
+        crop_px=crop_px,
+        lighting=recipe.lighting,
+        mean=recipe.mean,
+        channels_last=True,
+        device=process.device,
+        rank=process.rank,
+        world=process.world,
+        seed=options.seed,
+        threads=options.threads,
+    )
+
+
+def _forward(model: AlexNet, process: Process, precision: str, *, compiled: bool) -> Forward:
+    module: nn.Module = DistributedDataParallel(model, process_group=process.replicas) if process.replicas else model
+    called: Forward = torch.compile(module) if compiled else module
+
+    def forward(images: Tensor) -> Tensor:
+        bf16 = precision == "bf16"
+        with torch.autocast(process.device.type, torch.bfloat16) if bf16 else nullcontext():
+            return called(images)
+
+    return forward

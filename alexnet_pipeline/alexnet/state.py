@@ -1,0 +1,128 @@
+"""The state of a training run: what changes from step to step, how it is saved, and how it is restored."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from alexnet_pipeline.alexnet.checkpoint import Checkpoint, SavedState, check_identity, save_checkpoint
+from alexnet_pipeline.alexnet.error_rates import ErrorRates
+from alexnet_pipeline.alexnet.metrics import StepSums
+from alexnet_pipeline.alexnet.network import is_shared
+from alexnet_pipeline.alexnet.optimizer import load_momentum, momentum
+from alexnet_pipeline.alexnet.randomness import gather_random, set_random
+from alexnet_pipeline.alexnet.run import Run
+from alexnet_pipeline.alexnet.run_folder import CHECKPOINTS
+from alexnet_pipeline.alexnet.schedule import PlateauState
+from alexnet_pipeline.batches.loader import LoaderState
+from alexnet_pipeline.errors import PipelineError, RefusedError
+from alexnet_pipeline.records import from_json, to_json
+
+
+@dataclass(frozen=True, slots=True)
+class TrainState:
+    """All of a run that changes, but for what network, optimizer and loaders hold.
+
+    Attributes:
+        step: steps taken.
+        images: images seen.
+        learning_rate: of the last step.
+        plateau: state of the plateau schedule.
+        sums: over the steps since the last line of the log.
+        loss: of that line.
+        errors: of the last validation.
+        validated_step: of the last validation.
+        saved_step: of the last checkpoint.
+    """
+
+    step: int
+    images: int
+    learning_rate: float
+    plateau: PlateauState
+    sums: StepSums
+    loss: float | None = None
+    errors: ErrorRates | None = None
+    validated_step: int = -1
+    saved_step: int = -1
+
+
+def begin(run: Run) -> TrainState:
+    """The state before the first step."""
+    return TrainState(0, 0, run.recipe.learning_rate, PlateauState(), StepSums.begin(run.process.device))
+
+
+def restore(run: Run, checkpoint: Checkpoint) -> TrainState:
+    """The state of a checkpoint; network, optimizer, loader and random generators are put back as they were.
+
+    Raises:
+        RefusedError: the checkpoint was made with other settings, or by other processes within an epoch.
+    """
+    saved, process = checkpoint.state, run.process
+    check_identity(saved, run.identity)
+    run.model.load_grouped(checkpoint.weights)
+    load_momentum(run.model, run.optimizer, checkpoint.momentum, saved.learning_rate)
+    if len(saved.loaders) == process.world:
+        run.loader.load_state(saved.loaders[process.rank])
+        set_random(process, checkpoint.random)
+    elif saved.epoch_steps:
+        raise RefusedError(
+            f"the checkpoint of step {saved.step} was made within an epoch by {len(saved.loaders)} processes, and this "
+            f"run has {process.world}; resume with {len(saved.loaders)}, or from a checkpoint at an epoch's end"
+        )
+    else:
+        run.loader.epoch = saved.epoch
+    return replace(
+        begin(run),
+        step=saved.step,
+        images=saved.images,
+        learning_rate=saved.learning_rate,
+        plateau=saved.plateau,
+        saved_step=saved.step,
+    )
+
+
+def save(run: Run, state: TrainState) -> TrainState:
+    """Make a checkpoint; all processes call this together.
+
+    Raises:
+        PipelineError: the loss is not finite, or the checkpoint cannot be written.
+    """
+    if state.sums.steps:
+        check_finite(state.step, state.sums.loss(run.process))
+    process = run.process
+    loaders = process.gather_bytes(to_json(run.loader.state()))
+    checkpoint = Checkpoint(
+        weights={
+            name: parts[0].cpu() if is_shared(name) else process.exchange.rows(parts)
+            for name, parts in run.model.local_state().items()
+        },
+        momentum=momentum(run.model, run.optimizer),
+        random=gather_random(process),
+        state=SavedState(
+            step=state.step,
+            images=state.images,
+            learning_rate=state.learning_rate,
+            plateau=state.plateau,
+            epoch=state.step // len(run.loader),
+            epoch_steps=state.step % len(run.loader),
+            loaders=tuple(from_json(text, LoaderState) for text in loaders),
+            size_px=run.loader.shards.manifest.options.size_px,
+            identity=run.identity,
+        ),
+    )
+    if process.leads:
+        save_checkpoint(run.folder / CHECKPOINTS, checkpoint, run.options.keep_checkpoints)
+    return replace(state, saved_step=state.step)
+
+
+def check_finite(step: int, loss: float) -> None:
+    """Make sure that training has not diverged.
+
+    Raises:
+        PipelineError: the loss is not finite.
+    """
+    if not math.isfinite(loss):
+        raise PipelineError(
+            f"the loss is {loss} at step {step:,}; the last checkpoint is untouched; train with a lower "
+            "`learning_rate`, or look at the data"
+        )

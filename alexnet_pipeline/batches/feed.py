@@ -1,0 +1,129 @@
+"""What DALI is fed: the bytes and the views of one batch after another, ahead of time and across epochs' ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from alexnet_pipeline.batches.lighting import lighting_shift
+from alexnet_pipeline.batches.views import Views
+from alexnet_pipeline.dataset.open import ShardSet
+from alexnet_pipeline.errors import PipelineError
+
+# A `.npy` header of version 1 says its own length here.
+NPY_LENGTH_AT, NPY_MAGIC_BYTES = 8, 10
+
+# A batch: epoch, and step within the epoch.
+Batch = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """A process's part of every batch of an epoch.
+
+    Attributes:
+        total_images: of the data set.
+        batch_images: of this process in a full batch.
+        rank: of this process.
+        world: number of processes.
+    """
+
+    total_images: int
+    batch_images: int
+    rank: int
+    world: int
+
+    def steps(self) -> int:
+        """Batches per epoch, the same in every process."""
+        together = self.batch_images * self.world
+        return (self.total_images + together - 1) // together
+
+    def positions(self, step: int) -> NDArray[np.int64]:
+        """This process's positions in the epoch's order at a step; at the end there may be none left."""
+        start = (step * self.world + self.rank) * self.batch_images
+        return np.arange(start, min(start + self.batch_images, self.total_images))
+
+
+class Feed:
+    """Gives batch after batch to DALI, and keeps their labels until the batches come out.
+
+    Args:
+        shards: the data set.
+        share: this process's part.
+        views: the views of an epoch by its number.
+        mean: (3,) subtracted from every pixel, before lighting.
+        room_px: how far a crop can move on each axis.
+        fixed: views are fixed in the graph.
+        first: the first batch to give.
+    """
+
+    def __init__(
+        self,
+        shards: ShardSet,
+        share: Share,
+        views: Callable[[int], Views],
+        mean: NDArray[np.floating],
+        *,
+        room_px: int,
+        fixed: bool,
+        first: Batch,
+    ) -> None:
+        self.labels: dict[Batch, Tensor] = {}
+        self._shards, self._share, self._views, self._mean = shards, share, views, mean
+        self._room_px, self._fixed, self._next = room_px, fixed, first
+        self._epoch: tuple[int, Views] | None = None
+
+    def upcoming(self) -> Batch:
+        """The batch that DALI gives next: the first that it was fed and that was not handed out."""
+        return min(self.labels, default=self._next)
+
+    def __call__(self) -> tuple[list[NDArray[np.uint8]] | NDArray[Any], ...]:
+        """The next batch that is not empty; views are arrays, since DALI looks at each item of a list in Python."""
+        while not len(self._share.positions(self._next[1])):
+            self._advance()
+        epoch, step = self._next
+        views, at = self._views_of(epoch), self._share.positions(step)
+        samples = [int(sample) for sample in views.order[at]]
+        self.labels[self._next] = torch.tensor([self._shards.read_label(sample) for sample in samples])
+        self._advance()
+        means = (self._mean - lighting_shift(views.alphas[at], self._shards.statistics())).astype(np.float32)
+        images = [image_bytes(self._shards, sample) for sample in samples]
+        if self._fixed:
+            return images, means
+        shares = (views.corner[at] / max(1, self._room_px)).astype(np.float32)
+        tops, lefts = np.ascontiguousarray(shares.T)
+        return images, means, tops, lefts, views.flip[at]
+
+    def _advance(self) -> None:
+        epoch, step = self._next
+        self._next = (epoch, step + 1) if step + 1 < self._share.steps() else (epoch + 1, 0)
+
+    def _views_of(self, epoch: int) -> Views:
+        if self._epoch is None or self._epoch[0] != epoch:
+            self._epoch = (epoch, self._views(epoch))
+        return self._epoch[1]
+
+
+def image_bytes(shards: ShardSet, sample: int) -> NDArray[np.uint8]:
+    """An image without a copy: (bytes,) of a JPEG or PNG file, or (side, side, 3) of a raw one.
+
+    Raises:
+        PipelineError: a raw image has another shape.
+    """
+    offset, size = shards.image[sample].tolist()
+    tar = shards.tars[shards.shard[sample]]
+    if shards.manifest.options.encoding != "raw":
+        return np.frombuffer(tar, np.uint8, size, offset)
+    header = NPY_MAGIC_BYTES + int.from_bytes(tar[offset + NPY_LENGTH_AT : offset + NPY_MAGIC_BYTES], "little")
+    side = shards.manifest.options.size_px
+    if size - header != side * side * 3:
+        raise PipelineError(
+            f"{shards.folder}: sample {sample} is not a .npy of {side} x {side} x 3 bytes; run `verify`"
+        )
+    return np.frombuffer(tar, np.uint8, size - header, offset + header).reshape(side, side, 3)
