@@ -1,1 +1,1 @@
-"""Methods side by side: how they respond, what they do to pictures, and whether a network notices."""
+"""Compares downsampling methods: frequency responses, effects on images, and accuracy of trained networks."""

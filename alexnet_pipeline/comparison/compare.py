@@ -1,151 +1,125 @@
-"""Pictures and methods in, everything that tells the methods apart out."""
+"""The public function `compare`: checks the request, compares, writes the report, and trains networks if asked."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
-from alexnet_pipeline.comparison.workers import Progress, run_all
-from alexnet_pipeline.comparison.gather import gather
-from alexnet_pipeline.comparison.measure.picture import MeasuredPicture, Settings
-from alexnet_pipeline.comparison.measure.metrics import method_metrics, shard_metrics
-from alexnet_pipeline.comparison.measure.picture_files import measure_file, warm_up
+from alexnet_pipeline.comparison.methods import compare_methods, sample_images
+from alexnet_pipeline.comparison.options import (
+    DEFAULT_METHODS,
+    RAW_ONLY,
+    CompareOptions,
+    NetworkOptions,
+    idle_parameters,
+)
+from alexnet_pipeline.comparison.page.gallery import Gallery, gallery_of
+from alexnet_pipeline.comparison.page.report import write_figure, write_page
 from alexnet_pipeline.comparison.records import Comparison
-from alexnet_pipeline.comparison.measure.responses import respond
-from alexnet_pipeline.comparison.measure.shard_sets import measure_sample, open_sets, set_names, shared_samples
-from alexnet_pipeline.errors import PipelineError, RefusedError
-from alexnet_pipeline.pixels.convert import check_options
-from alexnet_pipeline.pixels.kernels import find_method
-from alexnet_pipeline.records import Geometry, RawImage, Reject
+from alexnet_pipeline.comparison.sets import compare_sets
+from alexnet_pipeline.errors import RefusedError
+from alexnet_pipeline.options import make, takes_options
+from alexnet_pipeline.progress import Progress, reporting
+from alexnet_pipeline.raw.source import Source, open_source
 
-# At which responses are computed: ImageNet's median to 256, a small one and two large ones.
-DEFAULT_SCALES = (1.465, 1.3, 2.0, 3.0)
+StrPath = str | os.PathLike[str]
 
 
-def compare_methods(
-    pictures: Sequence[RawImage],
-    methods: Sequence[str],
+@takes_options(CompareOptions, NetworkOptions)
+def compare(
+    source: StrPath | None = None,
+    methods: Sequence[str] = DEFAULT_METHODS,
     *,
-    source: str,
-    size_px: int = 256,
-    geometry: Geometry = "center-crop",
-    quality: int = 90,
-    scales: Sequence[float] = DEFAULT_SCALES,
-    workers: int | None = None,
+    shards: Sequence[StrPath] = (),
     command: str = "",
-    rejects: Sequence[Reject] = (),
-    progress: Progress | None = None,
+    stop: Callable[[], bool] | None = None,
+    progress: Progress = True,
+    **options: object,
 ) -> Comparison:
-    """Compare methods by their responses and by what they do to pictures.
+    """Compare downsampling methods on raw images, or finished data sets key by key.
+
+    Worker processes are started: a script calls this below `if __name__ == "__main__":`.
 
     Args:
-        pictures: raw, any order.
-        methods: at least two names; two names of one method are allowed, and come out as no different.
-        source: of the pictures, in words.
-        size_px: target side.
-        geometry: how any shape becomes the target.
-        quality: of the JPEG whose size and error are measured.
-        scales: at which responses are computed; the first is the main one.
-        workers: processes; default the cores. They change times only.
-        command: that a person would repeat.
-        rejects: inputs that were rejected before.
-        progress: called with the number of pictures done, and of all.
+        source: raw images, as `shard` takes them.
+        **options: see below.
+        command: that repeats the comparison, for the report.
+        stop: called now and then while networks are trained; once it returns true, training stops.
+        progress: show a bar on a terminal or in a notebook; or a function that is called with each event.
+
+    Returns:
+        All numbers; the report and the figure are written in addition.
 
     Raises:
-        RefusedError: the request cannot be carried out.
-        PipelineError: no picture could be read, or a worker died.
+        RefusedError: the request cannot be carried out; nothing was changed.
+        PipelineError: something failed.
+        InterruptedRunError: training was stopped; the same call resumes.
     """
-    settings = Settings(tuple(methods), size_px, geometry, quality)
-    _check(settings, scales, workers)
-    responses = [tuple(respond(name, scale) for scale in scales) for name in methods]
-    cores = len(os.sched_getaffinity(0))
-    work = partial(measure_file, settings=settings)
-    ordered = sorted(pictures, key=lambda picture: picture.key)
-    outcomes = run_all(work, ordered, workers or cores, partial(warm_up, settings), progress)
-    return gather(
-        _measured(outcomes, source),
-        kind="methods",
-        names=settings.methods,
-        definitions=[find_method(name).definition for name in methods],
-        responses=responses,
-        metrics=method_metrics(quality),
-        rejects=(*rejects, *(outcome for outcome in outcomes if isinstance(outcome, Reject))),
-        source=source,
-        command=command,
-        size_px=size_px,
-        geometry=geometry,
-        quality=quality,
-        scales=tuple(scales),
-    )
+    given: dict[str, Any] = {**options, "shards": shards}
+    if methods is not DEFAULT_METHODS:
+        given["methods"] = methods
+    choices, training = make(CompareOptions, given), make(NetworkOptions, given)
+    _check_effects(source, choices, given)
+    _check_writable(choices)
+    with reporting(progress) as report:
+        if source is None:
+            comparison, read = compare_sets(choices, command=command, report=report)
+        else:
+            opened = open_source(Path(source))
+            networks = _import_networks(opened, source, training) if choices.train else None
+            images, rejects = sample_images(opened, choices)
+            comparison, read = compare_methods(
+                images, choices, source=str(source), command=command, rejects=rejects, report=report
+            )
+        gallery = gallery_of(comparison, read) if choices.output else Gallery()
+        _write(comparison, gallery, choices)  # before the networks, which take long and may fail
+        if source is not None and networks:
+            comparison = networks.add_networks(comparison, Path(source), choices, training, report=report, stop=stop)
+            _write(comparison, gallery, choices)
+    return comparison
 
 
-def compare_shards(
-    folders: Sequence[Path], *, workers: int | None = None, command: str = "", progress: Progress | None = None
-) -> Comparison:
-    """Compare finished shard sets of the same pictures, key by key, with the first of them.
-
-    Pictures are read one at a time; only where each key lies is held, and each picture's numbers.
-
-    Args:
-        folders: of finished data sets, at least two, each with a manifest.
-        workers: processes; default the cores.
-        command: that a person would repeat.
-        progress: called with the number of keys done, and of all.
-
-    Raises:
-        RefusedError: the sets cannot be compared; the message says how many keys are missing on which side.
-        PipelineError: a set is damaged, or a worker died.
-    """
-    sets = open_sets(folders)
-    samples = shared_samples(sets)
-    options = sets[0].manifest.options
-    encodings = tuple(each.manifest.options.encoding for each in sets)
-    work = partial(measure_sample, options=options, encodings=encodings)
-    outcomes = run_all(work, samples, workers or len(os.sched_getaffinity(0)), _nothing, progress)
-    names = set_names(sets)
-    source = ", ".join(map(str, folders))
-    return gather(
-        _measured(outcomes, source),
-        kind="shards",
-        names=names,
-        definitions=[each.manifest.definition for each in sets],
-        responses=[() for _ in sets],
-        metrics=shard_metrics(names[0]),
-        rejects=[outcome for outcome in outcomes if isinstance(outcome, Reject)],
-        source=source,
-        command=command,
-        size_px=options.size_px,
-        geometry=options.geometry,
-        quality=options.quality,
-        scales=(),
-    )
+def _check_effects(source: StrPath | None, choices: CompareOptions, given: Mapping[str, Any]) -> None:
+    """Refuse what contradicts itself or would have no effect."""
+    if choices.shards and (source is not None or choices.train):
+        raise RefusedError("finished shard sets are compared as they are; leave `source` and `train` out")
+    if choices.shards and choices.figure:
+        raise RefusedError("`figure` shows frequency responses, which finished shards do not have; leave it out")
+    if not choices.shards and source is None:
+        raise RefusedError("nothing to compare: give `source`, or at least two `shards`")
+    for name in given:
+        if name in idle_parameters(shards=bool(choices.shards), train=choices.train):
+            why = "finished shard sets are compared as they are" if name in RAW_ONLY else "it belongs to `train=True`"
+            raise RefusedError(f"`{name}` has no effect here: {why}; leave it out")
 
 
-def _nothing() -> None:
-    """Shards are decoded and compared by what is loaded at once."""
+def _check_writable(choices: CompareOptions) -> None:
+    """Refuse before the work what could not be written after it."""
+    for path in (choices.output, choices.figure):
+        if path is not None and path.is_dir():
+            raise RefusedError(f"{path} is a folder; name a file")
+        if path is not None and not path.parent.is_dir():
+            raise RefusedError(f"{path} cannot be written: {path.parent} is no folder")
 
 
-def _measured(outcomes: Sequence[MeasuredPicture | Reject], source: str) -> list[MeasuredPicture]:
-    found = [outcome for outcome in outcomes if isinstance(outcome, MeasuredPicture)]
-    if not found:
-        raise PipelineError(f"none of the {len(outcomes)} pictures of {source} could be read; nothing to compare")
-    return found
+def _import_networks(opened: Source, source: StrPath, training: NetworkOptions) -> ModuleType:
+    """The module that trains networks, which only `train=True` needs, since it needs torch."""
+    if not {"train", "val"} <= set(opened.splits):
+        raise RefusedError(f"`train=True` needs the splits train and val; {source} has {', '.join(opened.splits)}")
+    if training.work_dir is None:
+        raise RefusedError("`train=True` needs `work_dir`, a folder that keeps shards and runs")
+    try:
+        from alexnet_pipeline.comparison import networks  # noqa: PLC0415
+    except ImportError as error:
+        raise RefusedError(f"`train=True` needs {error.name}; pip install 'alexnet-pipeline[train]'") from error
+    return networks
 
 
-def _check(settings: Settings, scales: Sequence[float], workers: int | None) -> None:
-    names = settings.methods
-    if len(names) < 2:
-        raise RefusedError(f"methods {', '.join(names) or 'none'}: a comparison needs at least two")
-    if len(set(names)) < len(names):
-        raise RefusedError(f"methods {', '.join(names)}: one is named twice; name each once")
-    if not scales:
-        raise RefusedError("no scale to compute responses at; name at least one")
-    if settings.size_px < 1 or not 1 <= settings.quality <= 100 or (workers is not None and workers < 1):
-        raise RefusedError(
-            f"size {settings.size_px}, quality {settings.quality}, workers {workers}: expected at least 1, "
-            "1..100 and at least 1"
-        )
-    for options in settings.options():
-        check_options(options)
+def _write(comparison: Comparison, gallery: Gallery, choices: CompareOptions) -> None:
+    if choices.output is not None:
+        write_page(comparison, gallery, choices.output)
+    if choices.figure is not None:
+        write_figure(comparison, choices.figure)

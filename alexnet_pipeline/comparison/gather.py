@@ -1,4 +1,4 @@
-"""Measured pictures in, the comparison with its means, tests, provenance and verdict out."""
+"""Joins measured images to a comparison: means, paired tests, provenance and verdict."""
 
 from __future__ import annotations
 
@@ -8,28 +8,21 @@ import os
 import platform
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from alexnet_pipeline.comparison.inference import measured, paired_tests
-from alexnet_pipeline.comparison.measure.picture import MeasuredPicture
-from alexnet_pipeline.comparison.records import (
-    Comparison,
-    Kind,
-    Measured,
-    MethodNumbers,
-    Metric,
-    PairedTest,
-    PictureNumbers,
-    Response,
-)
+from alexnet_pipeline.comparison.inference import metric_means, paired_tests
+from alexnet_pipeline.comparison.measure.image import MeasuredImage
 from alexnet_pipeline.comparison.measure.spectrum import ring_frequencies
+from alexnet_pipeline.comparison.records import Comparison, Kind, MethodResult, Metric, MetricMean, PairedTest, Response
 from alexnet_pipeline.comparison.verdict import verdict_of
+from alexnet_pipeline.errors import PipelineError
 from alexnet_pipeline.pixels import codec, libraries
-from alexnet_pipeline.records import Reject
+from alexnet_pipeline.records import Conversion, Reject
 
-FORMAT_VERSION = 1
-# Digits that numbers keep in the records; tests are computed before.
+FORMAT_VERSION = 2
+# Significant digits of the numbers in the records; tests are computed before rounding.
 DIGITS = 6
 # Power that counts as none, in levels squared, so that decibels stay finite.
 LEAST_POWER = 1e-6
@@ -40,61 +33,65 @@ DECODER = (
 
 
 def gather(
-    pictures: Sequence[MeasuredPicture],
+    outcomes: Sequence[MeasuredImage | Reject],
+    methods: Sequence[MethodResult],
+    metrics: Sequence[Metric],
     *,
     kind: Kind,
-    names: Sequence[str],
-    definitions: Sequence[str],
-    responses: Sequence[tuple[Response, ...]],
-    metrics: Sequence[Metric],
+    conversion: Conversion,
     rejects: Sequence[Reject],
     source: str,
     command: str,
-    size_px: int,
-    geometry: str,
-    quality: int,
-    scales: tuple[float, ...],
+    scales: tuple[float, ...] = (),
 ) -> Comparison:
-    """Join what was measured; see `records.Comparison` for the words.
+    """Compute what follows from the measured images.
 
     Args:
-        pictures: at least one, in the order of their keys, with a value a method for every metric.
-        names, definitions, responses: of each method.
-        kind, metrics, rejects, source, command, size_px, geometry, quality, scales: as they are to be told.
+        outcomes: of measuring, in the order of the images' keys, with a value per method for every metric.
+        methods: without means and spectra, which are computed here.
+        metrics: in the order of the table.
+        kind, source, command, scales: see `records.Comparison`.
+        conversion: gives size, geometry and quality.
+        rejects: inputs that were rejected before.
+
+    Raises:
+        PipelineError: no image could be read.
     """
+    images = [outcome for outcome in outcomes if isinstance(outcome, MeasuredImage)]
+    if not images:
+        raise PipelineError(f"none of the {len(outcomes):,} images of {source} could be read; nothing to compare")
+    names = [method.name for method in methods]
     tests: list[PairedTest] = []
-    entries: list[tuple[Measured, ...]] = []
+    means: list[tuple[MetricMean, ...]] = []
     for metric in metrics:
-        values = np.array([picture.numbers.values[metric.name] for picture in pictures])
+        values = np.array([image.result.values[metric.name] for image in images])
         family = paired_tests(metric.name, names, values)
-        entries.append(measured(metric.name, metric.better, names, values, family))
+        means.append(metric_means(metric.name, metric.better, names, values, family))
         tests += family
-    power = np.mean([picture.spectra for picture in pictures], axis=0)
+    power = np.mean([image.spectra for image in images], axis=0)
     spectra = 10 * np.log10(np.maximum(power, LEAST_POWER))
-    methods = [
-        MethodNumbers(
-            name=name,
-            definition=definitions[number],
-            responses=tuple(map(_rounded_response, responses[number])),
-            measured=tuple(_rounded_measured(each[number]) for each in entries),
-            spectrum=tuple(map(_rounded, spectra[number].tolist())),
-        )
-        for number, name in enumerate(names)
-    ]
-    found = Comparison(
+    comparison = Comparison(
         format_version=FORMAT_VERSION,
         kind=kind,
         source=source,
         command=command,
-        size_px=size_px,
-        geometry=geometry,
-        quality=quality,
+        size_px=conversion.size_px,
+        geometry=conversion.geometry,
+        quality=conversion.quality,
         scales=scales,
-        methods=tuple(methods),
+        methods=tuple(
+            dataclasses.replace(
+                method,
+                responses=tuple(map(_rounded_response, method.responses)),
+                measured=tuple(_rounded(mean[number]) for mean in means),
+                spectrum=_rounded(tuple(spectra[number].tolist())),
+            )
+            for number, method in enumerate(methods)
+        ),
         metrics=tuple(metrics),
-        tests=tuple(map(_rounded_test, tests)),
-        pictures=tuple(_rounded_picture(picture.numbers) for picture in pictures),
-        rejects=tuple(rejects),
+        tests=_rounded(tuple(tests)),
+        images=tuple(_rounded(image.result) for image in images),
+        rejects=(*rejects, *(outcome for outcome in outcomes if isinstance(outcome, Reject))),
         spectrum_frequencies=ring_frequencies(),
         training=None,
         verdict=(),
@@ -102,48 +99,27 @@ def gather(
         decoder=DECODER,
         machine=_machine(),
     )
-    return dataclasses.replace(found, verdict=verdict_of(found))
-
-
-def _rounded(value: float) -> float:
-    return float(f"{value:.{DIGITS}g}")
+    return dataclasses.replace(comparison, verdict=verdict_of(comparison))
 
 
 def _rounded_response(response: Response) -> Response:
-    return dataclasses.replace(
-        response,
-        frequencies=tuple(map(_rounded, response.frequencies)),
-        gains=tuple(map(_rounded, response.gains)),
-        alias_white_db=_rounded(response.alias_white_db),
-        alias_natural_db=_rounded(response.alias_natural_db),
-        passband_white=_rounded(response.passband_white),
-        passband_natural=_rounded(response.passband_natural),
-        half_nyquist_gain=_rounded(response.half_nyquist_gain),
-        jitter_px=_rounded(response.jitter_px),
-    )
+    """Rounded but for the scale, which is the caller's."""
+    return dataclasses.replace(_rounded(response), scale=response.scale)
 
 
-def _rounded_measured(entry: Measured) -> Measured:
-    return dataclasses.replace(entry, mean=_rounded(entry.mean), low=_rounded(entry.low), high=_rounded(entry.high))
-
-
-def _rounded_test(test: PairedTest) -> PairedTest:
-    return dataclasses.replace(
-        test,
-        difference=_rounded(test.difference),
-        low=_rounded(test.low),
-        high=_rounded(test.high),
-        p_value=_rounded(test.p_value),
-    )
-
-
-def _rounded_picture(picture: PictureNumbers) -> PictureNumbers:
-    return dataclasses.replace(
-        picture,
-        scale=_rounded(picture.scale),
-        disagreement=_rounded(picture.disagreement),
-        values={name: tuple(map(_rounded, values)) for name, values in picture.values.items()},
-    )
+def _rounded(value: Any) -> Any:
+    """The same with every float in it rounded to `DIGITS`."""
+    if isinstance(value, float):
+        return float(f"{value:.{DIGITS}g}")
+    if isinstance(value, tuple):
+        return tuple(map(_rounded, value))
+    if isinstance(value, dict):
+        return {name: _rounded(part) for name, part in value.items()}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.replace(
+            value, **{field.name: _rounded(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        )
+    return value
 
 
 def _versions() -> dict[str, str]:

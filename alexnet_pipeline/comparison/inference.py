@@ -1,4 +1,4 @@
-"""Values of methods on the same pictures in, intervals and paired tests out."""
+"""Confidence intervals, paired tests and ranks of methods from a metric's values on the same images."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from alexnet_pipeline.comparison.records import Better, Measured, PairedTest
+from alexnet_pipeline.comparison.records import Better, MetricMean, PairedTest
 
 Doubles = NDArray[np.float64]
 
@@ -19,7 +19,7 @@ LEVEL = 0.05
 
 
 def mean_interval(values: Sequence[float] | Doubles) -> tuple[float, float, float]:
-    """A mean and the ends of its 95 % interval by Student's t; a single value has no width."""
+    """A mean and the ends of its 95 % interval by Student's t; that of a single value has no width."""
     array = np.asarray(values, np.float64)
     mean = float(array.mean())
     if array.size < 2:
@@ -29,9 +29,9 @@ def mean_interval(values: Sequence[float] | Doubles) -> tuple[float, float, floa
 
 
 def paired_p_value(differences: Sequence[float] | Doubles) -> float:
-    """Two-sided, of a mean of 0, by the paired t test.
+    """The two-sided p value of the paired t test, whose hypothesis is a mean of 0.
 
-    1 where all differences are zero or there is one only; 0 where they are all the same and not zero.
+    It is 1 where all differences are zero or there is only one, and 0 where all are the same and not zero.
     """
     array = np.asarray(differences, np.float64)
     if array.size < 2 or not array.any():
@@ -45,7 +45,7 @@ def paired_p_value(differences: Sequence[float] | Doubles) -> float:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """P values adjusted for being one family, in the order given.
+    """P values adjusted as one family of tests, in the order given.
 
     Source: Holm 1979, step-down: the k-th smallest of n times n - k + 1, never less than the one before, at most 1.
     """
@@ -58,32 +58,26 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def paired_tests(metric: str, names: Sequence[str], values: Doubles) -> tuple[PairedTest, ...]:
-    """Every pair of methods by one metric.
-
-    Args:
-        metric: its name.
-        names: of the methods.
-        values: (pictures, methods).
-    """
+    """Test every pair of methods by one metric, whose values are (images, methods)."""
     pairs = list(combinations(range(len(names)), 2))
     differences = [values[:, first] - values[:, second] for first, second in pairs]
-    adjusted = holm([paired_p_value(each) for each in differences])
+    adjusted = holm(list(map(paired_p_value, differences)))
     return tuple(
-        PairedTest(metric, names[first], names[second], *mean_interval(each), p_value, identical=not each.any())
-        for (first, second), each, p_value in zip(pairs, differences, adjusted, strict=True)
+        PairedTest(metric, names[i], names[j], *mean_interval(difference), p_value, identical=not difference.any())
+        for (i, j), difference, p_value in zip(pairs, differences, adjusted, strict=True)
     )
 
 
-def measured(
+def metric_means(
     metric: str, better: Better, names: Sequence[str], values: Doubles, tests: Sequence[PairedTest]
-) -> tuple[Measured, ...]:
-    """Mean and interval of each method by one metric, which are best and which cannot be told from the best.
+) -> tuple[MetricMean, ...]:
+    """Mean and interval of each method by one metric, which are best, and which do not differ from the best.
 
     Args:
         metric: its name.
         better: which direction is good.
         names: of the methods.
-        values: (pictures, methods).
+        values: (images, methods).
         tests: of this metric, every pair.
     """
     means = values.mean(axis=0)
@@ -92,6 +86,6 @@ def measured(
     alike = {frozenset((test.first, test.second)) for test in tests if test.p_value >= LEVEL}
     near = {name for name in names if any(frozenset((name, other)) in alike for other in best)} - best
     return tuple(
-        Measured(metric, *mean_interval(values[:, number]), best=name in best, near_best=name in near)
+        MetricMean(metric, *mean_interval(values[:, number]), best=name in best, near_best=name in near)
         for number, name in enumerate(names)
     )

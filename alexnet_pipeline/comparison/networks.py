@@ -1,178 +1,222 @@
-"""A source and methods in, networks trained on each and tested on all out; a finished cell is not trained again."""
+"""Trains networks on the shards of each method and tests each on those of all; a finished network is kept."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
-from collections.abc import Callable, Iterator, Sequence
+import importlib.metadata
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from alexnet_pipeline import api
 from alexnet_pipeline.alexnet.evaluate import evaluate
-from alexnet_pipeline.alexnet.options import TrainOptions, Watcher
 from alexnet_pipeline.alexnet.predict import predict
-from alexnet_pipeline.alexnet.recipe import Recipe
+from alexnet_pipeline.alexnet.recipe import Recipe, find_recipe
 from alexnet_pipeline.alexnet.train import train
-from alexnet_pipeline.dataset.open import ShardSet, open_shards
-from alexnet_pipeline.comparison.records import ShiftCell, TrainedCell, Training
 from alexnet_pipeline.comparison.accuracy import summarise
-from alexnet_pipeline.errors import SIGNAL_EXIT, InterruptedRunError, RefusedError
-from alexnet_pipeline.pixels.kernels import find_method
-from alexnet_pipeline.records import Geometry, Reject, fingerprint
-from alexnet_pipeline.shards.build import Reporter
+from alexnet_pipeline.comparison.options import CompareOptions, NetworkOptions
+from alexnet_pipeline.comparison.records import Comparison, NetworkResults, ShiftCell, TrainedCell
+from alexnet_pipeline.comparison.verdict import verdict_of
+from alexnet_pipeline.dataset.open import ShardSet, open_shards
+from alexnet_pipeline.errors import RefusedError
 from alexnet_pipeline.files import write_whole
+from alexnet_pipeline.pixels.kernels import find_method
+from alexnet_pipeline.progress import Message, Report
+from alexnet_pipeline.records import fingerprint, from_json, to_json
+from alexnet_pipeline.shards.build import shard
 
 SHARDS, RUNS, CELLS = "shards", "runs", "cells.json"
-# Change this when the meaning of a cell changes, so that old ones are not taken for new.
+# Change this when the meaning of a cell changes, so that old ones are not taken for new ones.
 CELLS_VERSION = 1
-# One pixel of the 256-pixel picture.
+# By this much images are moved to see whether a network's prediction changes.
 SHIFT_PX = 1
+# Packages that decide the networks; DALI has one per version of CUDA.
+PACKAGES = ("torch", "nvidia-dali-cuda130", "nvidia-dali-cuda120")
+
+Stop = Callable[[], bool]
 
 
 @dataclass(frozen=True, slots=True)
-class MatrixOptions:
-    """How the networks are trained.
+class KeptCells:
+    """What is kept of a finished network.
 
     Attributes:
-        recipe: every number of the training.
-        steps: of each network, None for the recipe's epochs.
-        seeds: so many networks a method, from seed 0 on.
-        size_px: target side of the shards.
-        geometry: of the shards; all else is as `shard` does by itself, quality 95 among it.
-        limit_images: only so many of each split, None for all.
-        workers: processes that make shards and threads that decode; None for the cores.
-        device: `auto`, `cpu` or `cuda`.
+        identity: fingerprint of everything that decides the network and its tests.
+        cells: its errors on each validation set.
+        shift: its consistency.
     """
 
-    recipe: Recipe
-    steps: int | None
-    seeds: int
-    size_px: int = 256
-    geometry: Geometry = "center-crop"
-    limit_images: int | None = None
-    workers: int | None = None
-    device: str = "auto"
+    identity: str
+    cells: tuple[TrainedCell, ...]
+    shift: ShiftCell
 
 
-def train_matrix(
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """A network to be trained and tested.
+
+    Attributes:
+        run: folder of the run.
+        train_set: of its method.
+        tests: validation set of each method.
+        method: that the training set was made by.
+        seed: of the training.
+    """
+
+    run: Path
+    train_set: ShardSet
+    tests: dict[str, ShardSet]
+    method: str
+    seed: int
+
+
+def add_networks(
+    comparison: Comparison,
     source: Path,
-    methods: Sequence[str],
-    work: Path,
-    options: MatrixOptions,
+    choices: CompareOptions,
+    training: NetworkOptions,
     *,
-    sharding: Reporter,
-    training: Callable[[str], Watcher],
-) -> tuple[Training, tuple[Reject, ...]]:
-    """Shard by every method in one decoding pass, train on each, test on all.
+    report: Report,
+    stop: Stop | None = None,
+) -> Comparison:
+    """Add to a comparison of methods what networks say.
+
+    All methods are sharded in one decoding pass. The same call resumes what it began in `training.work_dir`.
 
     Args:
-        source: raw pictures with train and val.
-        methods: names.
-        work: folder for shards and runs; the same call resumes there.
-        options: how to train.
-        sharding: told how sharding goes.
-        training: given the name of each network, says who is told how its training goes.
-
-    Returns:
-        What training showed, and the pictures that did not become samples.
+        comparison: of the same methods.
+        source: raw images with the splits train and val.
+        choices: give methods, output and workers.
+        training: how the networks are trained.
+        report: told how sharding, training and testing go.
+        stop: see `train`.
 
     Raises:
-        RefusedError: the source has no validation split, or the folder holds a run with other options.
+        RefusedError: the folder holds runs with other options.
+        PipelineError: something failed.
+        InterruptedRunError: training was stopped.
     """
-    made = api.shard(
+    assert training.work_dir
+    work = training.work_dir
+    summaries = shard(
         source,
         work / SHARDS,
-        methods=methods,
+        methods=choices.methods,
         split=("train", "val"),
-        size=options.size_px,
-        geometry=options.geometry,
-        limit=options.limit_images,
-        workers=options.workers,
-        reporter=sharding,
+        size=choices.size_px,
+        geometry=choices.geometry,
+        quality=choices.quality,
+        limit=training.limit_images,
+        workers=choices.workers,
+        progress=report,
     )
+    networks = _train_all(choices.methods, training, work, choices.workers, report, stop)
+    rejects = {
+        (reject.name, reject.reason): reject
+        for reject in (*comparison.rejects, *(reject for summary in summaries for reject in summary.rejects))
+    }
+    comparison = dataclasses.replace(
+        comparison,
+        training=networks,
+        rejects=tuple(rejects.values()),
+        versions={**comparison.versions, **_versions()},
+    )
+    return dataclasses.replace(comparison, verdict=verdict_of(comparison))
+
+
+def _train_all(
+    methods: Sequence[str], training: NetworkOptions, work: Path, threads: int | None, report: Report, stop: Stop | None
+) -> NetworkResults:
+    """Train and test a network for each method and seed."""
+    recipe = find_recipe({"preset": training.preset})
     folders = {method: work / SHARDS / find_method(method).directory for method in methods}
+    train_sets = {method: open_shards(folder / "train") for method, folder in folders.items()}
     tests = {method: open_shards(folder / "val") for method, folder in folders.items()}
+    tasks = [
+        _Task(work / RUNS / find_method(method).directory / f"seed-{seed}", train_sets[method], tests, method, seed)
+        for seed in range(training.seeds)
+        for method in methods
+    ]
     cells: list[TrainedCell] = []
     shifts: list[ShiftCell] = []
-    wanted = [(method, seed) for seed in range(options.seeds) for method in methods]
-    for number, (method, seed) in enumerate(wanted, 1):
-        run = work / RUNS / find_method(method).directory / f"seed-{seed}"
-        watcher = training(f"{method}, seed {seed} ({number} of {len(wanted)})")
-        found = _network(run, folders[method], method, seed, tests, options, watcher)
-        cells += found[0]
-        shifts.append(found[1])
-    train_set = open_shards(folders[methods[0]] / "train").manifest
-    steps = options.steps or options.recipe.epochs * -(-train_set.total_images // options.recipe.batch_images)
-    recipe = options.recipe
-    summary = summarise(recipe.preset, steps, recipe.batch_images, train_set.total_images, cells, shifts)
-    return summary, tuple(reject for summary in made for reject in summary.rejects)
+    for number, task in enumerate(tasks, 1):
+        report(Message(f"network {number} of {len(tasks)}: {task.method}, seed {task.seed}"))
+        kept = _network(task, recipe, training, threads, report, stop)
+        cells += kept.cells
+        shifts.append(kept.shift)
+    images = len(train_sets[methods[0]])
+    steps = training.steps or recipe.epochs * -(-images // recipe.batch_images)
+    return summarise(recipe.preset, steps, recipe.batch_images, images, cells, shifts)
 
 
 def _network(
-    run: Path,
-    folder: Path,
-    method: str,
-    seed: int,
-    tests: dict[str, ShardSet],
-    options: MatrixOptions,
-    watcher: Watcher,
-) -> tuple[list[TrainedCell], ShiftCell]:
-    """Train one network and test it on every method, or read what an earlier call found."""
-    train_set = open_shards(folder / "train").manifest
+    task: _Task, recipe: Recipe, training: NetworkOptions, threads: int | None, report: Report, stop: Stop | None
+) -> KeptCells:
+    """Train a network and test it on the validation set of every method, or read what an earlier call kept of it."""
     identity = fingerprint(
         CELLS_VERSION,
-        dataclasses.asdict(options.recipe),
-        options.steps,
-        seed,
-        train_set.digest,
-        {name: shards.manifest.digest for name, shards in tests.items()},
+        dataclasses.asdict(recipe),
+        training.steps,
+        task.seed,
+        task.train_set.manifest.digest,
+        {method: test.manifest.digest for method, test in task.tests.items()},
     )
-    kept = _read_cells(run / CELLS, identity)
-    if kept:
+    kept = _read_cells(task.run / CELLS)
+    if kept is not None and kept.identity == identity:
         return kept
-    val = folder / "val" if options.recipe.schedule == "plateau" else None
-    how = TrainOptions(steps=options.steps, seed=seed, resume=True, device=options.device, threads=options.workers)
     try:
-        train(folder / "train", val, run, options.recipe, how, watcher)
+        train(
+            task.train_set.folder,
+            run_dir=task.run,
+            val=task.tests[task.method].folder if recipe.schedule == "plateau" else None,
+            preset=training.preset,
+            steps=training.steps,
+            seed=task.seed,
+            resume="auto",
+            threads=threads,
+            progress=report,
+            stop=stop,
+        )
     except RefusedError as error:
-        raise RefusedError(f"{run}: {error}".replace("--run-dir", "--work-dir")) from error
-    except InterruptedRunError as error:
-        number = error.exit_code - SIGNAL_EXIT
-        raise InterruptedRunError(number, f"{run}: interrupted; the same command goes on from there") from error
-    cells = list(_tested(run, method, seed, tests, options.device, watcher))
-    shift = _shifted(run, method, seed, tests[method], options.device, watcher)
-    record = {"identity": identity, "cells": [*map(dataclasses.asdict, cells)], "shift": dataclasses.asdict(shift)}
-    write_whole(run / CELLS, (json.dumps(record, indent=1) + "\n").encode("ascii"))
-    return cells, shift
+        raise RefusedError(f"{task.run}: {error}".replace("`run_dir`", "`work_dir`")) from error
+    kept = KeptCells(identity, _test(task, report), _shift(task, report))
+    write_whole(task.run / CELLS, to_json(kept, indent=1))
+    return kept
 
 
-def _tested(
-    run: Path, method: str, seed: int, tests: dict[str, ShardSet], device: str, watcher: Watcher
-) -> Iterator[TrainedCell]:
-    for test, shards in tests.items():
-        errors = evaluate([run], shards.folder, device=device, warn=watcher.warn).errors
-        yield TrainedCell(method, test, seed, errors.total_images, errors.top1_error, errors.top5_error)
+def _test(task: _Task, report: Report) -> tuple[TrainedCell, ...]:
+    """The errors of a network on the validation set of every method."""
+    cells = []
+    for method, test in task.tests.items():
+        errors = evaluate([task.run], shards=test.folder, progress=report).errors
+        cells.append(
+            TrainedCell(task.method, method, task.seed, errors.total_images, errors.top1_error, errors.top5_error)
+        )
+    return tuple(cells)
 
 
-def _shifted(run: Path, method: str, seed: int, shards: ShardSet, device: str, watcher: Watcher) -> ShiftCell:
-    """How often the best class stays when the centre crop moves by a pixel."""
+def _shift(task: _Task, report: Report) -> ShiftCell:
+    """How often the most probable class stays the same when the centre crop moves by a pixel."""
     still, moved = (
-        predict([run], shards, shift_px=shift_px, device=device, warn=watcher.warn).probabilities.argmax(1)
+        predict([task.run], task.tests[task.method], shift_px=shift_px, report=report).probabilities.argmax(1)
         for shift_px in (0, SHIFT_PX)
     )
-    return ShiftCell(method, seed, len(still), float((still == moved).double().mean()))
+    return ShiftCell(task.method, task.seed, len(still), float((still == moved).double().mean()))
 
 
-def _read_cells(path: Path, identity: str) -> tuple[list[TrainedCell], ShiftCell] | None:
-    """What is kept of this very network; a file of another one is not an error, its network is trained again."""
+def _read_cells(path: Path) -> KeptCells | None:
     try:
-        record: dict[str, Any] = json.loads(path.read_bytes())
-        if record["identity"] != identity:
-            return None
-        return [TrainedCell(**cell) for cell in record["cells"]], ShiftCell(**record["shift"])
+        return from_json(path.read_bytes(), KeptCells)
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError, KeyError) as error:
-        raise RefusedError(f"{path} cannot be read ({error}); remove it, and its network is tested again") from error
+    except ValueError as error:
+        raise RefusedError(f"{path} is damaged ({error}); remove it, and its network is tested again") from error
+
+
+def _versions() -> dict[str, str]:
+    versions = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions

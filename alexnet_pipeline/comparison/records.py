@@ -1,11 +1,12 @@
-"""The numbers of a comparison: plain frozen records, which the page draws and `--json` prints."""
+"""The results of a comparison: plain frozen records, which the report shows and `--json` prints."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
-from alexnet_pipeline.records import Reject
+from alexnet_pipeline.comparison import summary
+from alexnet_pipeline.records import Geometry, Reject
 
 Better = Literal["higher", "lower", "neither"]
 Kind = Literal["methods", "shards"]
@@ -13,20 +14,20 @@ Kind = Literal["methods", "shards"]
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """One method's frequency response along one axis at one scale, from the weights it really uses.
+    """The frequency response of a method along one axis at one scale, from the weights that it applies.
 
     Attributes:
-        method: name.
+        method: its name.
         scale: source samples per output sample.
         frequencies: cycles per source pixel, ascending from 0 to 1/2.
         gains: magnitude of the mean response over all output positions, at each frequency.
-        alias_white_db: energy from above the output's Nyquist frequency that stays, in dB of all that was there,
-            for white input.
+        alias_white_db: energy above the output's Nyquist frequency that remains, in dB of all energy there, for white
+            input.
         alias_natural_db: the same for input of 1/f^2 power, as photographs have.
-        passband_white: share of the energy below it that the mean response keeps, white input.
-        passband_natural: the same for 1/f^2.
-        half_nyquist_gain: the mean response's gain at half the output's Nyquist frequency.
-        jitter_px: standard deviation of where outputs really sample, about where they should, in source pixels.
+        passband_white: share of the energy below the Nyquist frequency that the mean response keeps, white input.
+        passband_natural: the same for input of 1/f^2 power.
+        half_nyquist_gain: gain of the mean response at half the output's Nyquist frequency.
+        jitter_px: standard deviation of the sampling positions from the ideal ones, in source pixels.
     """
 
     method: str
@@ -43,14 +44,14 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """Something measured on every picture.
+    """Something that is measured on every image.
 
     Attributes:
         name: identifier, like `psnr_db`.
         label: heading for people.
         unit: of the values, empty for none.
         better: which direction is good; `neither` where it depends on the use.
-        definition: one sentence that lets a reader repeat the measurement.
+        definition: a sentence from which a reader can repeat the measurement.
     """
 
     name: str
@@ -61,14 +62,14 @@ class Metric:
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
-    """One metric of one method over all pictures.
+class MetricMean:
+    """The mean of a metric over all images, for one method.
 
     Attributes:
         metric: name of the metric.
-        mean: over pictures.
-        low: lower end of the mean's 95 % interval.
-        high: its upper end.
+        mean: over images.
+        low: lower end of the mean's 95 % confidence interval.
+        high: upper end.
         best: no method has a better mean; never where `better` is `neither`.
         near_best: not the best, but the paired test finds no difference from it.
     """
@@ -82,38 +83,38 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
-class MethodNumbers:
-    """All of one method, or of one shard set.
+class MethodResult:
+    """The results of one method, or of one shard set.
 
     Attributes:
-        name: method name; of a shard set, `METHOD (FOLDER)` where two sets share a method, else the method.
-        definition: what the name promises.
-        responses: one a scale, the comparison's main scale first; empty for a shard set.
-        measured: one a metric, in the comparison's order of metrics.
-        spectrum: radially averaged power of luma, mean over pictures, in dB, at the comparison's
+        name: of the method; `METHOD (FOLDER)` for each of several shard sets of one method.
+        definition: the method as a formula.
+        responses: at each scale, the comparison's main scale first; empty for a shard set.
+        measured: the mean of each metric, in the comparison's order of metrics.
+        spectrum: radially averaged power of luma, mean over images, in dB, at the comparison's
             `spectrum_frequencies`.
     """
 
     name: str
     definition: str
-    responses: tuple[Response, ...]
-    measured: tuple[Measured, ...]
-    spectrum: tuple[float, ...]
+    responses: tuple[Response, ...] = ()
+    measured: tuple[MetricMean, ...] = ()
+    spectrum: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class PairedTest:
-    """Two methods on the same pictures, by one metric.
+    """Two methods on the same images, by one metric.
 
     Attributes:
-        metric: name.
+        metric: name of the metric.
         first: method.
         second: method.
         difference: mean of first minus second.
-        low: lower end of its 95 % interval.
+        low: lower end of its 95 % confidence interval.
         high: upper end.
-        p_value: two-sided, adjusted by Holm over all pairs of this metric; 1 where all differences are zero.
-        identical: no picture differed at all.
+        p_value: two-sided, adjusted by Holm's method over all pairs of this metric; 1 where all differences are zero.
+        identical: the metric has the same value for both on every image.
     """
 
     metric: str
@@ -127,22 +128,22 @@ class PairedTest:
 
 
 @dataclass(frozen=True, slots=True)
-class PictureNumbers:
-    """One picture and what every method did to it.
+class ImageResult:
+    """One image and the metrics of every method on it.
 
     Attributes:
-        key: of the picture.
+        key: of the image.
         name: within the source.
         path: file that holds its bytes.
         offset: of the bytes in that file.
-        size_bytes: of the picture.
+        size_bytes: of the image.
         sha256: of the bytes, hex.
-        height_px: upright.
-        width_px: upright.
+        height_px: of the upright image.
+        width_px: likewise.
         scale: source pixels per output pixel along the shorter side.
-        disagreement: standard deviation across methods, mean over samples of the whole target, in levels.
-        window_px: (top, left) of the 64 x 64 window of the target in which methods disagree most.
-        values: metric name -> one value a method, in the comparison's order of methods.
+        disagreement: standard deviation across methods, mean over all output values, in levels.
+        window_px: (top, left) of the 64 x 64 window of the output in which methods disagree most.
+        values: name of a metric -> its value for each method, in the comparison's order of methods.
     """
 
     key: str
@@ -166,10 +167,10 @@ class TrainedCell:
     Attributes:
         train: method of the training set.
         test: method of the validation set.
-        seed: of weights, order and views.
-        total_images: counted.
-        top1_error: share, 0 to 1, centre crop.
-        top5_error: share.
+        seed: of the training.
+        total_images: of the validation set.
+        top1_error: share from 0 to 1, centre crop.
+        top5_error: likewise.
     """
 
     train: str
@@ -182,7 +183,7 @@ class TrainedCell:
 
 @dataclass(frozen=True, slots=True)
 class ShiftCell:
-    """How often a network answers the same for a picture moved by one pixel; share from 0 to 1."""
+    """How often a network predicts the same class for an image that is moved by one pixel: share from 0 to 1."""
 
     train: str
     seed: int
@@ -192,7 +193,7 @@ class ShiftCell:
 
 @dataclass(frozen=True, slots=True)
 class MatrixEntry:
-    """Train filter x test filter over seeds: means and standard deviations (n - 1) of error shares."""
+    """Errors by training and test method: means and standard deviations (n - 1) over seeds, as shares."""
 
     train: str
     test: str
@@ -210,10 +211,11 @@ class TrainedPair:
         first: method.
         second: method.
         difference: of top-1 error, first minus second, mean over seeds, as a share.
-        low: lower end of its 95 % interval, by what is left of all methods' errors beside means of methods and seeds.
+        low: lower end of its 95 % confidence interval, from the residuals of all methods' errors when the means of
+            methods and of seeds are taken away.
         high: upper end.
-        p_value: two-sided, adjusted by Holm over the pairs.
-        detectable: smallest true difference that this run would have found with 80 % power.
+        p_value: two-sided, adjusted by Holm's method over the pairs.
+        detectable: smallest true difference that this comparison could have detected with 80 % power.
     """
 
     first: str
@@ -226,20 +228,20 @@ class TrainedPair:
 
 
 @dataclass(frozen=True, slots=True)
-class Training:
-    """What training by every method showed.
+class NetworkResults:
+    """The accuracy of networks that were trained on each method's shards.
 
     Attributes:
-        preset: recipe.
-        steps: of every network.
-        batch_images: a step.
+        preset: of the networks.
+        steps: of training, for each network.
+        batch_images: images per step.
         seeds: in order.
-        train_images: of the training set.
-        cells: every network on every validation set.
-        shifts: every network on its own validation set.
-        matrix: over seeds.
-        pairs: of the diagonal.
-        finding: in words: which differences were found, or none, and the smallest that could have been.
+        train_images: size of the training set.
+        cells: each network on each validation set.
+        shifts: each network on its own validation set.
+        matrix: errors by training and test method, over seeds.
+        pairs: every two methods, each trained and tested with itself.
+        finding: in words: the differences that were found, and the smallest that could have been detected.
     """
 
     preset: str
@@ -254,29 +256,29 @@ class Training:
     finding: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Comparison:
-    """Everything that a comparison found.
+    """The results of a comparison.
 
     Attributes:
         format_version: of these records.
-        kind: `methods` on raw pictures, or finished `shards`.
-        source: path of the raw pictures, or those of the shard sets, joined by a comma.
-        command: that a person would repeat.
-        size_px: target side.
-        geometry: how any shape becomes the target.
+        kind: `methods` on raw images, or finished `shards`.
+        source: path of the raw images, or the paths of the shard sets, joined by commas.
+        command: that repeats the comparison; empty where it was started from Python.
+        size_px: side of the output images.
+        geometry: how an image of any shape becomes the output.
         quality: of the JPEG whose size and error are measured.
-        scales: at which the responses are computed; the first is the main one.
+        scales: at which the frequency responses are computed; the first is the main one.
         methods: in the order asked for.
         metrics: in the order of the table.
-        tests: every pair by every metric.
-        pictures: in the order of their keys.
-        rejects: pictures that could not be read.
+        tests: every pair of methods by every metric.
+        images: in the order of their keys.
+        rejects: images that could not be read.
         spectrum_frequencies: cycles per output pixel, 0 to 1/2.
-        training: None where none was asked for.
+        training: None where no networks were trained.
         verdict: three sentences.
         versions: of the libraries that decided the numbers.
-        decoder: how pictures were decoded, in words.
+        decoder: how images were decoded, in words.
         machine: processor and cores.
     """
 
@@ -285,17 +287,26 @@ class Comparison:
     source: str
     command: str
     size_px: int
-    geometry: str
+    geometry: Geometry
     quality: int
     scales: tuple[float, ...]
-    methods: tuple[MethodNumbers, ...]
+    methods: tuple[MethodResult, ...]
     metrics: tuple[Metric, ...]
     tests: tuple[PairedTest, ...]
-    pictures: tuple[PictureNumbers, ...]
+    images: tuple[ImageResult, ...]
     rejects: tuple[Reject, ...]
     spectrum_frequencies: tuple[float, ...]
-    training: Training | None
+    training: NetworkResults | None
     verdict: tuple[str, ...]
     versions: dict[str, str]
     decoder: str
     machine: str
+
+    def __repr__(self) -> str:
+        names = ", ".join(method.name for method in self.methods)
+        trained = ", with networks" if self.training else ""
+        return f"Comparison({len(self.images):,} images of {self.source!r}: {names}{trained})"
+
+    def _repr_html_(self) -> str:
+        """The means as a table and the verdict, for a notebook."""
+        return summary.as_html(self)

@@ -1,4 +1,4 @@
-"""A comparison's numbers in, three sentences out: what the weights say, what the pictures say, what training says."""
+"""The verdict on a comparison: three sentences, from the weights, from the images and from trained networks."""
 
 from __future__ import annotations
 
@@ -6,105 +6,102 @@ from collections.abc import Iterable, Sequence
 
 from alexnet_pipeline.comparison.inference import LEVEL
 from alexnet_pipeline.comparison.measure.metrics import TIMES
-from alexnet_pipeline.comparison.records import Comparison, Measured, PairedTest, Response
+from alexnet_pipeline.comparison.records import Comparison, MetricMean, PairedTest, Response
+from alexnet_pipeline.comparison.summary import means_of
 
-# Pairs that are named one by one; more are counted.
+# Pairs that are named; further ones are counted.
 NAMED_PAIRS = 3
 ERROR, SHIFT = "error_levels", "shift_error_levels"
 UNTRAINED = (
-    "No network was trained, so nothing here tells which method gives the better accuracy; "
-    "`compare --train` measures that."
+    "No networks were trained, so this report cannot say which method is more accurate. "
+    "The option `train` of `compare` measures it."
 )
 UNTRAINED_SHARDS = (
-    "These are differences between stored pictures, encoding included; no network was trained, so nothing here tells "
-    "which set gives the better accuracy."
+    "These are differences between stored images, encoding included. No networks were trained, so this report cannot "
+    "say which set gives more accurate networks."
 )
 
 
-def verdict_of(found: Comparison) -> tuple[str, ...]:
-    """Three sentences on a comparison.
-
-    Args:
-        found: complete but for its own verdict, which is not looked at.
-    """
-    if found.kind == "shards":
-        return (_differences(found), _file_sizes(found), UNTRAINED_SHARDS)
-    analytic = _trade_off([method.responses[0] for method in found.methods])
-    return (analytic, _errors(found), found.training.finding if found.training else UNTRAINED)
+def verdict_of(comparison: Comparison) -> tuple[str, ...]:
+    """Three sentences on a comparison that is complete but for its verdict."""
+    if comparison.kind == "shards":
+        return (_differences(comparison), _file_sizes(comparison), UNTRAINED_SHARDS)
+    trade_off = _trade_off([method.responses[0] for method in comparison.methods])
+    return (trade_off, _errors(comparison), comparison.training.finding if comparison.training else UNTRAINED)
 
 
 def _trade_off(responses: Sequence[Response]) -> str:
-    """Who aliases most and least, and who keeps most, by the weights alone."""
-    alias = {each.method: round(each.alias_white_db, 1) + 0.0 for each in responses}
-    kept = {each.method: round(100 * each.passband_white) for each in responses}
+    """Which methods alias most and least, and which keep most, by their weights alone."""
+    alias = {response.method: round(response.alias_white_db, 1) + 0.0 for response in responses}
+    kept = {response.method: round(100 * response.passband_white) for response in responses}
     head = f"At {responses[0].scale:g} source pixels per output pixel and white input"
-    most, least, keeps = max(alias.values()), min(alias.values()), max(kept.values())
+    most, least, highest = max(alias.values()), min(alias.values()), max(kept.values())
+    remains = "nothing above Nyquist is removed" if most == 0 else "of the energy above Nyquist remains"
+    most_text = f"{most:.1f} dB{':' if most == 0 else ''} {remains}"
     if most == least:
-        return f"{head}, all methods alias alike: {most:.1f} dB of what lies above the output's limit stays."
-    worst, calmest, sharpest = _at(alias, most), _at(alias, least), _at(kept, keeps)
-    share = _span([kept[name] for name in calmest])
+        return f"{head}, all methods alias equally ({most_text})."
+    worst, best, sharpest = _at(alias, most), _at(alias, least), _at(kept, highest)
+    share = _span([kept[name] for name in best])
     return (
-        f"{head}, {_join(worst)} {_verb(worst, 'alias')} most ({most:.1f} dB of what lies above the output's limit "
-        f"stays) and {_join(calmest)} least ({least:.1f} dB, with {share} % of the pass band kept); "
-        f"{_join(sharpest)} {_verb(sharpest, 'keep')} most of the pass band, {keeps} %."
+        f"{head}, {_join(worst)} {_verb(worst, 'alias')} most ({most_text}) and {_join(best)} least ({least:.1f} dB, "
+        f"with {share} % of the pass band kept); {_join(sharpest)} {_verb(sharpest, 'keep')} most of the pass band, "
+        f"{highest} %."
     )
 
 
-def _errors(found: Comparison) -> str:
-    """Who comes nearest to the ideal low-pass, who cannot be told apart, and who does not differ at all."""
-    total = len(found.pictures)
-    same = _identical_groups(found)
-    alike = [f"{_join(group)} do not differ: all {total:,} pictures are identical" for group in same]
-    if len(same) == 1 and len(same[0]) == len(found.methods):
-        return f"{alike[0]}."
-    entries = _entries(found, ERROR)
-    tests = [test for test in found.tests if test.metric == ERROR]
+def _errors(comparison: Comparison) -> str:
+    """Which method is closest to the ideal low-pass, which do not differ significantly, and which not at all."""
+    total = len(comparison.images)
+    groups = _identical_groups(comparison)
+    identical = [f"{_join(group)} do not differ: {_all_identical(total)}" for group in groups]
+    if len(groups) == 1 and len(groups[0]) == len(comparison.methods):
+        return f"{identical[0]}."
     # Of methods that are identical, the first stands for all.
-    hidden = {name for group in same for name in group[1:]}
-    shown = {name: entry for name, entry in entries.items() if name not in hidden}
-    best = min(shown, key=lambda name: shown[name].mean)
-    worst = max(shown, key=lambda name: shown[name].mean)
+    hidden = {name for group in groups for name in group[1:]}
+    means = {name: mean for name, mean in _means(comparison, ERROR).items() if name not in hidden}
+    best, worst = (choose(means, key=lambda name: means[name].mean) for choose in (min, max))
+    tests = [test for test in comparison.tests if test.metric == ERROR]
     test = next(test for test in tests if {test.first, test.second} == {best, worst})
     if test.p_value >= LEVEL:
-        first = (
-            f"Over {_pictures(total)}, no method's distance from an ideal low-pass differs from another's beyond noise"
-        )
+        first = f"Over {_images(total)}, no two methods differ significantly in their distance from an ideal low-pass"
     else:
         first = (
-            f"Over {_pictures(total)}, {best} comes nearest to an ideal low-pass and {worst} stays farthest: root mean "
-            f"square error {shown[best].mean:.2f} against {shown[worst].mean:.2f} levels, {_difference(test)}"
+            f"Over {_images(total)}, {best} comes closest to an ideal low-pass and {worst} is farthest from it: root "
+            f"mean square error {means[best].mean:.2f} against {means[worst].mean:.2f} levels, {_difference(test)}"
         )
-        alike = [*_noise(tests, shown, best), *alike]
-    return f"{'; '.join([first, *alike, _steadiest(found, shown)])}."
+        identical = [*_insignificant(tests, means, best), *identical]
+    return f"{'; '.join([first, *identical, _steadiest(comparison, means)])}."
 
 
-def _noise(tests: Iterable[PairedTest], shown: Iterable[str], best: str) -> list[str]:
-    """Clauses on those pairs whose errors do not differ beyond noise, the best method's first."""
+def _insignificant(tests: Iterable[PairedTest], shown: Iterable[str], best: str) -> list[str]:
+    """A clause on the pairs whose errors do not differ significantly, those of the best method first."""
     names = set(shown)
     pairs = [
         (test.first, test.second) for test in tests if test.p_value >= LEVEL and {test.first, test.second} <= names
     ]
     pairs.sort(key=lambda pair: best not in pair)
-    told = ", nor between ".join(f"{first} and {second}" for first, second in pairs[:NAMED_PAIRS])
-    rest = f", nor in {len(pairs) - NAMED_PAIRS} more pairs" if len(pairs) > NAMED_PAIRS else ""
-    return [f"no difference in it beyond noise between {told}{rest}"] if pairs else []
+    named = ", nor between ".join(f"{first} and {second}" for first, second in pairs[:NAMED_PAIRS])
+    more = len(pairs) - NAMED_PAIRS
+    rest = f", nor in {more} more {'pair' if more == 1 else 'pairs'}" if more > 0 else ""
+    return [f"it does not differ significantly between {named}{rest}"] if pairs else []
 
 
-def _steadiest(found: Comparison, shown: Iterable[str]) -> str:
-    entries = {name: entry for name, entry in _entries(found, SHIFT).items() if name in set(shown)}
-    least = min(entries, key=lambda name: entries[name].mean)
+def _steadiest(comparison: Comparison, shown: Iterable[str]) -> str:
+    means = {name: mean for name, mean in _means(comparison, SHIFT).items() if name in set(shown)}
+    least = min(means, key=lambda name: means[name].mean)
     return (
-        f"that error rewards sharpness, and when a picture moves by one source pixel {least} changes least "
-        f"({entries[least].mean:.2f} levels)"
+        f"this error rewards sharpness, and when an image moves by one source pixel {least} changes least "
+        f"({means[least].mean:.2f} levels)"
     )
 
 
-def _identical_groups(found: Comparison) -> list[list[str]]:
-    """Methods between which no picture differs in anything but time, in the order of the methods."""
-    times = set(TIMES)
-    different = {(test.first, test.second) for test in found.tests if not test.identical and test.metric not in times}
+def _identical_groups(comparison: Comparison) -> list[list[str]]:
+    """Groups of methods that agree on every image in everything but time, in the order of the methods."""
+    different = {
+        (test.first, test.second) for test in comparison.tests if not test.identical and test.metric not in TIMES
+    }
     groups: list[list[str]] = []
-    for method in found.methods:
+    for method in comparison.methods:
         for group in groups:
             if (group[0], method.name) not in different:
                 group.append(method.name)
@@ -114,56 +111,57 @@ def _identical_groups(found: Comparison) -> list[list[str]]:
     return [group for group in groups if len(group) > 1]
 
 
-def _differences(found: Comparison) -> str:
-    """How far each set's pictures lie from the first set's."""
-    first, *others = (method.name for method in found.methods)
-    total = len(found.pictures)
-    told = []
+def _differences(comparison: Comparison) -> str:
+    """How far the images of each set are from those of the first."""
+    first, *others = (method.name for method in comparison.methods)
+    total = len(comparison.images)
+    clauses = []
     for name in others:
-        error, most, share, ssim = (
-            _entries(found, metric)[name].mean for metric in (ERROR, "most_levels", "differing_share", "ssim")
+        error, largest, share, ssim = (
+            _means(comparison, metric)[name].mean for metric in (ERROR, "most_levels", "differing_share", "ssim")
         )
-        if most == 0.0:
-            told.append(f"{name} and {first} do not differ: all {total:,} pictures are identical")
+        if largest == 0.0:
+            clauses.append(f"{name} and {first} do not differ: {_all_identical(total)}")
         else:
-            told.append(
-                f"{name} differs from {first} by {error:.2f} levels root mean square, with {100 * share:.1f} % of "
-                f"values apart by more than one level, the largest difference of a picture {most:.0f} levels on "
-                f"average, and SSIM {ssim:.4f}"
+            clauses.append(
+                f"{name} differs from {first} by {error:.2f} levels (root mean square); {100 * share:.1f} % of values "
+                f"differ by more than one level, the largest difference within an image is {largest:.0f} levels on "
+                f"average, and SSIM is {ssim:.4f}"
             )
-    return f"Over {_pictures(total)}, {'; '.join(told)}."
+    return f"Over {_images(total)}, {'; '.join(clauses)}."
 
 
-def _file_sizes(found: Comparison) -> str:
-    """Which set takes less room."""
-    entries = _entries(found, "file_bytes")
-    least = min(entries, key=lambda name: entries[name].mean)
-    most = max(entries, key=lambda name: entries[name].mean)
-    test = next((t for t in found.tests if t.metric == "file_bytes" and {t.first, t.second} == {least, most}), None)
+def _file_sizes(comparison: Comparison) -> str:
+    """Which set takes least space."""
+    means = _means(comparison, "file_bytes")
+    least, most = (choose(means, key=lambda name: means[name].mean) for choose in (min, max))
+    pairs = (test for test in comparison.tests if test.metric == "file_bytes")
+    test = next((test for test in pairs if {test.first, test.second} == {least, most}), None)
     if test is None or test.identical:
-        return f"All sets take the same room: {entries[least].mean:,.0f} bytes a picture."
+        return f"All sets take the same space: {means[least].mean:,.0f} bytes per image."
     if test.p_value >= LEVEL:
-        return f"The sets do not differ in size beyond noise: about {entries[least].mean:,.0f} bytes a picture."
+        return f"The sets do not differ significantly in size: about {means[least].mean:,.0f} bytes per image."
     return (
-        f"Pictures of {least} take least room and those of {most} most: {entries[least].mean:,.0f} against "
-        f"{entries[most].mean:,.0f} bytes, {_difference(test, 0)}."
+        f"Images of {least} take least space and those of {most} most: {means[least].mean:,.0f} against "
+        f"{means[most].mean:,.0f} bytes, {_difference(test, 0)}."
     )
 
 
 def _difference(test: PairedTest, digits: int = 2) -> str:
-    """The difference that a test found, told without its sign."""
+    """The size of the difference between two methods, with its interval."""
     low, high = sorted((abs(test.low), abs(test.high))) if test.low * test.high > 0 else (test.low, test.high)
     p_value = "p < 0.001" if test.p_value < 0.001 else f"p = {test.p_value:.3f}"
     return f"a difference of {abs(test.difference):,.{digits}f} ({low:,.{digits}f} to {high:,.{digits}f}, {p_value})"
 
 
-def _entries(found: Comparison, metric: str) -> dict[str, Measured]:
-    """Each method's values of one metric."""
-    return {method.name: entry for method in found.methods for entry in method.measured if entry.metric == metric}
+def _means(comparison: Comparison, metric: str) -> dict[str, MetricMean]:
+    """The mean of a metric for each method."""
+    names = (method.name for method in comparison.methods)
+    return dict(zip(names, means_of(comparison, metric), strict=True))
 
 
 def _at(values: dict[str, float] | dict[str, int], value: float) -> list[str]:
-    return [name for name, each in values.items() if each == value]
+    return [name for name, other in values.items() if other == value]
 
 
 def _join(names: Sequence[str]) -> str:
@@ -179,5 +177,9 @@ def _span(values: Sequence[int]) -> str:
     return f"{low}" if low == high else f"{low} to {high}"
 
 
-def _pictures(total: int) -> str:
-    return "1 picture" if total == 1 else f"{total:,} pictures"
+def _images(total: int) -> str:
+    return "1 image" if total == 1 else f"{total:,} images"
+
+
+def _all_identical(total: int) -> str:
+    return "the only image is identical" if total == 1 else f"all {total:,} images are identical"

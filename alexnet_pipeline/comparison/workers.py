@@ -1,4 +1,4 @@
-"""Work and items in, results in the items' order out, by processes of this machine."""
+"""Runs the same function on many items in worker processes of this machine; results keep the items' order."""
 
 from __future__ import annotations
 
@@ -6,64 +6,78 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing.connection import wait
-from typing import TypeVar
+from typing import Any, TypeVar
+
+import cv2
 
 from alexnet_pipeline.errors import PipelineError
+from alexnet_pipeline.pixels import codec
+from alexnet_pipeline.progress import Advance, Report, Stage
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-Progress = Callable[[int, int], None]
 
-# Items handed over at a time: a message each costs little beside a picture, and workers end together.
+# Items sent to a worker at a time: a message each costs little beside an image, and workers end together.
 CHUNK_ITEMS = 4
+
+# The function that this worker process runs, set by its initializer.
+_work: Callable[[Any], Any]
 
 
 def run_all(
     work: Callable[[Item], Result],
+    prepare: Callable[[], Callable[[Item], Result]],
     items: Sequence[Item],
-    workers: int,
-    prepare: Callable[[], None],
-    progress: Progress | None,
+    workers: int | None,
+    report: Report,
 ) -> list[Result]:
-    """Do work on every item.
+    """Run a function on every item.
 
     Args:
-        work: a module's function, or a partial of one.
+        work: the function, for this process.
+        prepare: called once in each worker, where it returns the function; it is pickled, as are the items.
         items: in order.
-        workers: processes; one works here, without any other.
-        prepare: called once in each process before the first item.
-        progress: called with the number of items done, and of all.
+        workers: processes, None for as many as there are cores; a single one is this process.
+        report: told how many items are done.
 
     Raises:
-        PipelineError: a worker died; or what the work raises.
+        PipelineError: a worker died; or what the function raises.
     """
-    workers = min(workers, -(-len(items) // CHUNK_ITEMS))
+    workers = min(workers or len(os.sched_getaffinity(0)), -(-len(items) // CHUNK_ITEMS))
+    report(Stage("measure", len(items)))
     if workers <= 1:
-        prepare()
-        return _collect(map(work, items), len(items), progress)
-    # Spawned, not forked: whoever calls may have threads.
+        with opencv_held():
+            return _collect(map(work, items), report)
+    # Spawned, not forked: the caller may have threads.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, context, initializer=_begin, initargs=(prepare,)) as pool:
         try:
-            return _collect(pool.map(work, items, chunksize=CHUNK_ITEMS), len(items), progress)
+            return _collect(pool.map(_run, items, chunksize=CHUNK_ITEMS), report)
         except BrokenProcessPool as error:
             raise PipelineError(
-                "a worker process died: memory may be short, then try fewer --workers; and a script that calls "
-                '`compare` is a file, and calls it below if __name__ == "__main__":'
+                "a worker process died: if memory was short, use fewer `workers`; a script that calls `compare` must "
+                'be a file, and call it below if __name__ == "__main__":'
             ) from error
         finally:
             pool.shutdown(cancel_futures=True)
 
 
-def _begin(prepare: Callable[[], None]) -> None:
-    """A worker's first act: it leaves Ctrl-C to the process that started it, and ends when that is gone."""
+def _begin(prepare: Callable[[], Callable[[Any], Any]]) -> None:
+    """Initialize a worker: it leaves Ctrl-C to the process that started it, and ends when that process is gone."""
+    global _work  # noqa: PLW0603 - the initializer's only way to hand something to a worker
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    prepare()
+    codec.quiet_opencv()
+    _work = prepare()
+
+
+def _run(item: Any) -> Any:
+    return _work(item)
 
 
 def _end_with_parent() -> None:
@@ -73,12 +87,21 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
-def _collect(results: Iterable[Result], total: int, progress: Progress | None) -> list[Result]:
-    if progress:
-        progress(0, total)
-    found = []
+@contextmanager
+def opencv_held() -> Iterator[None]:
+    """Measure in this process as in a worker, and leave the caller's settings of OpenCV as they were."""
+    threads, log_level = cv2.getNumThreads(), cv2.utils.logging.getLogLevel()
+    codec.quiet_opencv()
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(threads)
+        cv2.utils.logging.setLogLevel(log_level)
+
+
+def _collect(results: Iterable[Result], report: Report) -> list[Result]:
+    collected = []
     for result in results:
-        found.append(result)
-        if progress:
-            progress(len(found), total)
-    return found
+        collected.append(result)
+        report(Advance(len(collected)))
+    return collected

@@ -1,4 +1,4 @@
-"""A room's folder in, how its page is drawn out: the same rules for every page."""
+"""The rules by which every HTML report is rendered."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 
 def page_environment(folder: Path) -> Environment:
-    """Templates of a folder and of this one, whose `page.css` all pages share; whatever is put in is escaped."""
+    """An environment for the templates of a folder and of this one, whose `page.css` all share; values are escaped."""
     return Environment(
         loader=FileSystemLoader([folder, Path(__file__).parent]),
         autoescape=True,

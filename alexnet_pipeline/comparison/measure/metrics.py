@@ -1,19 +1,22 @@
-"""What is measured on every picture, with a sentence each that lets a reader repeat it."""
+"""The metrics, each with a sentence from which a reader can repeat the measurement."""
 
 from __future__ import annotations
 
-from alexnet_pipeline.comparison.records import Metric
 from alexnet_pipeline.comparison.measure.ringing import NOTICED_LEVELS
 from alexnet_pipeline.comparison.measure.similarity import MOST_PSNR_DB
+from alexnet_pipeline.comparison.records import Metric
 
-# Metrics whose values are times, and differ from run to run.
+# Metrics that are times and differ from run to run.
 TIMES = ("decode_ms", "resample_ms", "encode_ms")
 
+_RMS = "Root mean squared RGB difference"
+_SSIM = "Mean structural similarity (Wang et al. 2004: 11-tap Gaussian of sigma 1.5, K1 = 0.01, K2 = 0.03) of luma"
 _IDEAL = "the float64 ideal low-pass (cosine transform cut at the target's length, clipped to 0..255, not rounded)"
 
 
 def method_metrics(quality: int) -> tuple[Metric, ...]:
-    """The metrics of methods on raw pictures, in the order of the table, where JPEG has this quality."""
+    """The metrics of methods on raw images, in the order of the table, for JPEGs of a quality."""
+    jpeg = f"a JPEG of quality {quality}"
     return (
         Metric(
             "psnr_db",
@@ -23,121 +26,87 @@ def method_metrics(quality: int) -> tuple[Metric, ...]:
             f"10 log10(255^2 / mean squared RGB difference) from {_IDEAL}, capped at {MOST_PSNR_DB:.1f} dB, which "
             "rounding alone costs; it rewards sharpness.",
         ),
-        Metric(
-            "ssim",
-            "SSIM",
-            "",
-            "higher",
-            f"Mean structural similarity (Wang et al. 2004: 11-tap Gaussian of sigma 1.5, K1 = 0.01, K2 = 0.03) of "
-            f"luma with that of {_IDEAL}.",
-        ),
-        Metric("error_levels", "error", "levels", "lower", f"Root mean squared RGB difference from {_IDEAL}."),
+        Metric("ssim", "SSIM", "", "higher", f"{_SSIM} with that of {_IDEAL}."),
+        Metric("error_levels", "error", "levels", "lower", f"{_RMS} from {_IDEAL}."),
         Metric(
             "shift_error_levels",
             "shift error",
             "levels",
             "lower",
-            "The picture without its last column and without its first are resampled; the first result, moved by the "
-            "source pixel between them with band-limited interpolation, and the second differ by this root mean square "
-            "(RGB, columns near the left and right border left out); aliasing raises it, and blur lowers it.",
+            "The image without its last column and the image without its first column are resampled. The first result, "
+            "shifted by the one source pixel between them with band-limited interpolation, and the second differ by "
+            "this root mean square (RGB, without the columns near the left and right border); aliasing raises it, and "
+            "blur lowers it.",
         ),
         Metric(
             "overshoot_levels",
             "overshoot",
             "levels",
             "lower",
-            "Before rounding and clipping, how far samples lie outside the range of the source pixels within one "
-            f"output pixel of their centre, mean over all samples (under {NOTICED_LEVELS} levels counts as none): "
-            "ringing.",
+            "Ringing: before rounding and clipping, how far output values lie outside the range of the source pixels "
+            f"within one output pixel of their centre, mean over all values (under {NOTICED_LEVELS} levels counts as "
+            "none).",
         ),
         Metric(
             "clipped_share",
             "clipped",
             "",
             "lower",
-            "Share of samples that lie outside -0.5..255.5 before rounding, so that clipping changes them.",
+            "Share of output values outside -0.5..255.5 before rounding, which clipping changes.",
         ),
         Metric(
             "jpeg_bytes",
             "JPEG size",
             "bytes",
             "neither",
-            f"Bytes of the result as a JPEG of quality {quality}, 4:2:0; detail and aliasing both cost bytes.",
+            f"Size of the result as {jpeg}, 4:2:0; both detail and aliasing cost bytes.",
         ),
         Metric(
             "jpeg_error_levels",
             "JPEG error",
             "levels",
             "neither",
-            f"Root mean squared RGB difference between the result and itself after a JPEG of quality {quality}: what "
-            "storing costs; detail costs more than blur.",
+            f"{_RMS} between the result and {jpeg} of it; JPEG loses more of a detailed image than of a blurred one.",
         ),
-        Metric(
-            "stored_error_levels",
-            "stored error",
-            "levels",
-            "lower",
-            f"Root mean squared RGB difference between the result after a JPEG of quality {quality} and {_IDEAL}.",
-        ),
-        Metric(
-            "decode_ms",
-            "decode",
-            "ms",
-            "neither",
-            "CPU time to decode the picture, measured once and the same for all methods.",
-        ),
+        Metric("stored_error_levels", "stored error", "levels", "lower", f"{_RMS} between {jpeg} and {_IDEAL}."),
+        Metric("decode_ms", "decode", "ms", "neither", "CPU time to decode the image, measured once for all methods."),
         Metric(
             "resample_ms",
             "resample",
             "ms",
             "lower",
-            "CPU time to bring the decoded picture to the target, the method's weights for a new size included.",
+            "CPU time to convert the decoded image, including the computation of the weights for a new size.",
         ),
-        Metric(
-            "encode_ms", "encode", "ms", "neither", f"CPU time to encode the result as a JPEG of quality {quality}."
-        ),
+        Metric("encode_ms", "encode", "ms", "neither", f"CPU time to encode the result as {jpeg}."),
     )
 
 
 def shard_metrics(first: str) -> tuple[Metric, ...]:
     """The metrics of finished shard sets against the first of them, in the order of the table."""
+    reference = f"the sample with the same key in {first}"
     return (
         Metric(
             "psnr_db",
             "PSNR",
             "dB",
             "neither",
-            f"10 log10(255^2 / mean squared RGB difference) from the sample of the same key in {first}, capped at "
-            f"{MOST_PSNR_DB:.1f} dB.",
+            f"10 log10(255^2 / mean squared RGB difference) from {reference}, capped at {MOST_PSNR_DB:.1f} dB.",
         ),
-        Metric(
-            "ssim",
-            "SSIM",
-            "",
-            "neither",
-            "Mean structural similarity (Wang et al. 2004: 11-tap Gaussian of sigma 1.5, K1 = 0.01, K2 = 0.03) of luma "
-            f"with the sample of the same key in {first}.",
-        ),
-        Metric(
-            "error_levels",
-            "difference",
-            "levels",
-            "neither",
-            f"Root mean squared RGB difference from the sample of the same key in {first}.",
-        ),
+        Metric("ssim", "SSIM", "", "neither", f"{_SSIM} with {reference}."),
+        Metric("error_levels", "difference", "levels", "neither", f"{_RMS} from {reference}."),
         Metric(
             "most_levels",
             "largest difference",
             "levels",
             "neither",
-            f"Largest difference of any value from the sample of the same key in {first}.",
+            f"Largest difference of any value from {reference}.",
         ),
         Metric(
             "differing_share",
             "differing",
             "",
             "neither",
-            f"Share of values that differ by more than one level from the sample of the same key in {first}.",
+            f"Share of values that differ by more than one level from {reference}.",
         ),
-        Metric("file_bytes", "file size", "bytes", "neither", "Bytes of the picture as it lies in the shard."),
+        Metric("file_bytes", "file size", "bytes", "neither", "Size of the encoded image in the shard."),
     )

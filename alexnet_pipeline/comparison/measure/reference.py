@@ -1,7 +1,8 @@
-"""A picture in, the ideal low-pass of it out, in float64: what every method is measured against.
+"""The ideal low-pass of an image in float64, which every method is measured against.
 
-A cosine transform (DCT-II) sees an axis mirrored at its borders and sampled at pixel centres. Keeping its first m of
-n coefficients and going back at length m is the ideal band limit with half-pixel centres; more than n are zeros.
+A cosine transform (DCT-II) treats an axis as mirrored at its borders and sampled at pixel centres. Keeping the first
+m of n coefficients and transforming back at length m is the ideal band limit with half-pixel centres; coefficients
+beyond n are zero.
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ Real = TypeVar("Real", NDArray[np.float32], NDArray[np.float64])
 
 
 def low_pass(image: NDArray[np.uint8], placement: Placement) -> Doubles:
-    """The placement's resampled part by the ideal low-pass, neither rounded nor clipped.
+    """The resampled part of a placement by the ideal low-pass, neither rounded nor clipped.
 
     Args:
         image: HWC uint8.
         placement: which rows and columns to keep; its canvas is left out.
 
     Returns:
-        (rows kept, columns kept, channels) float64; it rings beyond 0..255 at edges, as ideal filters do.
+        (rows kept, columns kept, channels) float64; like every ideal filter it rings beyond 0..255 at edges.
     """
     planes = [
         band_limit(band_limit(image[..., channel], placement.rows, 0), placement.columns, 1)
@@ -37,7 +38,7 @@ def low_pass(image: NDArray[np.uint8], placement: Placement) -> Doubles:
 
 
 def band_limit(values: NDArray[np.uint8] | Doubles, axis: Axis, along: int) -> Doubles:
-    """Bring one dimension from `axis.source` to `axis.full` samples without aliasing, then keep the axis's part."""
+    """Resample one dimension from `axis.source` to `axis.full` samples without aliasing; keep the axis's part."""
     coefficients = fft.dct(np.asarray(values, np.float64), axis=along)
     kept = np.take(coefficients, range(min(axis.source, axis.full)), axis=along)
     whole = fft.idct(kept, n=axis.full, axis=along) * (axis.full / axis.source)
@@ -45,14 +46,14 @@ def band_limit(values: NDArray[np.uint8] | Doubles, axis: Axis, along: int) -> D
 
 
 def shifted(values: Real, by_px: float) -> Real:
-    """Read columns `by_px` further right, between samples by the mirrored band-limited interpolation.
+    """Interpolate columns at positions `by_px` further right, band-limited, with mirrored borders.
 
     Args:
         values: (height, width, channels) float32 or float64.
-        by_px: of any size, fractions too; what lies beyond the border is its mirror image.
+        by_px: any number; beyond the border lies the mirror image.
 
     Returns:
-        Of the same shape and type.
+        The same shape and type.
 
     A shifted cosine is cos(a + b) = cos a cos b - sin a sin b: one inverse cosine and one inverse sine transform.
     """
@@ -61,6 +62,6 @@ def shifted(values: Real, by_px: float) -> Real:
     angles = math.pi * by_px / width * np.arange(width)[:, None]
     even = fft.idct(coefficients * np.cos(angles).astype(values.dtype), axis=1)
     turned = coefficients * np.sin(angles).astype(values.dtype)
-    # Sine k + 1 is a sine transform's coefficient k; sine 0 is nothing, and the highest has no cosine.
+    # Coefficient k of a sine transform belongs to sine k + 1; sine 0 is zero, and the highest sine has no cosine.
     sines = np.concatenate([turned[:, 1:], np.zeros_like(turned[:, :1])], axis=1)
     return np.asarray(even - fft.idst(sines, axis=1), values.dtype)

@@ -1,8 +1,8 @@
-"""A method and a scale in, its frequency response out: aliasing and sharpness without a single picture.
+"""The frequency response of a method at a scale: its aliasing and sharpness, computed from weights without images.
 
-Output i of an axis is a weighted sum of source samples k, so at frequency f it answers
-H_i(f) = sum_k w_ik exp(-2 pi i f (k - c_i)), where c_i is the place it should sample. An ideal filter has H = 1 up to
-the output's Nyquist frequency 1/(2 s) and 0 above. Outputs differ in phase, and H_i with them.
+Output i of an axis is a weighted sum of source samples k, so its response at frequency f is
+H_i(f) = sum_k w_ik exp(-2 pi i f (k - c_i)), where c_i is its ideal sampling position. An ideal filter has H = 1 up to
+the output's Nyquist frequency 1/(2 s) and H = 0 above. H_i depends on the phase of output i.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from alexnet_pipeline.pixels.weights import axis_weights
 Doubles = NDArray[np.float64]
 Complexes = NDArray[np.complex128]
 
-# Output samples of the axis that is looked at: the product's own target.
+# Output samples of the axis: the size of an output image.
 OUTPUT_SAMPLES = 256
-# Outputs left out at either end, where the border cuts kernels: the widest reaches 3 outputs (lanczos3:scaled) or
-# 4 source samples (opencv:lanczos4).
+# Outputs left out at either end, where the border truncates kernels: the widest spans 3 outputs (lanczos3:scaled) or
+# 4 source samples (opencv:lanczos4) to either side.
 BORDER_SAMPLES = 8
 # Cells of the midpoint rule in each band.
 CELLS = 128
 # Frequencies of the response that is drawn.
 DRAWN = 129
-# Input of 1/f^2 power has no mean at 0: it begins at one cycle across 500 pixels, ImageNet's typical length.
+# Input of 1/f^2 power has no finite energy from 0 on: it begins at one cycle per 500 pixels, a typical image's length.
 LOWEST_FREQUENCY = 1 / 500
 
 
 def dense_weights(axis: Axis, method: Method) -> Doubles:
-    """The weights that a method really has along one axis, ours or a library's, before any rounding to bytes.
+    """The weights that a method applies along one axis, ours or a library's, without rounding to bytes.
 
     Returns:
         (count, source) float64.
@@ -45,31 +45,31 @@ def dense_weights(axis: Axis, method: Method) -> Doubles:
         return library_weights(axis, method)
     first, taps, weights = axis_weights(axis, method)
     dense = np.zeros((axis.count, axis.source))
-    places = first[:, None] + np.arange(weights.shape[1])
+    positions = first[:, None] + np.arange(weights.shape[1])
     used = np.arange(weights.shape[1]) < taps[:, None]
-    dense[np.nonzero(used)[0], places[used]] = weights[used]
+    dense[np.nonzero(used)[0], positions[used]] = weights[used]
     return dense
 
 
 def respond(name: str, scale: float) -> Response:
-    """The response of a method at one scale, in float64, from the weights that make the product's pixels.
+    """The response of a method at one scale, in float64, from the weights that `shard` applies.
 
     Args:
         name: of the method.
-        scale: source samples per output sample; the nearest n / 256 is taken.
+        scale: source samples per output sample, rounded to n / 256.
 
     Raises:
         RefusedError: the scale does not shrink, or there is no such method.
     """
     source = math.floor(OUTPUT_SAMPLES * scale + 0.5)
     if source <= OUTPUT_SAMPLES:
-        raise RefusedError(f"scale {scale:g} does not shrink; responses need more than 1 source sample per output")
+        raise RefusedError(f"`scales`: {scale:g} does not shrink; responses need more than 1 source sample per output")
     weights = dense_weights(Axis(source, OUTPUT_SAMPLES, 0, OUTPUT_SAMPLES), find_method(name))
     return response_of(weights, name, scale)
 
 
 def response_of(weights: Doubles, name: str, scale: float) -> Response:
-    """The response of (outputs, source) weights, whole axis to whole axis, under a name and a nominal scale."""
+    """The response of (outputs, source) weights of a whole axis, under a name and a nominal scale."""
     outputs, source = weights.shape
     ratio = source / outputs
     limit = 1 / (2 * ratio)
@@ -90,7 +90,7 @@ def response_of(weights: Doubles, name: str, scale: float) -> Response:
         alias_white_db=_decibels(float(alias.mean())),
         alias_natural_db=_decibels(float(np.average(alias, weights=stopped**-2))),
         passband_white=float((passed_gains**2).mean()),
-        # Cells of equal ratio are wide as f, so 1/f^2 of power weighs 1/f.
+        # Cells of equal ratio have widths proportional to f, so 1/f^2 of power weighs 1/f.
         passband_natural=float(np.average(natural_gains**2, weights=1 / natural)),
         half_nyquist_gain=float(gains[-1]),
         jitter_px=float(np.std(weights[inner] @ np.arange(source) - centres)),
@@ -98,18 +98,18 @@ def response_of(weights: Doubles, name: str, scale: float) -> Response:
 
 
 def frequency_response(weights: Doubles, centres: Doubles, frequencies: Doubles) -> Complexes:
-    """H_i(f) of each row of weights about its centre: (rows, frequencies) complex."""
-    first, taps = _window(weights)
+    """H_i(f) of each row of weights: (rows, frequencies) complex."""
+    first, taps = _taps(weights)
     reach = np.arange(taps)
-    places = np.minimum(first[:, None] + reach, weights.shape[1] - 1)
-    near = np.take_along_axis(weights, places, axis=1)
+    positions = np.minimum(first[:, None] + reach, weights.shape[1] - 1)
+    near = np.take_along_axis(weights, positions, axis=1)
     near[first[:, None] + reach >= weights.shape[1]] = 0.0
     about_first = near @ np.exp(-2j * np.pi * reach[:, None] * frequencies)
     return np.asarray(about_first * np.exp(2j * np.pi * (centres - first)[:, None] * frequencies))
 
 
-def _window(weights: Doubles) -> tuple[NDArray[np.int64], int]:
-    """Each row's first tap, and how many the widest row takes from there."""
+def _taps(weights: Doubles) -> tuple[NDArray[np.int64], int]:
+    """The first tap of each row, and the number of taps of the widest row."""
     used = weights != 0.0
     first = used.argmax(axis=1)
     last = weights.shape[1] - 1 - used[:, ::-1].argmax(axis=1)

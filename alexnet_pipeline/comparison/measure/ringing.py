@@ -1,4 +1,4 @@
-"""A picture and a method in, what the method makes before rounding and clipping out, and how far it overshoots."""
+"""A method's result before rounding and clipping, and how far it overshoots."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from alexnet_pipeline.pixels.weights import axis_weights
 Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
-# Excess of float32 rounding, which is no ringing.
+# Float32 rounding exceeds the range by less than this, which is not ringing.
 NOTICED_LEVELS = 0.001
 
 
@@ -47,14 +47,14 @@ def unrounded(image: Floats, placement: Placement, method: Method) -> Floats:
 
 
 def local_range(image: Bytes, placement: Placement) -> tuple[Floats, Floats]:
-    """The least and the greatest source value within one output pixel of each sample's centre.
+    """The smallest and the largest source value within one output pixel of each output value's centre.
 
     Args:
         image: HWC uint8.
         placement: as for `unrounded`.
 
     Returns:
-        Two of (rows kept, columns kept, channels), whole numbers.
+        Two arrays (rows kept, columns kept, channels) float32.
     """
     lows = highs = image
     for along, axis in enumerate((placement.rows, placement.columns)):
@@ -64,14 +64,14 @@ def local_range(image: Bytes, placement: Placement) -> tuple[Floats, Floats]:
 
 
 def overshoot_levels(values: Floats, lows: Floats, highs: Floats) -> float:
-    """How far values lie outside their ranges, mean over all of them; what float32 rounding makes counts as none."""
+    """The mean distance of values from their ranges; float32 rounding counts as none."""
     excess = np.abs(values - np.minimum(np.maximum(values, lows), highs))
     excess *= excess > NOTICED_LEVELS
     return float(excess.mean(dtype=np.float64))
 
 
 def clipped_share(values: Floats) -> float:
-    """Share of values that no byte is within half a level of."""
+    """The share of values that clipping to 0..255 changes by more than half a level."""
     return int(np.count_nonzero((values < -0.5) | (values > 255.5))) / values.size
 
 
@@ -79,20 +79,20 @@ def _sparse_weights(axis: Axis, method: Method) -> sparse.csr_array:
     first, taps, weights = axis_weights(axis, method)
     reach = np.arange(weights.shape[1])
     used = reach < taps[:, None]
-    places = (first[:, None] + reach)[used]
+    columns = (first[:, None] + reach)[used]
     bounds = np.concatenate([[0], np.cumsum(taps)])
-    return sparse.csr_array((weights[used], places, bounds), shape=(axis.count, axis.source))
+    return sparse.csr_array((weights[used], columns, bounds), shape=(axis.count, axis.source))
 
 
-def _extreme(image: Bytes, axis: Axis, along: int, least_or_greatest: np.ufunc) -> Bytes:
-    """The least or greatest along one dimension of source samples k with |k - centre| < max(scale, 1)."""
+def _extreme(image: Bytes, axis: Axis, along: int, pick: np.ufunc) -> Bytes:
+    """The smallest or largest source sample k along one dimension with |k - centre| < max(scale, 1)."""
     scale = axis.source / axis.full
     reach = max(scale, 1.0)
     centres = (np.arange(axis.start, axis.start + axis.count) + 0.5) * scale - 0.5
     first = np.floor(centres - reach).astype(np.int64) + 1
     last = np.ceil(centres + reach).astype(np.int64) - 1
-    found: Bytes = image.take(first.clip(0, axis.source - 1), axis=along)
+    extreme: Bytes = image.take(first.clip(0, axis.source - 1), axis=along)
     for step in range(1, math.ceil(2 * reach)):
-        places = np.minimum(first + step, last).clip(0, axis.source - 1)
-        least_or_greatest(found, image.take(places, axis=along), out=found)
-    return found
+        positions = np.minimum(first + step, last).clip(0, axis.source - 1)
+        pick(extreme, image.take(positions, axis=along), out=extreme)
+    return extreme

@@ -1,4 +1,4 @@
-"""Two pictures of one size in, how alike they are out."""
+"""How alike two images of one size are: error, PSNR and SSIM."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 
 PEAK = 255.0
-# Rounding to whole levels has a variance of 1/12 and cannot be avoided; what is nearer is not told apart.
+# Rounding to whole levels has a variance of 1/12; smaller errors count as that.
 LEAST_MSE = 1 / 12
 MOST_PSNR_DB = 10 * math.log10(PEAK**2 / LEAST_MSE)
 # Wang, Bovik, Sheikh and Simoncelli 2004, section III-C: window and constants.
 SSIM_TAPS, SSIM_SIGMA = 11, 1.5
 SSIM_C1, SSIM_C2 = (0.01 * PEAK) ** 2, (0.03 * PEAK) ** 2
-# Taken off before squaring, so that float32 keeps its digits; no variance changes.
+# Subtracted before squaring, so that float32 keeps its digits; variances do not change.
 MIDDLE = 128.0
 
 
 def root_mean_square(first: NDArray[Any], second: NDArray[Any]) -> float:
-    """Of the difference of two HWC arrays of one shape, uint8 or float32, summed in float64."""
+    """The root mean square of the difference of two HWC arrays of one shape, uint8 or float32, summed in float64."""
     if first.dtype != second.dtype:
         first, second = first.astype(np.float32), second.astype(np.float32)
     return float(cv2.norm(first, second, cv2.NORM_L2)) / math.sqrt(first.size)
 
 
 def psnr_db(error_levels: float) -> float:
-    """The peak signal-to-noise ratio of a root mean squared error, both of 0..255, capped at what rounding costs."""
+    """The peak signal-to-noise ratio of a root mean squared error in 0..255, capped at that of rounding."""
     return 10 * math.log10(PEAK**2 / max(error_levels**2, LEAST_MSE))
 
 
@@ -42,8 +42,8 @@ def luma(image: NDArray[Any]) -> Floats:
 def ssim(first: Floats, second: Floats) -> float:
     """Mean structural similarity of two planes in 0..255.
 
-    The mean goes over windows that lie inside the picture, as in the authors' program; on sides shorter than a window
-    mirrored borders fill it.
+    The mean is over windows that lie inside the image, as in the authors' program; sides shorter than a window are
+    extended by mirroring.
 
     Source: Wang et al. 2004, equation 13, with the constants of section III-C.
     """

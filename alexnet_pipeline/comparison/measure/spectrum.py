@@ -1,4 +1,4 @@
-"""A plane of luma in, its power by radial frequency out."""
+"""The power of luma by radial frequency."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def ring_frequencies() -> tuple[float, ...]:
 def radial_power(plane: NDArray[Any]) -> Doubles:
     """Power spectral density, averaged over rings of frequencies.
 
-    A Hann window keeps the borders' jump out of it, and the mean is taken off first.
+    The mean is subtracted first, and a Hann window suppresses the discontinuity at the borders.
 
     Args:
         plane: (height, width), 0..255.
 
     Returns:
-        (RINGS,) in levels squared per (cycle per pixel) squared; white noise has its variance everywhere. Rings that
-        a small plane has no frequency in are interpolated from their neighbours.
+        (RINGS,) in levels squared per (cycle per pixel) squared; that of white noise is its variance everywhere. Rings
+        without a frequency, in small planes, are interpolated from their neighbours.
     """
     window, rings, counts = _layout(*plane.shape)
     values = (plane - plane.mean(dtype=np.float64)) * window
@@ -44,7 +44,7 @@ def radial_power(plane: NDArray[Any]) -> Doubles:
 
 @functools.lru_cache(maxsize=64)
 def _layout(height: int, width: int) -> tuple[Doubles, NDArray[np.int64], NDArray[np.int64]]:
-    """The window, each frequency's ring (RINGS for those beyond 1/2), and how many each ring has."""
+    """The window, the ring of each frequency (RINGS beyond 1/2), and the number of frequencies in each ring."""
     window = np.outer(_hann(height), _hann(width))
     radius = np.hypot(fft.fftfreq(height)[:, None], fft.rfftfreq(width))
     rings = np.minimum((radius * 2 * RINGS).astype(np.int64), RINGS)

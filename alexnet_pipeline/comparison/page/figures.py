@@ -1,4 +1,4 @@
-"""A comparison in, the page's inline SVGs out; their colours and type are the page's CSS."""
+"""The report's charts as inline SVG; colours and type are in the page's CSS."""
 
 from __future__ import annotations
 
@@ -11,26 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from alexnet_pipeline.pages.charts import (
-    MINUS,
-    PATH_WIDTH,
-    Axis,
-    Series,
-    line_chart,
-    linear_axis,
-    log_axis,
-    path_data,
-    roomy_axis,
-    stretched,
-    x_axis,
-    y_axis,
-)
 from alexnet_pipeline.comparison.page.pareto import Frame, Weighting, pareto_parts, points_of, radius_of
-from alexnet_pipeline.comparison.records import Comparison, PictureNumbers, Response
+from alexnet_pipeline.comparison.records import Comparison, ImageResult, Response
+from alexnet_pipeline.pages.axes import ChartAxis, linear_axis, log_axis, roomy_axis, x_axis, y_axis
+from alexnet_pipeline.pages.charts import MINUS, PATH_WIDTH, Series, line_chart, path_data, stretched
 
 Floats = NDArray[np.float64]
 
-# Width and height of the Pareto chart where there is room, and on a phone.
+# Width and height of the Pareto chart on a wide screen and on a phone.
 PARETO_PX = {"wide": (528, 400), "narrow": (356, 380)}
 SPARE_PX = {"wide": 38.0, "narrow": 14.0}
 PARETO_MARGINS_PX = (50, 14, 14, 40)  # left, top, right, bottom
@@ -38,19 +26,19 @@ TYPE_PX = 12.0
 PANEL_PX, SPECTRUM_PX, SIZES_PX, HISTOGRAM_PX = 96, 260, 260, 260
 # Gain at the top of a response panel, unless one overshoots further.
 PANEL_GAIN = 1.1
-# Different line styles that the page's CSS has.
+# Number of line styles in the page's CSS.
 LINE_STYLES = 12
-# Of a dot for a single picture, and the largest.
+# Radius of a dot for a single image, and the largest.
 DOT_PX, LARGEST_DOT_PX = 2.2, 14.0
-# Widths of histogram bars that are tried, and how many bars there may be.
+# Widths of histogram bars that are tried, and the most bars.
 BAR_WIDTHS, MOST_BARS = (0.05, 0.1, 0.2, 0.25, 0.5, 1.0), 36
-# The last bar holds the scales beyond this share.
+# The last bar holds the scales above this quantile.
 SHOWN_SHARE = 0.99
 
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One method's response, drawn before the others'."""
+    """The chart of one method's response in front of the others'."""
 
     response: Response
     svg: str
@@ -58,7 +46,14 @@ class Panel:
 
 @dataclass(frozen=True, slots=True)
 class Histogram:
-    """Scales as bars, and what to say of them: shares from 0 to 1."""
+    """The histogram of scales.
+
+    Attributes:
+        svg: the chart.
+        enlarged: share of images with a scale below 1.
+        median: scale.
+        last: scale at which the last bar begins.
+    """
 
     svg: str
     enlarged: float
@@ -67,7 +62,7 @@ class Histogram:
 
 
 def pareto_chart(comparison: Comparison, weighting: Weighting, variant: str) -> str:
-    """Alias energy against pass-band kept for one kind of input, at one of `PARETO_PX`."""
+    """Alias energy against the pass band kept for one kind of input, in one of the variants of `PARETO_PX`."""
     points = points_of(comparison, weighting)
     width, height = PARETO_PX[variant]
     left, top, right, bottom = PARETO_MARGINS_PX
@@ -80,7 +75,7 @@ def pareto_chart(comparison: Comparison, weighting: Weighting, variant: str) -> 
 
 
 def time_legend(comparison: Comparison) -> tuple[tuple[str, float], ...]:
-    """Times in ms as text, with the radius in pixels of their bubbles; none where no time was measured."""
+    """Times as text with the radius of their bubbles in pixels; empty where no time was measured."""
     slowest = max((point.time_ms for point in points_of(comparison, "white")), default=0.0)
     if slowest <= 0:
         return ()
@@ -90,14 +85,17 @@ def time_legend(comparison: Comparison) -> tuple[tuple[str, float], ...]:
 
 
 def response_panels(comparison: Comparison) -> tuple[Panel, ...]:
-    """A panel for each method at the main scale: its response before all others'."""
+    """A panel for each method at the main scale."""
     responses = [method.responses[0] for method in comparison.methods if method.responses]
-    top = max([PANEL_GAIN, *(max(one.gains) for one in responses)])
-    return tuple(Panel(one, _panel(one, [r for r in responses if r is not one], top)) for one in responses)
+    top = max([PANEL_GAIN, *(max(response.gains) for response in responses)])
+    return tuple(
+        Panel(response, _panel(response, [other for other in responses if other is not response], top))
+        for response in responses
+    )
 
 
 def spectra(comparison: Comparison, *, relative: bool) -> str:
-    """Radially averaged power by frequency, all methods; relative to the first's if asked for."""
+    """Radially averaged power by frequency for all methods, absolute or relative to the first method's."""
     x = np.array(comparison.spectrum_frequencies)
     reference = np.array(comparison.methods[0].spectrum) if relative else np.zeros(x.size)
     lines = [
@@ -120,9 +118,9 @@ def spectra(comparison: Comparison, *, relative: bool) -> str:
     )
 
 
-def sizes_chart(pictures: Sequence[PictureNumbers]) -> str:
-    """Height against width of every picture, logarithmic; a dot's area is the number of pictures of that size."""
-    counts = Counter((picture.width_px, picture.height_px) for picture in pictures)
+def sizes_chart(images: Sequence[ImageResult]) -> str:
+    """Height against width of every image, logarithmic; a dot's area shows how many images have a size."""
+    counts = Counter((image.width_px, image.height_px) for image in images)
     sides = [side for size in counts for side in size]
     axis = log_axis(min(sides), max(sides))
     most = max(counts.values())
@@ -136,12 +134,12 @@ def sizes_chart(pictures: Sequence[PictureNumbers]) -> str:
             f"<title>{width} x {height} px: {count:,}</title></circle>"
         )
     parts = [*y_axis(axis, SIZES_PX, _count), *x_axis(axis, SIZES_PX, "px wide"), *dots]
-    return _chart("Sizes of the pictures", parts, SIZES_PX)
+    return _chart("Sizes of the images", parts, SIZES_PX)
 
 
 def scale_histogram(comparison: Comparison) -> Histogram:
-    """How many source pixels one output pixel stands for; below 1 a picture is enlarged."""
-    scales = np.array([picture.scale for picture in comparison.pictures])
+    """Source pixels per output pixel; below 1 an image is enlarged."""
+    scales = np.array([image.scale for image in comparison.images])
     far = float(np.quantile(scales, SHOWN_SHARE))
     low = float(min(scales.min(), 1.0))
     width = next((w for w in BAR_WIDTHS if (far - low) / w <= MOST_BARS), BAR_WIDTHS[-1])
@@ -149,26 +147,26 @@ def scale_histogram(comparison: Comparison) -> Histogram:
     last = max(last, first + 4)
     edges: Floats = np.arange(first, last + 1, dtype=np.float64) * width
     counts, _ = np.histogram(np.clip(scales, edges[0], edges[-1] - width / 2), edges)
-    across = Axis(float(edges[0]), float(edges[-1]), _ticks(edges, width))
+    across = ChartAxis(float(edges[0]), float(edges[-1]), _ticks(edges, width))
     upward = linear_axis(float(counts.max()))
     parts = [*y_axis(upward, HISTOGRAM_PX, _count), *x_axis(across, HISTOGRAM_PX, "source px")]
     for count, edge in zip(counts, edges, strict=False):
         x, wide = 100 * across.share(np.array([edge])).item(), 100 / (last - first)
         high = HISTOGRAM_PX * count / upward.high
         style = "enlarged" if edge + width / 2 < 1 else "shrunk"
-        told = f"{edge:.3g} to {edge + width:.3g}: {count:,} pictures"
+        words = f"{edge:.3g} to {edge + width:.3g}: {count:,} {'image' if count == 1 else 'images'}"
         parts.append(
             f'<rect class="bar {style}" x="{x + 0.04 * wide:.2f}%" width="{0.92 * wide:.2f}%" '
-            f'y="{HISTOGRAM_PX - high:.1f}" height="{high:.1f}"><title>{told}</title></rect>'
+            f'y="{HISTOGRAM_PX - high:.1f}" height="{high:.1f}"><title>{words}</title></rect>'
         )
     one = 100 * across.share(np.array([1.0])).item()
     parts.append(f'<line class="one" x1="{one:.2f}%" x2="{one:.2f}%" y1="-6" y2="{HISTOGRAM_PX}"/>')
-    svg = _chart("Scales of the pictures", parts, HISTOGRAM_PX)
+    svg = _chart("Scales of the images", parts, HISTOGRAM_PX)
     return Histogram(svg, float((scales < 1).mean()), float(np.median(scales)), float(edges[-1] - width))
 
 
 def _ticks(edges: Floats, width: float) -> tuple[float, ...]:
-    """Round numbers at most six of which lie along the edges."""
+    """Round numbers within the edges, at most seven."""
     span = float(edges[-1] - edges[0])
     step = next(step for step in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 1e9) if span / step <= 6 and step >= width)
     first, last = math.ceil(edges[0] / step - 1e-9), math.floor(edges[-1] / step + 1e-9)
@@ -176,9 +174,9 @@ def _ticks(edges: Floats, width: float) -> tuple[float, ...]:
 
 
 def _panel(response: Response, others: Sequence[Response], top: float) -> str:
-    """A response with what it loses below the output's Nyquist frequency and what it lets through above."""
+    """A response, with the area that it loses below the output's Nyquist frequency and that it passes above."""
     nyquist = 1 / (2 * response.scale)
-    across, upward = Axis(0.0, 0.5, (0.0, round(nyquist, 3), 0.5)), Axis(0.0, top, ())
+    across, upward = ChartAxis(0.0, 0.5, (0.0, round(nyquist, 3), 0.5)), ChartAxis(0.0, top, ())
     frequencies, gains = np.array(response.frequencies), np.array(response.gains)
     limit = float(np.interp(nyquist, frequencies, gains))
     below, above = frequencies < nyquist, frequencies > nyquist
@@ -191,28 +189,28 @@ def _panel(response: Response, others: Sequence[Response], top: float) -> str:
         shapes.append(f'<path class="line other" d="{_curve(other, across, upward)}"/>')
     shapes.append(f'<path class="line own" d="{_curve(response, across, upward)}"/>')
     full = PANEL_PX * (1 - 1 / top)
-    place = f"{100 * across.share(np.array([nyquist])).item():.2f}%"
+    nyquist_at = f"{100 * across.share(np.array([nyquist])).item():.2f}%"
     parts = [
         f'<line class="grid" x1="0" x2="100%" y1="{full:.1f}" y2="{full:.1f}"/>'
         f'<line class="base" x1="0" x2="100%" y1="{PANEL_PX}" y2="{PANEL_PX}"/>',
         stretched(shapes, PANEL_PX),
-        f'<line class="nyquist" x1="{place}" x2="{place}" y1="0" y2="{PANEL_PX}"/>'
+        f'<line class="nyquist" x1="{nyquist_at}" x2="{nyquist_at}" y1="0" y2="{PANEL_PX}"/>'
         f'<text class="tick" text-anchor="end" x="-6" y="{full + 4:.1f}">1</text>'
         f'<text class="tick" text-anchor="end" x="-6" y="{PANEL_PX}">0</text>'
         f'<text class="tick" x="0" y="{PANEL_PX + 16}">0</text>'
-        f'<text class="tick" text-anchor="middle" x="{place}" y="{PANEL_PX + 16}">{nyquist:.3g}</text>'
+        f'<text class="tick" text-anchor="middle" x="{nyquist_at}" y="{PANEL_PX + 16}">{nyquist:.3g}</text>'
         f'<text class="tick" text-anchor="end" x="100%" y="{PANEL_PX + 16}">0.5</text>',
     ]
     return _chart(f"Frequency response of {response.method}", parts, PANEL_PX, "panel")
 
 
-def _outline(x: Floats, y: Floats, edge: float, across: Axis, upward: Axis) -> tuple[Floats, Floats]:
-    """The border between a curve and a level, in the stretched SVG's coordinates."""
+def _outline(x: Floats, y: Floats, edge: float, across: ChartAxis, upward: ChartAxis) -> tuple[Floats, Floats]:
+    """The outline of the area between a curve and a level, in the coordinates of `stretched`."""
     whole = np.concatenate([y, np.full(y.size, edge)])
     return PATH_WIDTH * across.share(np.concatenate([x, x[::-1]])), PANEL_PX * (1 - upward.share(whole))
 
 
-def _curve(response: Response, across: Axis, upward: Axis) -> str:
+def _curve(response: Response, across: ChartAxis, upward: ChartAxis) -> str:
     x, y = across.share(np.array(response.frequencies)), upward.share(np.array(response.gains))
     return path_data(PATH_WIDTH * x, PANEL_PX * (1 - y))
 

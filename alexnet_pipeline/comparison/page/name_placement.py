@@ -1,4 +1,4 @@
-"""Marks with names in, places for the names out that hide neither marks nor each other."""
+"""Places the names of marks on a chart so that they cover neither marks nor each other."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 # Directions in which a name is tried beside its mark, best first: (x, y), y points down.
 DIRECTIONS = ((1, 0), (-1, 0), (1, -1), (1, 1), (-1, -1), (-1, 1), (0, -1), (0, 1))
-# How far from the mark a name is tried, in lines of type, and from where on a line leads back to it.
+# Distances from the mark at which a name is tried, in lines of type, and from which on a line connects the two.
 DISTANCES_LINES, LEADER_LINES = (0.0, 0.5, 1.0, 1.6, 2.4, 3.4, 4.6, 6.0), 0.9
-# Between a mark and a name.
+# Space between a mark and a name.
 GAP_LINES = 0.25
-# What is avoided most: leaving the chart, then another name, then a mark, then a line; per square unit of overlap.
+# Costs per square unit of leaving the chart, and of overlap with another name, a mark or a line.
 OUTSIDE, ON_NAME, ON_MARK, ON_LINE = 100.0, 20.0, 8.0, 2.0
-# What a line of type of distance and a less liked direction cost.
+# Costs of distance, per square line of type, and of each less preferred direction.
 FAR, DISLIKED = 12.0, 0.7
 
 
@@ -42,7 +42,7 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A disc to be named: its centre, its radius and the width of its name."""
+    """A disc with a name: its centre, its radius and the width of the name."""
 
     x: float
     y: float
@@ -51,12 +51,12 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class NamePosition:
     """Where a name goes.
 
     Attributes:
         box: that the name fills.
-        leader: (x, y) on the box's edge nearest to the mark, where the name is too far off to need none.
+        leader: (x, y) on the box's edge nearest to the mark, for a line to it; None where the name is close.
     """
 
     box: Box
@@ -65,29 +65,29 @@ class Place:
 
 def place_names(
     marks: Sequence[Mark], line_height: float, bounds: Box, taken: Sequence[Box], lines: Sequence[Box]
-) -> list[Place]:
-    """Find a place for each name, the most crowded marks first.
+) -> list[NamePosition]:
+    """Find a position for each name, the most crowded marks first.
 
     Args:
-        marks: all in one unit.
+        marks: all lengths are in the same unit.
         line_height: of a name.
-        bounds: that names stay within.
-        taken: where no name may lie.
+        bounds: within which names stay.
+        taken: boxes that names must not cover.
         lines: thin boxes that names should not cross.
     """
     discs = [_around(mark, mark.radius + GAP_LINES * line_height) for mark in marks]
     order = sorted(range(len(marks)), key=lambda i: -sum(1 / (1 + math.dist(_at(marks[i]), _at(m))) for m in marks))
     names: list[Box] = list(taken)
-    places: dict[int, Place] = {}
+    positions: dict[int, NamePosition] = {}
     for number in order:
         tried = [
-            (_cost(box, bounds, names, discs, lines) + FAR * away * away + DISLIKED * liking, turn, box, away)
-            for turn, (away, liking, box) in enumerate(_candidates(marks[number], line_height))
+            (_cost(box, bounds, names, discs, lines) + FAR * away * away + DISLIKED * rank, turn, box, away)
+            for turn, (away, rank, box) in enumerate(_candidates(marks[number], line_height))
         ]
         _, _, box, away = min(tried, key=lambda candidate: candidate[:2])
         names.append(box)
-        places[number] = Place(box, _nearest(box, marks[number]) if away >= LEADER_LINES else None)
-    return [places[number] for number in range(len(marks))]
+        positions[number] = NamePosition(box, _nearest(box, marks[number]) if away >= LEADER_LINES else None)
+    return [positions[number] for number in range(len(marks))]
 
 
 def _around(mark: Mark, reach: float) -> Box:
@@ -99,14 +99,14 @@ def _at(mark: Mark) -> tuple[float, float]:
 
 
 def _candidates(mark: Mark, height: float) -> Iterator[tuple[float, int, Box]]:
-    """Distance in lines, how little the direction is liked, and the box."""
-    for lines, (liking, (right, down)) in itertools.product(DISTANCES_LINES, enumerate(DIRECTIONS)):
+    """The distance in lines, the rank of the direction, and the box of each candidate."""
+    for lines, (rank, (right, down)) in itertools.product(DISTANCES_LINES, enumerate(DIRECTIONS)):
         away = mark.radius + height * (GAP_LINES + lines)
         reach = away * (math.sqrt(0.5) if right and down else 1.0)
         x, y = mark.x + right * reach, mark.y + down * reach
         left = x - mark.name_width * (1 - right) / 2
         top = y - height * (1 - down) / 2
-        yield lines, liking, Box(left, top, left + mark.name_width, top + height)
+        yield lines, rank, Box(left, top, left + mark.name_width, top + height)
 
 
 def _cost(box: Box, bounds: Box, names: Sequence[Box], discs: Sequence[Box], lines: Sequence[Box]) -> float:

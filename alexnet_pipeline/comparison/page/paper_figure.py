@@ -1,4 +1,4 @@
-"""A comparison in, a stand-alone SVG for papers out: frequency responses and the Pareto chart side by side."""
+"""A stand-alone SVG for papers: frequency responses and the Pareto chart side by side."""
 
 from __future__ import annotations
 
@@ -8,21 +8,22 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from alexnet_pipeline.pages.charts import linear_axis, path_data, spread
 from alexnet_pipeline.comparison.page.pareto import Frame, pareto_parts, points_of
 from alexnet_pipeline.comparison.records import Comparison, Response
 from alexnet_pipeline.errors import RefusedError
+from alexnet_pipeline.pages.axes import linear_axis
+from alexnet_pipeline.pages.charts import path_data, spread
 
 Floats = NDArray[np.float64]
 
 # Width and height in mm, for two columns of a journal, and units of the SVG per mm: 10 units are type of 7 points.
 SIZE_MM, UNITS_PER_MM = (180.0, 74.0), 4.0
 TYPE = 10.0
-# Left, top, width and height of each plot, type and room for names, in units.
+# Left, top, width and height of each plot, size of type and space for names, in units.
 RESPONSES, PARETO = Frame(36, 24, 240, 236, TYPE, 0), Frame(424, 24, 244, 236, TYPE, 50)
-# Of a name beside a curve's end, with the space to the next.
+# Height of a name beside a curve's end, with the space to the next.
 NAME_HEIGHT = 13.0
-# Greys told apart in print, and dashes, in turn, so that no two curves have both alike before the twelfth.
+# Greys that are distinct in print, and dashes; together they repeat after twelve curves.
 GREYS = ("#000", "#777", "#444", "#999")
 DASHES = ("none", "6 3", "2 2", "8 2 2 2", "10 4", "4 2 1 2")
 STYLE = """
@@ -48,10 +49,10 @@ def paper_figure(comparison: Comparison) -> str:
     """
     responses = [method.responses[0] for method in comparison.methods if method.responses]
     if not responses:
-        raise RefusedError("a figure shows frequency responses, and finished shards have none; compare methods")
+        raise RefusedError("a figure shows frequency responses, which finished shards do not have")
     width, height = (side * UNITS_PER_MM for side in SIZE_MM)
     scale = f"{responses[0].scale:.4g}"
-    title = html.escape(f"Downsampling by {scale}: {', '.join(one.method for one in responses)}")
+    title = html.escape(f"Downsampling by {scale}: {', '.join(response.method for response in responses)}")
     parts = [
         *_response_parts(responses),
         *pareto_parts(points_of(comparison, "white"), PARETO),
@@ -69,7 +70,7 @@ def paper_figure(comparison: Comparison) -> str:
 def _response_parts(responses: Sequence[Response]) -> list[str]:
     frame, size = RESPONSES, TYPE
     bottom, right = frame.top + frame.height, frame.left + frame.width
-    upward = linear_axis(max(1.0, *(max(one.gains) for one in responses)), ends_on_tick=False)
+    upward = linear_axis(max(1.0, *(max(response.gains) for response in responses)), ends_on_tick=False)
     parts = []
     for value in upward.ticks:
         y = bottom - frame.height * value / upward.high
@@ -95,16 +96,16 @@ def _response_parts(responses: Sequence[Response]) -> list[str]:
 
 
 def _curves(responses: Sequence[Response], top: float) -> list[str]:
-    """Curves, each with its name beside its end."""
+    """The curves, each with its name beside its end."""
     frame = RESPONSES
     bottom, right = frame.top + frame.height, frame.left + frame.width
     parts, ends = [], []
-    for number, one in enumerate(responses):
+    for number, response in enumerate(responses):
         look = f'stroke="{GREYS[number % len(GREYS)]}" stroke-dasharray="{DASHES[number % len(DASHES)]}"'
-        x = frame.left + frame.width * np.array(one.frequencies) / 0.5
-        y = bottom - frame.height * np.array(one.gains) / top
+        x = frame.left + frame.width * np.array(response.frequencies) / 0.5
+        y = bottom - frame.height * np.array(response.gains) / top
         parts.append(f'<path class="curve" {look} d="{path_data(x, y)}"/>')
-        ends.append((float(y[-1]), number, one.method, look))
+        ends.append((float(y[-1]), number, response.method, look))
     ends.sort()
     wanted = [end - frame.top + 3.3 for end, *_ in ends]
     for baseline, (end, _, name, look) in zip(spread(wanted, NAME_HEIGHT, frame.height), ends, strict=True):

@@ -1,4 +1,4 @@
-"""Responses and times in, the chart of alias energy against pass-band kept out, as parts of an SVG."""
+"""The chart of alias energy against the pass band that is kept, with times as bubbles, as parts of an SVG."""
 
 from __future__ import annotations
 
@@ -11,25 +11,26 @@ from typing import Literal
 
 import numpy as np
 
-from alexnet_pipeline.pages.charts import MINUS, Axis, roomy_axis
-from alexnet_pipeline.comparison.page.name_placement import Box, Mark, Place, place_names
-from alexnet_pipeline.comparison.records import Comparison, MethodNumbers
+from alexnet_pipeline.comparison.page.name_placement import Box, Mark, NamePosition, place_names
+from alexnet_pipeline.comparison.records import Comparison, MethodResult
+from alexnet_pipeline.pages.axes import ChartAxis, roomy_axis
+from alexnet_pipeline.pages.charts import MINUS
 
 Weighting = Literal["white", "natural"]
 
 TIME_METRIC = "resample_ms"
-# Of the slowest method's bubble, in lines of type; areas are as times, but none is smaller than can be seen.
+# Radius of the slowest method's bubble, and the smallest, in lines of type; areas are proportional to times.
 LARGEST_LINES, SMALLEST_LINES = 1.05, 0.16
-# Width of a letter on average, and height of a line, as shares of the size of type.
+# Average width of a letter and height of a line, as shares of the size of type.
 LETTER, LINE = 0.56, 1.25
-# Alias energies are drawn down to here.
+# Lower alias energies are drawn here.
 LEAST_DB = -60.0
 BETTER = "better ↘"
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """A method: share of the pass band kept, alias energy in dB, resampling time in ms (0 for unknown)."""
+    """A method: share of the pass band kept, alias energy in dB, resampling time in ms (0 where unknown)."""
 
     name: str
     passband: float
@@ -39,7 +40,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """Where the plot lies, the size of its type, and the room for names to its right: in the SVG's own units."""
+    """Position of the plot, size of its type, and space for names to its right, in the SVG's units."""
 
     left: float
     top: float
@@ -50,7 +51,7 @@ class Frame:
 
 
 def points_of(comparison: Comparison, weighting: Weighting) -> list[Point]:
-    """Every method that has a response at the main scale."""
+    """A point for every method that has a response at the main scale."""
     return [
         Point(
             method.name,
@@ -63,20 +64,20 @@ def points_of(comparison: Comparison, weighting: Weighting) -> list[Point]:
     ]
 
 
-def time_of(method: MethodNumbers) -> float:
+def time_of(method: MethodResult) -> float:
     """Mean resampling time in ms, 0 where it was not measured."""
-    return next((entry.mean for entry in method.measured if entry.metric == TIME_METRIC), 0.0)
+    return next((mean.mean for mean in method.measured if mean.metric == TIME_METRIC), 0.0)
 
 
 def front(points: Sequence[Point]) -> list[Point]:
-    """Those that no other beats in one way without losing in the other, by ascending pass band."""
+    """The Pareto front, by ascending pass band: points that no other beats in one way without losing in the other."""
     best = [
-        one
-        for one in points
+        point
+        for point in points
         if not any(
-            other.passband >= one.passband
-            and other.alias_db <= one.alias_db
-            and (other.passband, other.alias_db) != (one.passband, one.alias_db)
+            other.passband >= point.passband
+            and other.alias_db <= point.alias_db
+            and (other.passband, other.alias_db) != (point.passband, point.alias_db)
             for other in points
         )
     ]
@@ -84,13 +85,13 @@ def front(points: Sequence[Point]) -> list[Point]:
 
 
 def radius_of(time_ms: float, slowest_ms: float, type_size: float) -> float:
-    """Of a bubble whose area is as the time."""
+    """The radius of a bubble whose area is proportional to a time."""
     share = math.sqrt(time_ms / slowest_ms) if slowest_ms > 0 else 0.5
     return type_size * max(LARGEST_LINES * share, SMALLEST_LINES)
 
 
 def pareto_parts(points: Sequence[Point], frame: Frame) -> list[str]:
-    """The chart's axes, front, bubbles and names, in the frame."""
+    """Axes, front, bubbles and names of the chart."""
     across = roomy_axis([point.passband for point in points])
     upward = roomy_axis([point.alias_db for point in points])
     size, right, bottom = frame.type_size, frame.left + frame.width, frame.top + frame.height
@@ -108,30 +109,30 @@ def pareto_parts(points: Sequence[Point], frame: Frame) -> list[str]:
     corners = _staircase([marks[points.index(point)] for point in best])
     hint = Box(right - 5 * size, bottom - 1.6 * size, right, bottom)
     bounds = Box(frame.left + 2, frame.top - LINE * size, right + frame.spare, bottom - 2)
-    places = place_names(marks, LINE * size, bounds, (hint,), _segments(corners))
+    positions = place_names(marks, LINE * size, bounds, (hint,), _segments(corners))
     styles = ["front" if point in best else "beaten" for point in points]
     path = "L".join(f"{x:.1f},{y:.1f}" for x, y in corners)
-    drawn = sorted(zip(points, marks, styles, strict=True), key=lambda each: -each[1].radius)
+    drawn = sorted(zip(points, marks, styles, strict=True), key=lambda bubble: -bubble[1].radius)
     return [
         *_axes(across, upward, frame),
         f'<text class="hint" text-anchor="end" x="{right - 4:.1f}" y="{bottom - size / 2:.1f}">{BETTER}</text>',
         f'<path class="frontier" d="M{path}"/>',
-        *(_bubble(*each) for each in drawn),
+        *(_bubble(*bubble) for bubble in drawn),
         *(
-            _name(point.name, mark, place, style, size)
-            for point, mark, place, style in zip(points, marks, places, styles, strict=True)
+            _name(point.name, mark, position, style, size)
+            for point, mark, position, style in zip(points, marks, positions, styles, strict=True)
         ),
     ]
 
 
 def tooltip(point: Point) -> str:
-    """A point in words."""
+    """The values of a point in words."""
     time = f", {point.time_ms:.2g} ms" if point.time_ms else ""
     return f"{point.name}: alias {decibels(point.alias_db)}, pass band kept {100 * point.passband:.0f} %{time}"
 
 
 def decibels(value: float) -> str:
-    """With a minus sign as wide as a digit."""
+    """Decibels as text, with a minus sign as wide as a digit."""
     text = f"{value:.1f}"
     return f"{0.0 if text == '-0.0' else value:.1f} dB".replace("-", MINUS)
 
@@ -143,12 +144,12 @@ def _bubble(point: Point, mark: Mark, style: str) -> str:
     )
 
 
-def _name(name: str, mark: Mark, place: Place, style: str, size: float) -> str:
-    """A name, anchored at the side towards its mark, since its true width is not known; with a line to a far mark."""
-    box, leader = place.box, ""
-    if place.leader:
-        to_x, to_y = place.leader
-        part = mark.radius / math.dist((mark.x, mark.y), place.leader)
+def _name(name: str, mark: Mark, position: NamePosition, style: str, size: float) -> str:
+    """A name, anchored at its mark's side since its exact width is unknown, and a line to the mark if it is far."""
+    box, leader = position.box, ""
+    if position.leader:
+        to_x, to_y = position.leader
+        part = mark.radius / math.dist((mark.x, mark.y), position.leader)
         x, y = mark.x + (to_x - mark.x) * part, mark.y + (to_y - mark.y) * part
         leader = f'<line class="leader" x1="{x:.1f}" y1="{y:.1f}" x2="{to_x:.1f}" y2="{to_y:.1f}"/>'
     anchor, at = "middle", (box.left + box.right) / 2
@@ -156,15 +157,15 @@ def _name(name: str, mark: Mark, place: Place, style: str, size: float) -> str:
         anchor, at = "start", box.left
     elif box.right <= mark.x:
         anchor, at = "end", box.right
-    place_of = f'text-anchor="{anchor}" x="{at:.1f}" y="{box.bottom - 0.32 * size:.1f}"'
-    return f'{leader}<text class="label {style}" {place_of}>{html.escape(name)}</text>'
+    anchored = f'text-anchor="{anchor}" x="{at:.1f}" y="{box.bottom - 0.32 * size:.1f}"'
+    return f'{leader}<text class="label {style}" {anchored}>{html.escape(name)}</text>'
 
 
-def _share(axis: Axis, value: float) -> float:
+def _share(axis: ChartAxis, value: float) -> float:
     return float(axis.share(np.array([value]))[0])
 
 
-def _axes(across: Axis, upward: Axis, frame: Frame) -> list[str]:
+def _axes(across: ChartAxis, upward: ChartAxis, frame: Frame) -> list[str]:
     size, left, top = frame.type_size, frame.left, frame.top
     right, bottom = left + frame.width, top + frame.height
     parts = []
@@ -192,7 +193,7 @@ def _text(style: str, anchor: str, x: float, y: float, text: str) -> str:
 
 
 def _staircase(steps: Sequence[Mark]) -> list[tuple[float, float]]:
-    """The border of what is reached: to each method of the front from the last, in alias energy, then in pass band."""
+    """The front as a staircase: from each method to the next in alias energy first, then in pass band."""
     corners = [(steps[0].x, steps[0].y)]
     for before, after in pairwise(steps):
         corners += [(before.x, after.y), (after.x, after.y)]

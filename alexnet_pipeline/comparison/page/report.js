@@ -1,5 +1,5 @@
 "use strict";
-// Sorting of tables, flicker to the first method, and downloads of the embedded numbers. Nothing is fetched.
+// Sorts tables, flips crops to the first method and offers the embedded numbers as files. Nothing is fetched.
 (() => {
   const numbers = () => JSON.parse(document.getElementById("numbers").textContent);
 
@@ -50,7 +50,7 @@
     button.addEventListener("click", () => show(!button.classList.contains("swapped")));
   }
 
-  // A spreadsheet takes a text that begins so for a formula.
+  // A spreadsheet takes text that begins like this for a formula.
   function cell(value) {
     if (value === null || value === undefined) return "";
     if (typeof value === "number") return String(value);
@@ -58,23 +58,23 @@
     return /[",\r\n]/.test(text) ? '"' + text.replaceAll('"', '""') + '"' : text;
   }
 
-  function pictureTable(found) {
-    const metrics = found.metrics.map((metric) => metric.name);
-    const place = ["key", "name", "sha256", "size_bytes", "height_px", "width_px", "scale", "disagreement"];
-    const rows = [[...place, "method", ...metrics]];
-    for (const picture of found.pictures) {
-      found.methods.forEach((method, number) => {
-        const values = metrics.map((metric) => picture.values[metric]?.[number]);
-        rows.push([...place.map((name) => picture[name]), method.name, ...values]);
+  function imageTable(comparison) {
+    const metrics = comparison.metrics.map((metric) => metric.name);
+    const columns = ["key", "name", "sha256", "size_bytes", "height_px", "width_px", "scale", "disagreement"];
+    const rows = [[...columns, "method", ...metrics]];
+    for (const image of comparison.images) {
+      comparison.methods.forEach((method, number) => {
+        const values = metrics.map((metric) => image.values[metric]?.[number]);
+        rows.push([...columns.map((name) => image[name]), method.name, ...values]);
       });
     }
     return rows;
   }
 
-  function summaryTable(found) {
+  function summaryTable(comparison) {
     const rows = [["method", "metric", "unit", "mean", "low", "high", "best", "near_best"]];
-    const units = Object.fromEntries(found.metrics.map((metric) => [metric.name, metric.unit]));
-    for (const method of found.methods) {
+    const units = Object.fromEntries(comparison.metrics.map((metric) => [metric.name, metric.unit]));
+    for (const method of comparison.methods) {
       for (const one of method.measured) {
         const flags = [String(one.best), String(one.near_best)];
         rows.push([method.name, one.metric, units[one.metric], one.mean, one.low, one.high, ...flags]);
@@ -85,7 +85,7 @@
 
   const csv = (rows) => "\ufeff" + rows.map((row) => row.map(cell).join(",") + "\r\n").join("");
   const makers = {
-    pictures: () => ["comparison-pictures.csv", "text/csv", csv(pictureTable(numbers()))],
+    images: () => ["comparison-images.csv", "text/csv", csv(imageTable(numbers()))],
     summary: () => ["comparison-summary.csv", "text/csv", csv(summaryTable(numbers()))],
     json: () => ["comparison.json", "application/json", document.getElementById("numbers").textContent],
   };
@@ -101,7 +101,7 @@
     });
   }
 
-  // Paper shows every photo.
+  // In print every photo is open.
   const closed = [];
   addEventListener("beforeprint", () => {
     for (const each of document.querySelectorAll("details.photo:not([open])")) closed.push(each);

@@ -1,4 +1,4 @@
-"""A comparison and its pictures in, one HTML page out that needs nothing beside itself; or a figure for papers."""
+"""Writes a comparison as one self-contained HTML page, and as a figure for papers."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ from typing import Any
 
 from jinja2 import Environment
 
-from alexnet_pipeline.pages.charts import MINUS, png_uri
-from alexnet_pipeline.comparison.page import figures
-from alexnet_pipeline.comparison.page import tables
+from alexnet_pipeline.comparison.page import figures, tables
 from alexnet_pipeline.comparison.page.gallery import (
     LESS_RGB,
     MORE_RGB,
@@ -24,23 +22,27 @@ from alexnet_pipeline.comparison.page.gallery import (
 from alexnet_pipeline.comparison.page.paper_figure import paper_figure
 from alexnet_pipeline.comparison.page.pareto import decibels, front, points_of
 from alexnet_pipeline.comparison.records import Comparison
-from alexnet_pipeline.pages.page import page_environment
+from alexnet_pipeline.comparison.summary import columns_of, fixed
 from alexnet_pipeline.files import write_whole
+from alexnet_pipeline.pages.charts import MINUS, png_uri
+from alexnet_pipeline.pages.page import page_environment
 
 TEMPLATE, SCRIPT = "template.html", "report.js"
-# Photos that are shown without being opened.
+# Photos that are open at first.
 OPEN_PHOTOS = 2
-# Rows of the table of pictures; the embedded numbers hold all.
-LISTED_PICTURES = 2000
+# Arrows in the heads of columns: which direction is good.
+ARROWS = {"higher": "↑", "lower": "↓", "neither": ""}
+# Rows of the table of images; the embedded numbers hold all.
+LISTED_IMAGES = 2000
 
 
 def write_page(comparison: Comparison, gallery: Gallery, output: Path) -> None:
-    """Draw a comparison as one page.
+    """Write a comparison as one page.
 
     Args:
-        comparison: of either kind, with or without training.
+        comparison: of either kind, with or without networks.
         gallery: see `gallery_of`.
-        output: the page's path.
+        output: path of the page.
 
     Raises:
         PipelineError: the page cannot be written.
@@ -50,23 +52,23 @@ def write_page(comparison: Comparison, gallery: Gallery, output: Path) -> None:
 
 
 def write_figure(comparison: Comparison, output: Path) -> None:
-    """Draw frequency responses and the Pareto chart as one SVG for papers.
+    """Write frequency responses and the Pareto chart as one SVG for papers.
 
     Raises:
-        RefusedError: there are no responses: the comparison is of finished shards.
+        RefusedError: the comparison is of finished shards and has no responses.
         PipelineError: the figure cannot be written.
     """
     write_whole(output, paper_figure(comparison).encode("utf-8", "backslashreplace"))
 
 
 def _context(comparison: Comparison, gallery: Gallery) -> dict[str, Any]:
-    columns = tables.columns_of(comparison)
+    columns = columns_of(comparison)
     script = (Path(__file__).parent / SCRIPT).read_text("utf-8")
     analytic = any(method.responses for method in comparison.methods)
     return {
-        "found": comparison,
+        "comparison": comparison,
         "noun": "method" if comparison.kind == "methods" else "shard set",
-        "first_words": comparison.methods[0].name if comparison.kind == "methods" else "the first set",
+        "first_name": comparison.methods[0].name if comparison.kind == "methods" else "the first set",
         "ranked": any(metric.better != "neither" for metric in comparison.metrics),
         "columns": columns,
         "rows": tables.rows_of(comparison, columns),
@@ -74,12 +76,13 @@ def _context(comparison: Comparison, gallery: Gallery) -> dict[str, Any]:
         "front": [point.name for point in front(points_of(comparison, "white"))] if analytic else [],
         "legend": figures.time_legend(comparison),
         "panels": figures.response_panels(comparison),
-        "histogram": figures.scale_histogram(comparison) if comparison.pictures else None,
+        "histogram": figures.scale_histogram(comparison) if comparison.images else None,
         "tests": tables.tests_of(comparison, columns),
         "heat": tables.heat_map(comparison.training) if comparison.training else (),
         "gallery": gallery,
         "open_photos": OPEN_PHOTOS,
-        "listed": comparison.pictures[:LISTED_PICTURES],
+        "listed": comparison.images[:LISTED_IMAGES],
+        "arrows": ARROWS,
         "difference_levels": scale_of(gallery.photos),
         "more_rgb": MORE_RGB,
         "less_rgb": LESS_RGB,
@@ -98,24 +101,28 @@ def _environment() -> Environment:
         difference_uri=_difference_uri,
         difference_words=_difference_words,
     )
-    environment.filters.update(png=png_uri, fixed=tables.fixed, decibels=decibels)
-    environment.filters.update(count=_count, percent=_percent, p_value=_p_value)
+    environment.filters.update(png=png_uri, fixed=fixed, decibels=decibels)
+    environment.filters.update(count=_count, counted=_counted, percent=_percent, p_value=_p_value)
     return environment
 
 
 def _difference_uri(photo: Exhibit, number: int, scale_levels: int) -> str:
-    return png_uri(difference_map(photo.pictures[0][1], photo.pictures[number][1], scale_levels))
+    return png_uri(difference_map(photo.outputs[0][1], photo.outputs[number][1], scale_levels))
 
 
 def _difference_words(photo: Exhibit, number: int) -> tuple[str, str]:
-    """Root mean square and extremes of the difference from the first method, in levels."""
-    signed = signed_levels(photo.pictures[0][1], photo.pictures[number][1])
+    """The root mean square and the extremes of the difference from the first method, in levels."""
+    signed = signed_levels(photo.outputs[0][1], photo.outputs[number][1])
     low, high = (f"{round(extreme):+d}".replace("-", MINUS) for extreme in (signed.min(), signed.max()))
     return f"{(signed**2).mean() ** 0.5:.1f}", f"{low} to {high}"
 
 
 def _count(value: float) -> str:
     return f"{value:,.0f}"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def _percent(share: float) -> str:

@@ -1,4 +1,4 @@
-"""A comparison in, the page's tables out: values rounded to what their intervals tell, as text, and as shares."""
+"""The report's tables: values as text, rounded to what their intervals justify, and as positions in percent."""
 
 from __future__ import annotations
 
@@ -11,45 +11,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from alexnet_pipeline.comparison.inference import LEVEL
-from alexnet_pipeline.comparison.records import Comparison, Measured, Metric, PairedTest, Training
+from alexnet_pipeline.comparison.records import Comparison, MetricMean, NetworkResults, PairedTest
+from alexnet_pipeline.comparison.summary import Column, fixed, means_of
 
-ARROWS = {"higher": "↑", "lower": "↓", "neither": ""}
-MOST_DECIMALS = 4
 # A cell of the heat map is tinted at most so far, so that its text stays readable.
 MOST_HEAT = 0.6
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
-    """A metric as a column.
-
-    Attributes:
-        metric: what is measured.
-        unit: as shown, empty for none.
-        factor: from the metric's unit to the one shown.
-        decimals: that the intervals justify.
-    """
-
-    metric: Metric
-    unit: str
-    factor: float
-    decimals: int
-
-    def text(self, value: float) -> str:
-        """A value in the column's unit and precision."""
-        return fixed(value * self.factor, self.decimals)
-
-    @property
-    def arrow(self) -> str:
-        """Which way is better."""
-        return ARROWS[self.metric.better]
-
-
-@dataclass(frozen=True, slots=True)
 class Cell:
-    """A metric's mean and its interval, as text and as places from 0 to 100 % of the column's range."""
+    """A mean and its interval, as text and as positions from 0 to 100 % of the column's range."""
 
-    measured: Measured
+    measured: MetricMean
     mean: str
     low: str
     high: str
@@ -59,7 +32,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A method: its name and a cell for each column, None where it was not measured."""
+    """A method: its name and a cell for each column, None where the metric was not measured."""
 
     name: str
     cells: tuple[Cell | None, ...]
@@ -67,16 +40,16 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Tests:
-    """The paired tests of one metric, and how many of them found a difference."""
+    """The paired tests of one metric, and how many of them are significant."""
 
     column: Column
     tests: tuple[PairedTest, ...]
-    found: int
+    significant: int
 
 
 @dataclass(frozen=True, slots=True)
 class HeatCell:
-    """Train filter x test filter: top-1 and top-5 error in percent as text, and a tint from 0 to 1."""
+    """Errors for a training and a test method in percent, as text, and a tint from 0 to 1."""
 
     top1: str
     top1_deviation: str
@@ -87,44 +60,37 @@ class HeatCell:
 
 @dataclass(frozen=True, slots=True)
 class HeatRow:
-    """A method trained with: its errors by test method, and how often it answers the same after a shift."""
+    """A training method: its errors by test method, and its consistency under a shift."""
 
     train: str
     cells: tuple[HeatCell | None, ...]
     consistency: str
 
 
-def columns_of(comparison: Comparison) -> tuple[Column, ...]:
-    """A column for each metric."""
-    return tuple(_column(metric, _measured(comparison, metric.name)) for metric in comparison.metrics)
-
-
 def rows_of(comparison: Comparison, columns: Sequence[Column]) -> tuple[Row, ...]:
     """A row for each method."""
-    ranges = {column.metric.name: _range(_measured(comparison, column.metric.name)) for column in columns}
+    ranges = {column.metric.name: _range(means_of(comparison, column.metric.name)) for column in columns}
     rows = []
     for method in comparison.methods:
-        mine = {entry.metric: entry for entry in method.measured}
-        cells = [
-            _cell(column, mine[column.metric.name], *ranges[column.metric.name]) if column.metric.name in mine else None
-            for column in columns
-        ]
+        means = {mean.metric: mean for mean in method.measured}
+        names = [(column, column.metric.name) for column in columns]
+        cells = (_cell(column, means[name], *ranges[name]) if name in means else None for column, name in names)
         rows.append(Row(method.name, tuple(cells)))
     return tuple(rows)
 
 
 def tests_of(comparison: Comparison, columns: Sequence[Column]) -> tuple[Tests, ...]:
-    """The paired tests by metric; metrics without any are left out."""
+    """The paired tests of each metric that has any."""
     grouped = []
     for column in columns:
-        mine = tuple(test for test in comparison.tests if test.metric == column.metric.name)
-        if mine:
-            grouped.append(Tests(column, mine, sum(test.p_value < LEVEL for test in mine)))
+        tests = tuple(test for test in comparison.tests if test.metric == column.metric.name)
+        if tests:
+            grouped.append(Tests(column, tests, sum(test.p_value < LEVEL for test in tests)))
     return tuple(grouped)
 
 
-def heat_map(training: Training) -> tuple[HeatRow, ...]:
-    """The matrix train filter x test filter; both in the order in which methods occur."""
+def heat_map(training: NetworkResults) -> tuple[HeatRow, ...]:
+    """The matrix of errors by training and test method, in the order of the methods."""
     methods = list(dict.fromkeys(entry.train for entry in training.matrix))
     entries = {(entry.train, entry.test): entry for entry in training.matrix}
     errors = [entry.top1_mean for entry in training.matrix]
@@ -145,49 +111,24 @@ def heat_map(training: Training) -> tuple[HeatRow, ...]:
 
 
 def embedded_json(comparison: Comparison) -> str:
-    """All numbers as JSON that no text in them can end the script element of; what is no number becomes null."""
+    """All numbers as JSON in which no text can end the script element; infinities and NaN become null."""
     text = json.dumps(_finite(dataclasses.asdict(comparison)), separators=(",", ":"), allow_nan=False)
     for letter in "<>&":
         text = text.replace(letter, f"\\u{ord(letter):04x}")
     return text
 
 
-def fixed(value: float, decimals: int) -> str:
-    """A number with so many decimals, thousands apart, and no sign before a zero."""
-    text = f"{value:,.{decimals}f}"
-    return text.removeprefix("-") if not text.strip("-0.,") else text
-
-
-def _column(metric: Metric, entries: Sequence[Measured]) -> Column:
-    unit, factor = metric.unit, 1.0
-    if unit == "bytes":
-        unit, factor = "kB", 1e-3
-    elif not unit and metric.name.endswith("_share"):
-        unit, factor = "%", 100.0
-    halves = [(entry.high - entry.low) / 2 for entry in entries if math.isfinite(entry.high - entry.low)]
-    told = [half * factor for half in halves if half > 0]
-    if not told:
-        means = [entry.mean * factor for entry in entries]
-        told = [(max(means) - min(means)) / 20] if means and max(means) > min(means) else [1.0]
-    digits = 1 - math.floor(math.log10(2 * statistics.median(told)))
-    return Column(metric, unit, factor, min(max(digits, 0), MOST_DECIMALS))
-
-
-def _cell(column: Column, entry: Measured, low: float, high: float) -> Cell:
+def _cell(column: Column, mean: MetricMean, low: float, high: float) -> Cell:
     span = high - low
-    left, width = (100 * (entry.low - low) / span, 100 * (entry.high - entry.low) / span) if span > 0 else (0.0, 100.0)
-    return Cell(entry, column.text(entry.mean), column.text(entry.low), column.text(entry.high), left, width)
+    left, width = (100 * (mean.low - low) / span, 100 * (mean.high - mean.low) / span) if span > 0 else (0.0, 100.0)
+    return Cell(mean, column.text(mean.mean), column.text(mean.low), column.text(mean.high), left, width)
 
 
-def _measured(comparison: Comparison, metric: str) -> list[Measured]:
-    return [entry for method in comparison.methods for entry in method.measured if entry.metric == metric]
+def _range(means: Sequence[MetricMean]) -> tuple[float, float]:
+    return min((mean.low for mean in means), default=0.0), max((mean.high for mean in means), default=0.0)
 
 
-def _range(entries: Sequence[Measured]) -> tuple[float, float]:
-    return min((entry.low for entry in entries), default=0.0), max((entry.high for entry in entries), default=0.0)
-
-
-def _consistency(training: Training, train: str) -> str:
+def _consistency(training: NetworkResults, train: str) -> str:
     shares = [100 * cell.consistency for cell in training.shifts if cell.train == train]
     if not shares:
         return ""
@@ -196,7 +137,7 @@ def _consistency(training: Training, train: str) -> str:
 
 
 def _finite(value: Any) -> Any:
-    """The same without infinities and what is no number, which JSON does not have."""
+    """The same with null for infinities and NaN, which JSON does not have."""
     if isinstance(value, dict):
         return {key: _finite(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):

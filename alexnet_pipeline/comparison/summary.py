@@ -1,0 +1,116 @@
+"""The table of a comparison's means: units and decimals of its columns, and the table as text and as HTML."""
+
+from __future__ import annotations
+
+import html
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from alexnet_pipeline.tables import html_table, text_table
+
+if TYPE_CHECKING:
+    from alexnet_pipeline.comparison.records import Comparison, MethodResult, Metric, MetricMean
+
+# Metrics of the table on a terminal and in a notebook; the report has all.
+SHOWN_METRICS = ("psnr_db", "ssim", "shift_error_levels", "jpeg_bytes", "resample_ms")
+MOST_DECIMALS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A metric as a column of a table.
+
+    Attributes:
+        metric: what is measured.
+        unit: as shown, empty for none.
+        factor: from the metric's unit to the one shown.
+        decimals: that the confidence intervals justify.
+    """
+
+    metric: Metric
+    unit: str
+    factor: float
+    decimals: int
+
+    def text(self, value: float) -> str:
+        """A value in the column's unit and precision."""
+        return fixed(value * self.factor, self.decimals)
+
+
+def columns_of(comparison: Comparison) -> tuple[Column, ...]:
+    """A column for each metric."""
+    return tuple(_column(metric, means_of(comparison, metric.name)) for metric in comparison.metrics)
+
+
+def means_of(comparison: Comparison, metric: str) -> list[MetricMean]:
+    """The means of a metric, in the order of the methods."""
+    return [mean for method in comparison.methods for mean in method.measured if mean.metric == metric]
+
+
+def fixed(value: float, decimals: int) -> str:
+    """A number with so many decimals, a comma between thousands, and no sign before a zero."""
+    text = f"{value:,.{decimals}f}"
+    return text.removeprefix("-") if not text.strip("-0.,") else text
+
+
+def as_lines(comparison: Comparison) -> list[str]:
+    """The table of means, what its marks mean, and the verdict, for a terminal."""
+    heads, rows = _table(comparison)
+    notes = []
+    if any(mean.best for method in comparison.methods for mean in method.measured):
+        notes.append("* best mean of the column")
+    if _has_responses(comparison):
+        notes.append(
+            f"alias: energy above Nyquist that remains; pass band: energy below it that is kept (white input, scale "
+            f"{comparison.scales[0]:g})"
+        )
+    return [*text_table(heads, rows), *notes, "", *comparison.verdict]
+
+
+def as_html(comparison: Comparison) -> str:
+    """The table of means and the verdict, for a notebook."""
+    verdict = "".join(f"<p>{html.escape(sentence)}</p>" for sentence in comparison.verdict)
+    return html_table(*_table(comparison)) + verdict
+
+
+def _table(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
+    columns = [column for column in columns_of(comparison) if column.metric.name in SHOWN_METRICS]
+    analytic = ["alias (dB)", "pass band (%)"] if _has_responses(comparison) else []
+    heads = ["method" if comparison.kind == "methods" else "shard set", *analytic]
+    heads += [f"{column.metric.label} ({column.unit})" if column.unit else column.metric.label for column in columns]
+    return heads, [_row(method, columns) for method in comparison.methods]
+
+
+def _row(method: MethodResult, columns: Sequence[Column]) -> list[str]:
+    cells = [method.name]
+    if method.responses:
+        cells += [fixed(method.responses[0].alias_white_db, 1), fixed(100 * method.responses[0].passband_white, 0)]
+    means = {mean.metric: mean for mean in method.measured}
+    for column in columns:
+        mean = means[column.metric.name]
+        # A blank where another row has a star, so that digits stay below each other.
+        mark = "" if column.metric.better == "neither" else "*" if mean.best else " "
+        cells.append(column.text(mean.mean) + mark)
+    return cells
+
+
+def _has_responses(comparison: Comparison) -> bool:
+    return any(method.responses for method in comparison.methods)
+
+
+def _column(metric: Metric, means: Sequence[MetricMean]) -> Column:
+    unit, factor = metric.unit, 1.0
+    if unit == "bytes":
+        unit, factor = "kB", 1e-3
+    elif not unit and metric.name.endswith("_share"):
+        unit, factor = "%", 100.0
+    halves = [(mean.high - mean.low) / 2 * factor for mean in means if math.isfinite(mean.high - mean.low)]
+    uncertainties = [half for half in halves if half > 0]
+    if not uncertainties:
+        values = [mean.mean * factor for mean in means]
+        uncertainties = [(max(values) - min(values)) / 20] if values and max(values) > min(values) else [1.0]
+    digits = 1 - math.floor(math.log10(2 * statistics.median(uncertainties)))
+    return Column(metric, unit, factor, min(max(digits, 0), MOST_DECIMALS))

@@ -1,0 +1,111 @@
+"""Axes of charts: from a range of values to ticks and positions, and the axes as parts of an SVG."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+# Space between the outermost values and the ends of a roomy axis, as a share of the values' range.
+ROOM = 0.08
+# Width of a digit in the charts' type, to put a unit beside a number.
+DIGIT_PX = 6.5
+# Steps of an axis within a power of ten.
+STEPS = (1, 2, 5, 10)
+
+
+@dataclass(frozen=True, slots=True)
+class ChartAxis:
+    """How values become positions along a chart.
+
+    Attributes:
+        low: value at the beginning.
+        high: value at the end.
+        ticks: values with a label.
+        log: logarithmic.
+    """
+
+    low: float
+    high: float
+    ticks: tuple[float, ...]
+    log: bool = False
+
+    def share(self, values: Floats) -> Floats:
+        """The positions of values, from 0 at the beginning to 1 at the end."""
+        low, high = self.low, self.high
+        if self.log:
+            low, high, values = math.log(low), math.log(high), np.log(values)
+        return np.asarray((values - low) / (high - low), np.float64)
+
+
+def linear_axis(high: float, *, low: float = 0.0, ends_on_tick: bool = True) -> ChartAxis:
+    """An axis that begins at a tick, by default 0, with 4 to 6 steps of 1, 2 or 5 times a power of ten."""
+    span = high - low
+    span = span if math.isfinite(span) and span > 0 else 1.0
+    unit = 10.0 ** math.floor(math.log10(span / 5))
+    step = next(unit * factor for factor in STEPS if unit * factor * 5 >= span * (1 - 1e-9))
+    first = math.floor(low / step + 1e-9)
+    end = low + span
+    last = math.ceil(end / step - 1e-9) if ends_on_tick else math.floor(end / step + 1e-9)
+    return ChartAxis(
+        step * first, step * last if ends_on_tick else end, tuple(step * i for i in range(first, last + 1))
+    )
+
+
+def roomy_axis(values: Sequence[float]) -> ChartAxis:
+    """An axis with some space beyond the values at either end."""
+    low, high = min(values), max(values)
+    room = ROOM * (high - low) if high > low else 0.5 * abs(high) or 1.0
+    low, high = low - room, high + room
+    ticks = linear_axis(high, low=low).ticks
+    return ChartAxis(low, high, tuple(tick for tick in ticks if low <= tick <= high))
+
+
+def log_axis(low: float, high: float) -> ChartAxis:
+    """A logarithmic axis between two ticks of 1, 2 or 5 times a power of ten, or of powers of ten where those are many.
+
+    Args:
+        low: smallest value, above 0.
+        high: largest value.
+    """
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    every = [10.0**power * factor for power in range(first, last + 1) for factor in STEPS[:3]]
+    below = max(value for value in every if value <= low * (1 + 1e-9))
+    above = min(value for value in every if value >= high * (1 - 1e-9) and value > below)
+    ticks = [value for value in every if below <= value <= above]
+    if len(ticks) > 7:
+        ticks = [value for value in ticks if math.isclose(math.log10(value) % 1.0, 0, abs_tol=1e-6)]
+    return ChartAxis(below, above, tuple(ticks), log=True)
+
+
+def y_axis(axis: ChartAxis, height_px: int, text: Callable[[float], str]) -> list[str]:
+    """Horizontal grid lines at the ticks, with their values to the left."""
+    heights = height_px * (1 - axis.share(np.array(axis.ticks)))
+    return [
+        f'<line class="grid" x1="0" x2="100%" y1="{y:.1f}" y2="{y:.1f}"/>'
+        f'<text class="tick" text-anchor="end" x="-8" y="{y:.1f}" dy=".35em">{html.escape(text(value))}</text>'
+        for value, y in zip(axis.ticks, heights, strict=True)
+    ]
+
+
+def x_axis(axis: ChartAxis, height_px: int, unit: str) -> list[str]:
+    """The base line with its ticks, their values below and the unit beside the last value."""
+    names = [f"{value:,.10g}" for value in axis.ticks]
+    places = [f"{100 * share:.2f}%" for share in axis.share(np.array(axis.ticks))]
+    parts = [
+        f'<line class="base" x1="{x}" x2="{x}" y1="{height_px}" y2="{height_px + 4}"/>'
+        f'<text class="tick" text-anchor="middle" x="{x}" y="{height_px + 18}">{name}</text>'
+        for name, x in zip(names, places, strict=True)
+    ]
+    parts.append(f'<line class="base" x1="0" x2="100%" y1="{height_px}" y2="{height_px}"/>')
+    beside = len(names[-1]) * DIGIT_PX / 2 + 4
+    parts.append(
+        f'<text class="tick" x="{places[-1]}" dx="{beside:.0f}" y="{height_px + 18}">{html.escape(unit)}</text>'
+    )
+    return parts
