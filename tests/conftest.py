@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from alexnet_pipeline.sample import write_sample
+from alexnet_pipeline.synthetic.sample import sample
 
 ROOT = Path(__file__).parent.parent
 
@@ -23,7 +23,7 @@ def data_folder() -> Path:
 def raw_folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The sample, small, as class folders."""
     folder = tmp_path_factory.mktemp("raw") / "folders"
-    write_sample(folder, train_images=60, val_images=20)
+    sample(folder, train_images=60, val_images=20)
     return folder
 
 
@@ -31,5 +31,5 @@ def raw_folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def raw_tars(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The same pictures as ILSVRC2012's original files."""
     folder = tmp_path_factory.mktemp("raw") / "tars"
-    write_sample(folder, train_images=60, val_images=20, layout="ilsvrc")
+    sample(folder, train_images=60, val_images=20, layout="ilsvrc")
     return folder

@@ -1,29 +1,33 @@
-"""The command line: each command parses, makes one call and prints. Stages are imported inside commands."""
+"""The command line: the group, its errors as lines and exit codes. Stages are imported inside commands."""
 
 from __future__ import annotations
 
 import difflib
 import os
+import re
 import signal
-import tomllib
+import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import click
 
-from alexnet_pipeline.cli.main import compare as comparison
-from alexnet_pipeline.cli.main import demo
-from alexnet_pipeline.cli.main import shard
-from alexnet_pipeline.cli.main import train as training
-from alexnet_pipeline.cli.console import print_result, printable
-from alexnet_pipeline.errors import InterruptedRunError, PipelineError
+from alexnet_pipeline.cli import compare, demo, shard, train
+from alexnet_pipeline.cli.console import print_result, printable, warn
+from alexnet_pipeline.cli.options import Command, global_options, name_variables, settings, unknown_variables
+from alexnet_pipeline.errors import InterruptedRunError, PipelineError, RefusedError
+
+INTERRUPTED = "Interrupted. Run the same command to resume."
+# A parameter as messages of the library name it: `size`, `resume='auto'`.
+PARAMETER = re.compile(r"`([a-z_]+)(?:=([^`]*))?`")
 
 
-class PipelineGroup(click.Group):
-    """Suggests commands, and turns the package's errors into one line and an exit code."""
+class Group(click.Group):
+    """Suggests commands, and turns errors into one line and an exit code."""
+
+    command_class = Command
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -31,30 +35,40 @@ class PipelineGroup(click.Group):
         """Find a command, or suggest the nearest."""
         if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
             close = difflib.get_close_matches(args[0], self.list_commands(ctx), n=1)
-            hint = f" Did you mean {close[0]!r}?" if close else " See --help."
-            ctx.fail(f"No such command {args[0]!r}.{hint}")
+            hint = f"did you mean {close[0]!r}?" if close else "see --help"
+            ctx.fail(f"there is no command {args[0]!r}; {hint}")
         return super().resolve_command(ctx, args)
+
+    def main(self, *arguments: Any, **about: Any) -> Any:
+        """Run; whatever is wrong with the command line is one line, too."""
+        try:
+            code = super().main(*arguments, **{**about, "standalone_mode": False})
+        except click.ClickException as error:
+            click.echo(f"error: {printable(_usage_text(error))}", err=True)
+            code = error.exit_code
+        except click.Abort:
+            code = 128 + signal.SIGINT
+        sys.exit(code if isinstance(code, int) else 0)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; a traceback only with -v."""
+        for line in unknown_variables(self):
+            warn(line)
         try:
             with _terminated_as_error():
                 return super().invoke(ctx)
         except KeyboardInterrupt:
-            _fail(ctx, InterruptedRunError(signal.SIGINT, _RESUMABLE))
+            _fail(ctx, InterruptedRunError(signal.SIGINT, INTERRUPTED))
         except PipelineError as error:
             _fail(ctx, error)
         except OSError as error:
             _fail(ctx, PipelineError(f"{error.filename or 'input or output'}: {error.strerror or error}"))
 
 
-_RESUMABLE = "interrupted; shards that are committed are whole, and the same command goes on from them"
-
-
 @contextmanager
 def _terminated_as_error() -> Iterator[None]:
     def terminate(number: int, frame: object) -> None:
-        raise InterruptedRunError(number, _RESUMABLE)
+        raise InterruptedRunError(number, INTERRUPTED)
 
     before = signal.signal(signal.SIGTERM, terminate)
     try:
@@ -64,117 +78,138 @@ def _terminated_as_error() -> Iterator[None]:
 
 
 def _fail(ctx: click.Context, error: PipelineError) -> None:
-    if ctx.params.get("verbose"):
+    if settings(ctx)["verbose"]:
         traceback.print_exception(error)
-    click.echo(f"error: {printable(str(error))}", err=True)
+    text = _with_flags(str(error), ctx)
+    click.echo(text if isinstance(error, InterruptedRunError) else f"error: {printable(text)}", err=True)
     ctx.exit(error.exit_code)
 
 
-def _read_config(ctx: click.Context, param: click.Parameter, path: Path | None) -> None:
-    """Take defaults from a TOML file: a table per command, keys as the long options."""
-    if path is None:
-        return
-    try:
-        tables = tomllib.loads(path.read_text())
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise click.BadParameter(f"{path}: {error}") from error
-    defaults: dict[str, Any] = {}
-    for command, table in tables.items():
-        found = cli.get_command(ctx, command)
-        if found is None or not isinstance(table, dict):
-            raise click.BadParameter(f"{path}: [{command}] is no command")
-        defaults[command] = _defaults(ctx, found, table, f"{path}: [{command}]")
-    ctx.default_map = defaults
+def _with_flags(text: str, ctx: click.Context) -> str:
+    """A message of the library with flags in place of the parameters that the invoked command has."""
+    command: click.Command = ctx.command
+    for name in (ctx.invoked_subcommand, *sys.argv[1:]):
+        inner = command.get_command(ctx, name or "") if isinstance(command, click.Group) else None
+        command = inner or command
+    parameters = {parameter.name: parameter for parameter in command.params}
+
+    def flag(match: re.Match[str]) -> str:
+        parameter = parameters.get(match[1])
+        if isinstance(parameter, click.Argument):
+            return parameter.make_metavar(ctx)
+        if not isinstance(parameter, click.Option):
+            return match[0]
+        value = (match[2] or "").strip("'\"")
+        if parameter.is_flag:
+            return parameter.secondary_opts[0] if value == "False" and parameter.secondary_opts else parameter.opts[0]
+        return f"{parameter.opts[0]} {value}".strip()
+
+    return PARAMETER.sub(flag, text)
 
 
-def _defaults(ctx: click.Context, command: click.Command, table: dict[str, Any], where: str) -> dict[str, Any]:
-    """A table's values by the names of parameters; `[bench.load]` is a table in a table."""
-    names = {
-        option.lstrip("-"): parameter.name
-        for parameter in command.params
-        for option in (*parameter.opts, parameter.name or "")
-    }
-    found: dict[str, Any] = {}
-    for key, value in table.items():
-        inner = command.get_command(ctx, key) if isinstance(command, click.Group) else None
-        if inner is not None and isinstance(value, dict):
-            found[key] = _defaults(ctx, inner, value, f"{where[:-1]}.{key}]")
-        elif (name := names.get(key)) is None:
-            raise click.BadParameter(f"{where} has no option {key!r}")
-        else:
-            found[name] = value
-    return found
+def _usage_text(error: click.ClickException) -> str:
+    """What is wrong with the command line, in one line with the flag and where to look."""
+    text = " ".join(error.format_message().split())
+    if isinstance(error, click.BadParameter) and error.param is not None and not isinstance(error, click.MissingParameter):
+        text = f"{error.param.opts[0] if isinstance(error.param, click.Option) else error.param.human_readable_name}: "
+        text += " ".join(error.message.split())
+    path = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else ""
+    text = text[:1].lower() + text[1:] if text[:2].istitle() else text
+    return f"{text.rstrip('.')}; see `{path} --help`" if path and "--help" not in text else text
+
+
+def _print_version(ctx: click.Context, option: click.Parameter, value: bool) -> None:
+    if value:
+        from alexnet_pipeline import __version__  # noqa: PLC0415
+
+        click.echo(f"alexnet-pipeline {__version__}")
+        ctx.exit()
 
 
 @click.group(
-    cls=PipelineGroup,
-    context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "ALEXNET_PIPELINE"},
-    epilog="Every option can be set by a variable, like ALEXNET_PIPELINE_SHARD_WORKERS=8, or in --config.",
+    cls=Group,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Every option can also be set by an environment variable, like ALEXNET_PIPELINE_SHARD_WORKERS=8, or in a "
+    "TOML file given as --config.",
 )
-@click.option("-q", "--quiet", is_flag=True, help="Only results, warnings and errors.")
-@click.option("-v", "--verbose", is_flag=True, help="Show a traceback with an error.")
-@click.option("--json", "as_json", is_flag=True, help="Print results as JSON.")
-@click.option("--no-progress", is_flag=True, help="No progress bar; a line every 30 s instead.")
 @click.option(
-    "--config",
-    type=click.Path(path_type=Path, dir_okay=False),
-    callback=_read_config,
-    is_eager=True,
-    expose_value=False,
-    help="TOML file of defaults: a table per command, like [shard] workers = 8.",
+    "-V", "--version", is_flag=True, expose_value=False, is_eager=True, callback=_print_version, help="Print the version."
 )
-@click.version_option(package_name="alexnet-pipeline")
-def cli(quiet: bool, verbose: bool, as_json: bool, no_progress: bool) -> None:
-    """Raw ImageNet to 256x256 WebDataset shards by an exactly defined downsampling method."""
+def cli() -> None:
+    """Turn raw ImageNet into 256x256 WebDataset shards with exactly specified resampling, and train AlexNet on them."""
+
+
+@cli.command("help")
+@click.argument("command", nargs=-1)
+@click.pass_context
+def help_command(ctx: click.Context, command: tuple[str, ...]) -> None:
+    """Show the help of COMMAND.
+
+    \b
+    Example:
+      alexnet-pipeline help shard
+    """
+    found: click.Command = cli
+    context = ctx.find_root()
+    for name in command:
+        inner = found.get_command(context, name) if isinstance(found, click.Group) else None
+        if inner is None:
+            raise RefusedError(f"there is no command {' '.join(command)!r}; see `alexnet-pipeline --help`")
+        found, context = inner, click.Context(inner, parent=context, info_name=name)
+    click.echo(found.get_help(context))
 
 
 @cli.command("methods")
 @click.pass_context
 def methods_command(ctx: click.Context) -> None:
-    """List every method: kernel, support, formula.
+    """List every downsampling method: kernel, support, formula.
 
     \b
     Example:
       alexnet-pipeline methods
     """
-    from alexnet_pipeline.pixels.kernels import KERNELS, SUPPORTS, find_method, method_names  # noqa: PLC0415
+    from alexnet_pipeline.pixels.kernels import KERNELS, SUPPORTS, methods  # noqa: PLC0415
 
-    methods = [find_method(name) for name in method_names()]
-    lines = [f"{method.name:22} {method.kernel:14} {method.support or '-':7} {method.definition}" for method in methods]
+    found = methods()
+    lines = [f"{method.name:22} {method.kernel:14} {method.support or '-':7} {method.definition}" for method in found]
     lines += [
         "",
         f"Any KERNEL:SUPPORT works too: {', '.join(KERNELS)} with {' or '.join(SUPPORTS)}.",
-        "s = n/m is the scale of an axis of n to m samples; output i reads around (i + 1/2) s - 1/2;",
-        "weights k((k - centre)/f), normalised; float32 throughout, one rounding at the end.",
+        "An axis of n samples becomes m: its scale is s = n/m, and output i is centred on (i + 1/2) s - 1/2. Its",
+        "weights are k((j - centre)/f) over source samples j, normalised; float32 arithmetic, one rounding at the end.",
     ]
-    print_result(ctx, methods, lines)
+    print_result(ctx, found, lines)
 
 
 @cli.command("doctor")
 @click.pass_context
 def doctor_command(ctx: click.Context) -> None:
-    """Show what is installed, what each missing part would give, and how to get it.
+    """List installed and missing dependencies, what each one enables, and how to install it.
 
     \b
     Example:
       alexnet-pipeline doctor
     """
-    from alexnet_pipeline.cli.doctor import examine  # noqa: PLC0415
+    from alexnet_pipeline.cli.doctor import doctor  # noqa: PLC0415
 
-    parts = examine()
-    lines = [f"{'ok' if p.version else '--':3} {p.package:24} {p.version or 'missing':16} {p.gives}" for p in parts]
+    parts = doctor()
+    lines = [f"{'ok' if p.version else '--':3} {p.package:24} {p.version or 'missing':16} {p.enables}" for p in parts]
     lines += [f"    {part.package}: {part.get}" for part in parts if not part.version]
     print_result(ctx, parts, lines)
     if any(part.version is None and not part.extra for part in parts):
         ctx.exit(shard.PROBLEMS_FOUND)
 
 
-for _command in (*shard.COMMANDS, *training.COMMANDS, *comparison.COMMANDS, *demo.COMMANDS):
+cli.params += global_options()
+for _command in (*shard.COMMANDS, *train.COMMANDS, *compare.COMMANDS, *demo.COMMANDS):
     cli.add_command(_command)
+name_variables(cli)
 
 
 def main() -> None:
     """Entry point of the command."""
-    # NumPy's and SciPy's OpenBLAS each start threads that spin .1 s for work which never comes here.
+    # The BLAS of NumPy and of SciPy each start threads that spin for .1 s, for work which never comes here.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # OpenCV would print its own remarks on broken images; every one of them is reported by name.
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     cli(prog_name="alexnet-pipeline")

@@ -53,7 +53,6 @@ class ShardSet:
         folder: where it lies.
         manifest: what it promises.
         tars: (shards,) mapped files, without shards that hold nothing.
-        indexes: (shards,) what their indexes say.
         shard: (samples,) int32 index into `tars`.
         image: (samples, 2) int64 offset and size of the image in its tar.
         label: (samples, 2) int64 offset and size of the `.cls` member.
@@ -63,7 +62,6 @@ class ShardSet:
     folder: Path
     manifest: Manifest
     tars: tuple[mmap.mmap, ...]
-    indexes: tuple[ShardIndex, ...]
     shard: NDArray[np.int32]
     image: NDArray[np.int64]
     label: NDArray[np.int64]
@@ -78,8 +76,9 @@ class ShardSet:
 
     def keys(self) -> Iterator[str]:
         """The key of every sample, in order."""
-        for index in self.indexes:
-            yield from index.keys
+        for record in self.manifest.shards:
+            if record.idx:
+                yield from _read_index(self.folder, record, EXTENSIONS[self.manifest.options.encoding]).keys
 
     def read_image(self, sample: int) -> bytes:
         """The encoded image of a sample."""
@@ -161,7 +160,7 @@ def open_shards(folder: Path | str) -> ShardSet:
     tars = tuple(_map(folder, record, index) for record, index in zip(records, indexes, strict=True))
     spans = (np.concatenate([index.spans[name] for index in indexes]) for name in (extension, "cls", "json"))
     shard = np.repeat(np.arange(len(records), dtype=np.int32), counts)
-    return ShardSet(folder, manifest, tars, indexes, shard, *spans)
+    return ShardSet(folder, manifest, tars, shard, *spans)
 
 
 def _read_index(folder: Path, record: ShardRecord, extension: str) -> ShardIndex:

@@ -95,8 +95,10 @@ def _places() -> list[Path]:
     if chosen:
         return [Path(chosen)]
     places = [Path(__file__).parent / "__pycache__"]
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111 - Path would raise without a home
-    return [*places, Path(home) / "alexnet-pipeline" / "numba"] if home.startswith("/") else places
+    users = os.environ.get("XDG_CACHE_HOME")
+    if not users and os.environ.get("HOME") != "":
+        users = os.path.expanduser("~/.cache")  # noqa: PTH111 - where there is no home, Path raises
+    return [*places, Path(users) / "alexnet-pipeline" / "numba"] if users and users.startswith("/") else places
 
 
 def _source_state() -> str:

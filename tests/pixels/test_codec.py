@@ -13,7 +13,7 @@ import simplejpeg
 
 from alexnet_pipeline.errors import RejectedImageError
 from alexnet_pipeline.pixels.codec import cmyk_to_rgb, decode, decode_sample, encode
-from alexnet_pipeline.records import Reason
+from alexnet_pipeline.records import Conversion, Reason
 
 
 def picture(height: int = 48, width: int = 64) -> np.ndarray:
@@ -23,7 +23,7 @@ def picture(height: int = 48, width: int = 64) -> np.ndarray:
 
 
 def jpeg(image: np.ndarray) -> bytes:
-    return encode(image, encoding="jpg", quality=95, subsampling="444")
+    return encode(image, Conversion(encoding="jpg", quality=95, subsampling="444"))
 
 
 def by_opencv(image: np.ndarray, suffix: str) -> bytes:
@@ -197,19 +197,19 @@ def test_raw_is_numpys_own(shape) -> None:
     image = np.random.Generator(np.random.PCG64(0)).integers(0, 256, shape, np.uint8)
     buffer = io.BytesIO()
     np.save(buffer, image)
-    data = encode(image, encoding="raw", quality=1, subsampling="420")
+    data = encode(image, Conversion(encoding="raw", quality=1, subsampling="420"))
     assert data == buffer.getvalue()
     assert (decode_sample(data, "raw") == image).all()
 
 
 def test_encoding_is_exact_or_as_asked() -> None:
     """PNG loses nothing; JPEG obeys quality and subsampling; each time the same bytes."""
-    png = encode(picture(), encoding="png", quality=1, subsampling="420")
+    png = encode(picture(), Conversion(encoding="png", quality=1, subsampling="420"))
     assert (decode(png) == picture()).all()
-    assert png == encode(picture(), encoding="png", quality=1, subsampling="420")
-    assert simplejpeg.decode_jpeg_header(encode(picture(), encoding="jpg", quality=90, subsampling="420"))[3] == "420"
+    assert png == encode(picture(), Conversion(encoding="png", quality=1, subsampling="420"))
+    assert simplejpeg.decode_jpeg_header(encode(picture(), Conversion(encoding="jpg", quality=90, subsampling="420")))[3] == "420"
     assert simplejpeg.decode_jpeg_header(jpeg(picture()))[3] == "444"
-    sizes = [len(encode(picture(), encoding="jpg", quality=q, subsampling="420")) for q in (50, 90, 100)]
+    sizes = [len(encode(picture(), Conversion(encoding="jpg", quality=q, subsampling="420"))) for q in (50, 90, 100)]
     assert sizes == sorted(sizes)
 
 

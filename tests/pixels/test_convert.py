@@ -1,20 +1,21 @@
-"""Several conversions at once against each alone, and what they need of a picture."""
+"""Several conversions at once against each alone, and the public function for one image."""
 
 import numpy as np
 import pytest
 
-from alexnet_pipeline.pixels.convert import convert, convert_each, needed
-from alexnet_pipeline.pixels.kernels import NAMED, UNKERNELLED
-from alexnet_pipeline.records import MethodOptions
+from alexnet_pipeline.errors import RefusedError
+from alexnet_pipeline.pixels.convert import convert, convert_each, resize
+from alexnet_pipeline.pixels.kernels import NAMED, WITHOUT_KERNEL
+from alexnet_pipeline.records import Conversion
 
-METHODS = (*UNKERNELLED, *NAMED, "lanczos3:point", "opencv:linear")
-ALONE = [MethodOptions(method=method, size_px=48) for method in METHODS]
+METHODS = (*WITHOUT_KERNEL, *NAMED, "lanczos3:point", "opencv:linear")
+ALONE = [Conversion(method=method, size_px=48) for method in METHODS]
 MIXED = [
     *ALONE[:3],
-    MethodOptions(method="lanczos", size_px=40, geometry="pad"),
-    MethodOptions(method="lanczos", size_px=48, linear_light=True),
-    MethodOptions(method="nearest", size_px=40, geometry="pad"),
-    MethodOptions(method="bilinear", size_px=33, geometry="squash", rounding="truncate"),
+    Conversion(method="lanczos", size_px=40, geometry="pad"),
+    Conversion(method="lanczos", size_px=48, linear_light=True),
+    Conversion(method="nearest", size_px=40, geometry="pad"),
+    Conversion(method="bilinear", size_px=33, geometry="squash", rounding="truncate"),
     *ALONE[3:],
 ]
 
@@ -26,6 +27,7 @@ def noise(height: int, width: int) -> np.ndarray:
 @pytest.mark.parametrize("wanted", [ALONE, MIXED, ALONE[:1], ALONE[-1:]], ids=["alike", "mixed", "one", "library"])
 @pytest.mark.parametrize("shape", [(75, 100), (131, 49), (48, 48), (20, 31), (1, 7)])
 def test_what_is_shared_changes_nothing(wanted, shape) -> None:
+    """Methods that share their work give what each gives alone."""
     image = noise(*shape)
     for options, (pixels, placement) in zip(wanted, convert_each(image, wanted), strict=True):
         alone, placed = convert(image, options)
@@ -34,17 +36,25 @@ def test_what_is_shared_changes_nothing(wanted, shape) -> None:
         assert pixels.flags.c_contiguous
 
 
-@pytest.mark.parametrize("wanted", [ALONE[:-1], MIXED[:7], ALONE[:1]], ids=["alike", "mixed", "nearest"])
-@pytest.mark.parametrize("shape", [(75, 100), (131, 49), (20, 31), (1, 7)])
-def test_nothing_else_is_needed(wanted, shape) -> None:
-    """Whatever stands outside the needed part, the targets stay the same."""
-    image = noise(*shape)
-    top, bottom, left, right = needed(*shape, wanted)
-    other = 255 - image
-    other[top:bottom, left:right] = image[top:bottom, left:right]
-    for (pixels, _), (same, _) in zip(convert_each(image, wanted), convert_each(other, wanted), strict=True):
-        assert (pixels == same).all()
+def test_resize_is_what_shard_does() -> None:
+    """The public function converts one image by the same words as the command line."""
+    image = noise(75, 100)
+    wanted = convert(image, Conversion(method="lanczos", size_px=48, geometry="pad", linear_light=True))[0]
+    assert (resize(image, "lanczos", size=48, geometry="pad", linear_light=True) == wanted).all()
+    assert resize(image).shape == (256, 256, 3)
 
 
-def test_a_library_needs_all() -> None:
-    assert needed(75, 100, ALONE) == (0, 75, 0, 100)
+@pytest.mark.parametrize(
+    ("image", "options", "words"),
+    [
+        (np.zeros((4, 4), np.uint8), {}, "HWC uint8"),
+        (np.zeros((4, 4, 3), np.float32), {}, "HWC uint8"),
+        (np.zeros((4, 4, 3), np.uint8), {"size": 100_000}, "at most 4,096"),
+        (np.zeros((4, 4, 3), np.uint8), {"method": "lanczo"}, "did you mean lanczos"),
+        (np.zeros((4, 4, 3), np.uint8), {"method": "opencv:area", "linear_light": True}, "gamma"),
+    ],
+)
+def test_resize_refuses_what_it_cannot_do(image, options, words) -> None:
+    """In one line, and as the package's error."""
+    with pytest.raises(RefusedError, match=words):
+        resize(image, **options)

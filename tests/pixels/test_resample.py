@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alexnet_pipeline.pixels.geometry import Axis, Placement, place
-from alexnet_pipeline.pixels.kernels import KERNELS, NAMED, SUPPORTS, UNKERNELLED, find_method
+from alexnet_pipeline.pixels.kernels import KERNELS, NAMED, SUPPORTS, WITHOUT_KERNEL, find_method
 from alexnet_pipeline.pixels.resample import resample
 from alexnet_pipeline.pixels.weights import axis_weights
 from tests.pixels import oracle
 
-METHODS = [*UNKERNELLED, *NAMED]
+METHODS = [*WITHOUT_KERNEL, *NAMED]
 PAIRS = [f"{kernel}:{support}" for kernel in KERNELS for support in SUPPORTS]
 
 

@@ -11,7 +11,7 @@ from alexnet_pipeline.errors import RefusedError
 from alexnet_pipeline.raw.labels import read_devkit
 from alexnet_pipeline.raw.listing import key_of
 from alexnet_pipeline.raw.source import open_source
-from alexnet_pipeline.sample import CLASSES
+from alexnet_pipeline.synthetic.sample import CLASSES
 
 
 def triples(listing) -> list[tuple[str, int, bytes]]:

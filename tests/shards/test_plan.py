@@ -6,7 +6,7 @@ from array import array
 import numpy as np
 
 from alexnet_pipeline.raw.listing import ListingBuilder
-from alexnet_pipeline.records import MethodOptions
+from alexnet_pipeline.records import SetOptions
 from alexnet_pipeline.shards.plan import plan_shards, source_stamp
 
 
@@ -24,7 +24,7 @@ def names(plan):
 
 def test_listing_order_does_not_matter() -> None:
     """But the seed does, and every picture comes once."""
-    options = MethodOptions(shard_size_images=30)
+    options = SetOptions(shard_size_images=30)
     straight, backwards = (
         plan_shards(listing(range(100)), options),
         plan_shards(listing(range(99, -1, -1)), options),
@@ -43,33 +43,33 @@ FROZEN = [3, 0, 6, 7, 4, 5, 9, 1, 8, 2]
 
 def test_order_is_frozen() -> None:
     """The same in every release: a data set of today can be made again in years."""
-    plan = plan_shards(listing(range(10)), MethodOptions())
+    plan = plan_shards(listing(range(10)), SetOptions())
     assert [int(name[2:5]) for name in names(plan)] == FROZEN
 
 
 def test_order_is_shuffled() -> None:
     """Positions and numbers are unrelated."""
-    order = [int(name[2:5]) for name in names(plan_shards(listing(range(1000)), MethodOptions()))]
+    order = [int(name[2:5]) for name in names(plan_shards(listing(range(1000)), SetOptions()))]
     assert abs(np.corrcoef(order, np.arange(1000))[0, 1]) < 0.1
 
 
 def test_source_order_and_limit() -> None:
     """As asked."""
-    plan = plan_shards(listing(range(50)), MethodOptions(shuffle=False, limit_images=7, shard_size_images=3))
+    plan = plan_shards(listing(range(50)), SetOptions(shuffle=False, limit_images=7, shard_size_images=3))
     assert names(plan) == [f"{'ab'[n % 2]}/{n:03d}.jpg" for n in range(7)]
     assert [len(plan.images(shard)) for shard in range(plan.shards)] == [3, 3, 1]
 
 
 def test_stamp_sees_touched_inputs() -> None:
     """Size or time."""
-    images = plan_shards(listing(range(4)), MethodOptions()).images(0)
+    images = plan_shards(listing(range(4)), SetOptions()).images(0)
     touched = (dataclasses.replace(images[0], modified_ns=1), *images[1:])
     assert source_stamp(images) != source_stamp(touched)
 
 
 def test_another_listing_has_another_digest() -> None:
     """One picture less, or a label changed."""
-    options = MethodOptions()
+    options = SetOptions()
     whole = plan_shards(listing(range(10)), options)
     assert plan_shards(listing(range(9)), options).digest() != whole.digest()
     relabelled = dataclasses.replace(whole.listing, labels=array("i", [1] * 10))

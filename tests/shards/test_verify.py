@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from alexnet_pipeline import api
+import alexnet_pipeline as api
 from alexnet_pipeline.errors import RefusedError
 
 

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from alexnet_pipeline.errors import RejectedImageError
-from alexnet_pipeline.pixels import codec, strictness
+from alexnet_pipeline.pixels import codec
+from alexnet_pipeline.pixels.formats import strictness
 from alexnet_pipeline.pixels.codec import decode, decode_sample, encode, versions
-from alexnet_pipeline.pixels.strictness import essential_png
-from alexnet_pipeline.pixels.tiff_head import neutral, read_fields
-from alexnet_pipeline.records import Reason
+from alexnet_pipeline.pixels.formats.strictness import essential_png
+from alexnet_pipeline.pixels.formats.tiff import neutral, read_fields
+from alexnet_pipeline.records import Conversion, Reason
 from tests.pixels.handmade import chunk, gif, numbered, png, rows_of, tiff
 
 
@@ -186,7 +187,8 @@ def test_films_are_no_images() -> None:
 
 
 def test_rejections_are_one_line_and_silent(capfd) -> None:
-    """No library writes to the terminal for what our own checks or the log level can stop."""
+    """No library writes to the terminal for what our own checks or OpenCV's log level can stop."""
+    codec.quiet_opencv()
     image = numbered(8, 8)
     broken = [
         tiff(image, change={258: 5}),  # bits per sample
@@ -204,7 +206,7 @@ def test_rejections_are_one_line_and_silent(capfd) -> None:
 def test_damaged_raw_samples_are_rejected() -> None:
     """Any flipped bit of the header, any cut; never another exception."""
     image = numbered(4, 4)
-    data = encode(image, encoding="raw", quality=1, subsampling="420")
+    data = encode(image, Conversion(encoding="raw", quality=1, subsampling="420"))
     back = decode_sample(data, "raw")
     assert (back == image).all()
     assert back.flags.writeable

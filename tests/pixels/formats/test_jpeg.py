@@ -9,7 +9,7 @@ import simplejpeg
 
 from alexnet_pipeline.errors import RejectedImageError
 from alexnet_pipeline.pixels.codec import MAX_SCANS, cmyk_to_rgb, decode
-from alexnet_pipeline.pixels.jpeg_head import count_scans, read_head
+from alexnet_pipeline.pixels.formats.jpeg import count_scans, read_header
 from alexnet_pipeline.records import Reason
 from tests.pixels.handmade import grey_jpeg, numbered, segment
 
@@ -47,9 +47,9 @@ def test_fill_bytes_do_not_hide_the_frame() -> None:
     decoy = segment(0xFE, b"x" * (0xC000 + 0x11 - 4 - 17) + data[frame : frame + 19] + b"y" * 20)
     hidden = data[:frame] + b"\xff" + data[frame:]
     assert decode(hidden).shape == (37, 45, 3)
-    assert (read_head(hidden + decoy).height, read_head(hidden + decoy).width) == (37, 45)
+    assert (read_header(hidden + decoy).height, read_header(hidden + decoy).width) == (37, 45)
     bare = data[:frame] + b"\xff\x01" + data[frame:]  # TEM has no length
-    assert (read_head(bare).height, read_head(bare).width) == (37, 45)
+    assert (read_header(bare).height, read_header(bare).width) == (37, 45)
 
 
 @pytest.mark.parametrize("adobe", [True, False])
@@ -59,7 +59,7 @@ def test_cmyk_by_its_mark(adobe) -> None:
     data = simplejpeg.encode_jpeg(np.ascontiguousarray(inks), 100, "CMYK", "444")
     at = data.index(b"\xff\xee")
     without = data[:at] + data[at + 2 + int.from_bytes(data[at + 2 : at + 4]) :]
-    assert read_head(data).adobe
+    assert read_header(data).adobe
     chosen = data if adobe else without[:2] + segment(0xFE, b"Made with Adobe Photoshop") + without[2:]
     stored = simplejpeg.decode_jpeg(chosen, "CMYK").astype(float)
     light = stored if adobe else 255 - stored
@@ -78,9 +78,9 @@ def test_cmyk_formula_is_rounded_exactly() -> None:
 def test_scans_of_their_own_are_counted() -> None:
     """Baseline files can be scan bombs too; three scans of three components are none."""
     assert decode(grey_jpeg(64, 64, one_by_one=1)).shape == (64, 64, 3)
-    assert count_scans(grey_jpeg(64, 64), read_head(grey_jpeg(64, 64))) == 1
+    assert count_scans(grey_jpeg(64, 64), read_header(grey_jpeg(64, 64))) == 1
     bomb = grey_jpeg(512, 512, one_by_one=2000)
-    assert count_scans(bomb, read_head(bomb)) == 6000
+    assert count_scans(bomb, read_header(bomb)) == 6000
     started = time.process_time()
     assert rejection(bomb).reason == Reason.TOO_COMPLEX
     assert time.process_time() - started < 0.5
@@ -132,5 +132,5 @@ def test_any_head_can_be_read() -> None:
     """Cut anywhere and damaged anywhere."""
     data = grey_jpeg(16, 16, head=segment(0xEE, b"Adobe\0") + segment(0xE1, b"Exif\0\0"))
     for length in range(len(data)):
-        read_head(data[:length])
-        read_head(data[:length] + b"\xff" + data[length + 1 :])
+        read_header(data[:length])
+        read_header(data[:length] + b"\xff" + data[length + 1 :])

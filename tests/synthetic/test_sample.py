@@ -9,8 +9,8 @@ import simplejpeg
 
 from alexnet_pipeline.errors import RefusedError
 from alexnet_pipeline.pixels.codec import decode
-from alexnet_pipeline.sample import BROKEN_INDEX, CLASSES, PNG_INDEX, TURNED_INDEX, write_sample
-from alexnet_pipeline.sample_patterns import PATTERNS, render
+from alexnet_pipeline.synthetic.sample import BROKEN_INDEX, CLASSES, PNG_INDEX, TURNED_INDEX, sample
+from alexnet_pipeline.synthetic.patterns import PATTERNS, render
 
 
 def hashes(folder: Path) -> dict[str, str]:
@@ -28,14 +28,14 @@ def path_of(folder: Path, index: int) -> Path:
 def test_same_seed_same_bytes(tmp_path, layout) -> None:
     """Another seed, other bytes."""
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
-        write_sample(tmp_path / name, train_images=20, val_images=10, seed=seed, layout=layout)
+        sample(tmp_path / name, train_images=20, val_images=10, seed=seed, layout=layout)
     assert hashes(tmp_path / "a") == hashes(tmp_path / "b")
     assert hashes(tmp_path / "a") != hashes(tmp_path / "c")
 
 
 def test_pictures_do_not_depend_on_their_number(raw_folders, tmp_path) -> None:
     """Picture i of a small set is picture i of a large one."""
-    write_sample(tmp_path / "small", train_images=20, val_images=10)
+    sample(tmp_path / "small", train_images=20, val_images=10)
     assert hashes(tmp_path / "small").items() <= hashes(raw_folders).items()
 
 
@@ -86,4 +86,4 @@ def test_a_full_folder_is_refused(tmp_path) -> None:
     """Nothing is overwritten."""
     (tmp_path / "x").write_text("mine")
     with pytest.raises(RefusedError, match="not an empty folder"):
-        write_sample(tmp_path)
+        sample(tmp_path)

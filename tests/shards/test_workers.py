@@ -1,6 +1,7 @@
 """Workers that die or hang cost a picture at most, and never the run."""
 
 import hashlib
+import json
 import os
 import signal
 import subprocess
@@ -11,18 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from alexnet_pipeline import api
-from alexnet_pipeline.shards.build import SilentReporter
-
-
-class Recorder(SilentReporter):
-    """Keeps warnings."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def warn(self, line: str) -> None:
-        self.lines.append(line)
+import alexnet_pipeline as api
+from alexnet_pipeline.progress import Message
 
 
 def workers() -> list[int]:
@@ -48,7 +39,7 @@ def hashes(folder: Path) -> list[str]:
 def test_a_killed_worker_costs_nothing(raw_folders, tmp_path) -> None:
     """The picture is named, the job tried again, the bytes are the same."""
     api.shard(raw_folders, tmp_path / "calm", shard_size=20, split=["train"])
-    recorder = Recorder()
+    events: list = []
     stop = threading.Event()
 
     def kill() -> None:
@@ -60,12 +51,12 @@ def test_a_killed_worker_costs_nothing(raw_folders, tmp_path) -> None:
     killer = threading.Thread(target=kill)
     killer.start()
     try:
-        done = api.shard(raw_folders, tmp_path / "wild", shard_size=20, split=["train"], workers=2, reporter=recorder)
+        done = api.shard(raw_folders, tmp_path / "wild", shard_size=20, split=["train"], workers=2, progress=events.append)
     finally:
         stop.set()
         killer.join()
-    assert recorder.lines
-    assert "n9000" in recorder.lines[0] or "shard" in recorder.lines[0]
+    warnings = [event.text for event in events if isinstance(event, Message)]
+    assert "n9000" in warnings[0] or "shard" in warnings[0]
     assert done[0].images == 59
     assert hashes(tmp_path / "wild") == hashes(tmp_path / "calm")
 
@@ -84,17 +75,12 @@ def test_a_deadly_picture_is_left_out_by_name(raw_folders, tmp_path, kind, reaso
     (tmp_path / "site").mkdir()
     patch = tmp_path / "site" / "sitecustomize.py"
     patch.write_text(PATCH.format(deadly=DEADLY, kind=kind))
-    code = "import sys; from alexnet_pipeline.cli import main; main()"
+    code = "import sys; from alexnet_pipeline.cli.main import main; main()"
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
-    import subprocess
-    import sys
-
     command = [sys.executable, "-c", code, "--json", "shard", str(source.parent), str(tmp_path / "out")]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 3, done.stderr
     assert "cat/deadly.jpg" in done.stderr
-    import json
-
     (summary,) = json.loads(done.stdout)
     assert summary["images"] == 6
     assert [(r["name"], r["reason"]) for r in summary["rejects"]] == [("cat/deadly.jpg", reason)]
@@ -142,4 +128,4 @@ def test_workers_that_cannot_begin_end_the_run(raw_folders, tmp_path) -> None:
         [sys.executable, "-"], check=False, input=code, capture_output=True, text=True, timeout=120, cwd=tmp_path
     )
     assert done.returncode == 1
-    assert "workers die before their first picture" in done.stderr
+    assert "workers die before their first image" in done.stderr

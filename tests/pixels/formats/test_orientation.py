@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from alexnet_pipeline.pixels.codec import decode
-from alexnet_pipeline.pixels.orientation import UPRIGHT, exif_orientation, upright
+from alexnet_pipeline.pixels.formats.orientation import UPRIGHT, exif_orientation, upright
 from tests.pixels.handmade import chunk, exif, numbered, png, rows_of, segment, tiff, turned
 
 

@@ -7,7 +7,7 @@ import sys
 import pytest
 from click.testing import CliRunner
 
-from alexnet_pipeline.cli import cli
+from alexnet_pipeline.cli.main import cli
 
 
 def run(*arguments, **options):
@@ -190,7 +190,7 @@ def test_hostile_names_reach_no_terminal(tmp_path) -> None:
 
 def test_compare_with_training(raw_folders, tmp_path) -> None:
     """The shards are those that the options ask for, the report holds the finding, rejects give exit code 3."""
-    from alexnet_pipeline.manifest_file import read_manifest
+    from alexnet_pipeline.dataset.manifest import read_manifest
 
     report = tmp_path / "r.html"
     words = ["--methods", "nearest,area", "--size", 80, "--geometry", "squash", "--limit", 50, "--images", 4]
@@ -199,7 +199,7 @@ def test_compare_with_training(raw_folders, tmp_path) -> None:
     assert done.exit_code == 3, done.output
     assert "One seed has no deviation" in done.stdout
     for split, images in (("train", 49), ("val", 20)):
-        manifest = read_manifest(tmp_path / "r-training" / "shards" / "area" / split / "manifest.json")
+        manifest = read_manifest(tmp_path / "r-training" / "shards" / "area" / split)
         assert (manifest.options.size_px, manifest.options.geometry) == (80, "squash")
         assert manifest.total_images == images
     page = report.read_text()
