@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import shlex
+import signal
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +16,7 @@ from click.core import ParameterSource
 from alexnet_pipeline.cli.console import count_text, note, print_result, reporting
 from alexnet_pipeline.cli.options import PATH, Command, given, options_of
 from alexnet_pipeline.cli.shard import COMPLETE_WITH_REJECTS, accept_option
+from alexnet_pipeline.cli.train import StopRequest
 from alexnet_pipeline.comparison.options import CompareOptions, NetworkOptions, idle_parameters
 
 if TYPE_CHECKING:
@@ -47,8 +51,8 @@ def compare_command(ctx: click.Context, /, source: Path | None, accept: tuple[st
         chosen.setdefault("work_dir", output.parent / f"{output.stem}-training")
     command = shlex.join(["alexnet-pipeline", *sys.argv[1:]])
     # A dozen networks would leave a bar each, so training is reported in lines.
-    with reporting(ctx, plain=train) as report:
-        comparison = compare(source, command=command, progress=report, **chosen)
+    with reporting(ctx, plain=train) as report, _stop_requests() as stop:
+        comparison = compare(source, command=command, stop=stop, progress=report, **chosen)
     print_result(ctx, comparison, comparison_lines(comparison))
     note(ctx, f"report: {output}")
     if any(reject.reason not in accept for reject in comparison.rejects):
@@ -71,6 +75,24 @@ def _effective(ctx: click.Context, chosen: dict[str, Any]) -> dict[str, Any]:
         for name, value in chosen.items()
         if name not in idle or ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
     }
+
+
+@contextmanager
+def _stop_requests() -> Iterator[Callable[[], int]]:
+    """Give training's `stop`: from the first time it asks, signals are requests; before, they end the command."""
+    request = StopRequest()
+    before: dict[int, Any] = {}
+
+    def stop() -> int:
+        if not before:
+            before.update({number: signal.signal(number, request.note) for number in (signal.SIGINT, signal.SIGTERM)})
+        return request()
+
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _adapt(name: str, *flags: str, show_default: str | None = None) -> None:

@@ -35,7 +35,7 @@ def compare(
     *,
     shards: Sequence[StrPath] = (),
     command: str = "",
-    stop: Callable[[], bool] | None = None,
+    stop: Callable[[], int] | None = None,
     progress: Progress = True,
     **options: object,
 ) -> Comparison:
@@ -47,7 +47,7 @@ def compare(
         source: raw images, as `shard` takes them.
         **options: see below.
         command: that repeats the comparison, for the report.
-        stop: called now and then while networks are trained; once it returns true, training stops.
+        stop: asked between the steps of training, as `train` does.
         progress: show a bar on a terminal or in a notebook; or a function that is called with each event.
 
     Returns:

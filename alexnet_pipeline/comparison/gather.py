@@ -15,7 +15,7 @@ import numpy as np
 from alexnet_pipeline.comparison.inference import metric_means, paired_tests
 from alexnet_pipeline.comparison.measure.image import MeasuredImage
 from alexnet_pipeline.comparison.measure.spectrum import ring_frequencies
-from alexnet_pipeline.comparison.records import Comparison, Kind, MethodResult, Metric, MetricMean, PairedTest, Response
+from alexnet_pipeline.comparison.records import Comparison, Kind, MethodResult, Metric, MetricMean, PairedTest
 from alexnet_pipeline.comparison.verdict import verdict_of
 from alexnet_pipeline.errors import PipelineError
 from alexnet_pipeline.pixels import codec, libraries
@@ -82,7 +82,9 @@ def gather(
         methods=tuple(
             dataclasses.replace(
                 method,
-                responses=tuple(map(_rounded_response, method.responses)),
+                responses=tuple(
+                    dataclasses.replace(_rounded(response), scale=response.scale) for response in method.responses
+                ),
                 measured=tuple(_rounded(mean[number]) for mean in means),
                 spectrum=_rounded(tuple(spectra[number].tolist())),
             )
@@ -100,11 +102,6 @@ def gather(
         machine=_machine(),
     )
     return dataclasses.replace(comparison, verdict=verdict_of(comparison))
-
-
-def _rounded_response(response: Response) -> Response:
-    """Rounded but for the scale, which is the caller's."""
-    return dataclasses.replace(_rounded(response), scale=response.scale)
 
 
 def _rounded(value: Any) -> Any:

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from alexnet_pipeline.alexnet.evaluate import evaluate
 from alexnet_pipeline.alexnet.predict import predict
 from alexnet_pipeline.alexnet.recipe import Recipe, find_recipe
-from alexnet_pipeline.alexnet.train import train
+from alexnet_pipeline.alexnet.train import Stop, train
 from alexnet_pipeline.comparison.accuracy import summarise
 from alexnet_pipeline.comparison.options import CompareOptions, NetworkOptions
 from alexnet_pipeline.comparison.records import Comparison, NetworkResults, ShiftCell, TrainedCell
 from alexnet_pipeline.comparison.verdict import verdict_of
 from alexnet_pipeline.dataset.open import ShardSet, open_shards
-from alexnet_pipeline.errors import RefusedError
+from alexnet_pipeline.errors import SIGNAL_EXIT, InterruptedRunError, RefusedError
 from alexnet_pipeline.files import write_whole
 from alexnet_pipeline.pixels.kernels import find_method
 from alexnet_pipeline.progress import Message, Report
@@ -31,8 +30,6 @@ CELLS_VERSION = 1
 SHIFT_PX = 1
 # Packages that decide the networks; DALI has one per version of CUDA.
 PACKAGES = ("torch", "nvidia-dali-cuda130", "nvidia-dali-cuda120")
-
-Stop = Callable[[], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +85,7 @@ def add_networks(
         choices: give methods, output and workers.
         training: how the networks are trained.
         report: told how sharding, training and testing go.
-        stop: see `train`.
+        stop: as `train` takes it.
 
     Raises:
         RefusedError: the folder holds runs with other options.
@@ -96,10 +93,9 @@ def add_networks(
         InterruptedRunError: training was stopped.
     """
     assert training.work_dir
-    work = training.work_dir
     summaries = shard(
         source,
-        work / SHARDS,
+        training.work_dir / SHARDS,
         methods=choices.methods,
         split=("train", "val"),
         size=choices.size_px,
@@ -109,7 +105,7 @@ def add_networks(
         workers=choices.workers,
         progress=report,
     )
-    networks = _train_all(choices.methods, training, work, choices.workers, report, stop)
+    networks = _train_all(choices, training, report, stop)
     rejects = {
         (reject.name, reject.reason): reject
         for reject in (*comparison.rejects, *(reject for summary in summaries for reject in summary.rejects))
@@ -123,10 +119,10 @@ def add_networks(
     return dataclasses.replace(comparison, verdict=verdict_of(comparison))
 
 
-def _train_all(
-    methods: Sequence[str], training: NetworkOptions, work: Path, threads: int | None, report: Report, stop: Stop | None
-) -> NetworkResults:
+def _train_all(choices: CompareOptions, training: NetworkOptions, report: Report, stop: Stop | None) -> NetworkResults:
     """Train and test a network for each method and seed."""
+    assert training.work_dir
+    methods, work = choices.methods, training.work_dir
     recipe = find_recipe({"preset": training.preset})
     folders = {method: work / SHARDS / find_method(method).directory for method in methods}
     train_sets = {method: open_shards(folder / "train") for method, folder in folders.items()}
@@ -140,7 +136,7 @@ def _train_all(
     shifts: list[ShiftCell] = []
     for number, task in enumerate(tasks, 1):
         report(Message(f"network {number} of {len(tasks)}: {task.method}, seed {task.seed}"))
-        kept = _network(task, recipe, training, threads, report, stop)
+        kept = _network(task, recipe, training, choices.workers, report, stop)
         cells += kept.cells
         shifts.append(kept.shift)
     images = len(train_sets[methods[0]])
@@ -178,6 +174,9 @@ def _network(
         )
     except RefusedError as error:
         raise RefusedError(f"{task.run}: {error}".replace("`run_dir`", "`work_dir`")) from error
+    except InterruptedRunError as error:
+        text = f"Interrupted while training on {task.method}, seed {task.seed}. Run the same command to resume."
+        raise InterruptedRunError(error.exit_code - SIGNAL_EXIT, text) from error
     kept = KeptCells(identity, _test(task, report), _shift(task, report))
     write_whole(task.run / CELLS, to_json(kept, indent=1))
     return kept

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from alexnet_pipeline.comparison.records import Comparison, MethodResult, Metric, MetricMean
 
 # Metrics of the table on a terminal and in a notebook; the report has all.
-SHOWN_METRICS = ("psnr_db", "ssim", "shift_error_levels", "jpeg_bytes", "resample_ms")
+SHOWN_METRICS = {
+    "methods": ("psnr_db", "ssim", "shift_error_levels", "jpeg_bytes", "resample_ms"),
+    "shards": ("psnr_db", "ssim", "error_levels", "file_bytes"),
+}
 MOST_DECIMALS = 4
 
 
@@ -77,7 +80,8 @@ def as_html(comparison: Comparison) -> str:
 
 
 def _table(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
-    columns = [column for column in columns_of(comparison) if column.metric.name in SHOWN_METRICS]
+    shown = SHOWN_METRICS[comparison.kind]
+    columns = [column for column in columns_of(comparison) if column.metric.name in shown]
     analytic = ["alias (dB)", "pass band (%)"] if _has_responses(comparison) else []
     heads = ["method" if comparison.kind == "methods" else "shard set", *analytic]
     heads += [f"{column.metric.label} ({column.unit})" if column.unit else column.metric.label for column in columns]

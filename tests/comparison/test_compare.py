@@ -1,212 +1,135 @@
-"""Whole comparisons on the sample: nothing is lost, nothing depends on workers."""
+"""The public function: options, refusals, files, and several calls in one process."""
 
-import dataclasses
-import gc
-import os
-import shutil
+import inspect
+import sys
+import threading
 from pathlib import Path
 
+import cv2
 import pytest
 
-from alexnet_pipeline.api import shard
-from alexnet_pipeline.compare.compare import compare_methods, compare_shards
-from alexnet_pipeline.compare.crew import run_all
-from alexnet_pipeline.compare.metrics import TIMES
-from alexnet_pipeline.compare.records import Comparison
+from alexnet_pipeline.comparison.compare import compare
+from alexnet_pipeline.comparison.options import CompareOptions, NetworkOptions
 from alexnet_pipeline.errors import PipelineError, RefusedError
-from alexnet_pipeline.raw.source import open_source
-from alexnet_pipeline.records import RawImage, Reject
+from alexnet_pipeline.options import parameters_of
+from alexnet_pipeline.progress import Advance
+from alexnet_pipeline.records import SetOptions
 
-METHODS = ("nearest", "lanczos", "lanczos3:scaled")
-
-
-@pytest.fixture(scope="module")
-def pictures(raw_folders: Path) -> list[RawImage]:
-    """Ten of the sample's, the broken one among them."""
-    (listing,) = open_source(raw_folders).listings(("train",))
-    images = map(listing.image, range(len(listing)))
-    chosen = [image for image in images if int(image.name.split("_")[-1].split(".")[0]) < 10]
-    assert len(chosen) == 10
-    return chosen
+SMALL = {"images": 4, "size": 32, "workers": 1, "progress": False}
 
 
-def run(pictures: list[RawImage], methods: tuple[str, ...] = METHODS, workers: int = 1, **given: object) -> Comparison:
-    """A comparison at 64 pixels and one scale."""
-    return compare_methods(
-        pictures,
-        methods,
-        source="sample",
-        size_px=64,
-        scales=(1.465,),
-        workers=workers,
-        **given,  # type: ignore[arg-type]
+def test_it_can_be_called_twice(raw_folders: Path, tmp_path: Path) -> None:
+    """In one process, with a str as a path, for the same numbers; OpenCV stays as it was."""
+    before = cv2.getNumThreads()
+    first = compare(str(raw_folders), ["nearest", "area"], **SMALL, output=str(tmp_path / "a.html"))
+    second = compare(raw_folders, ["nearest", "area"], **SMALL, figure=tmp_path / "a.svg")
+    assert [image.sha256 for image in first.images] == [image.sha256 for image in second.images]
+    assert first.verdict == second.verdict
+    assert "</html>" in (tmp_path / "a.html").read_text()
+    assert "</svg>" in (tmp_path / "a.svg").read_text()
+    assert cv2.getNumThreads() == before
+    assert repr(first) == f"Comparison(4 images of '{raw_folders}': nearest, area)"
+
+
+def test_it_works_in_a_thread_with_progress_of_ones_own(raw_folders: Path) -> None:
+    """As in a notebook's or a server's thread."""
+    events: list = []
+    results: list = []
+    work = threading.Thread(
+        target=lambda: results.append(compare(raw_folders, ["nearest", "area"], **SMALL | {"progress": events.append}))
     )
+    work.start()
+    work.join()
+    assert len(results[0].images) == 4
+    assert Advance(4) in events
 
 
-@pytest.fixture(scope="module")
-def compared(pictures: list[RawImage]) -> Comparison:
-    """By one worker."""
-    return run(pictures)
+def test_defaults_are_shards() -> None:
+    """Size, geometry and quality are declared once, by `shard`."""
+    choices, options = CompareOptions(), SetOptions()
+    assert (choices.size_px, choices.geometry, choices.quality) == (256, "center-crop", 95)
+    ours = {parameter.name: parameter for parameter in parameters_of(CompareOptions)}
+    for parameter in parameters_of(type(options)):
+        if parameter.name in {"size", "geometry", "quality"}:
+            assert ours[parameter.name] == parameter
 
 
-def without_times(found: Comparison) -> Comparison:
-    """The same but for what a clock decides."""
-
-    def kept(entries: tuple) -> tuple:
-        return tuple(each for each in entries if each.metric not in TIMES)
-
-    return dataclasses.replace(
-        found,
-        methods=tuple(dataclasses.replace(each, measured=kept(each.measured)) for each in found.methods),
-        tests=kept(found.tests),
-        pictures=tuple(
-            dataclasses.replace(each, values={name: v for name, v in each.values.items() if name not in TIMES})
-            for each in found.pictures
-        ),
-    )
-
-
-def test_a_broken_picture_is_a_reject(pictures: list[RawImage], compared: Comparison) -> None:
-    """Nine are measured, one is named with its reason; order is by key."""
-    assert len(compared.pictures) == 9
-    (reject,) = compared.rejects
-    assert reject.reason == "truncated"
-    assert {each.name for each in compared.pictures} | {reject.name} == {each.name for each in pictures}
-    keys = [each.key for each in compared.pictures]
-    assert keys == sorted(keys)
-
-
-def test_workers_and_order_change_nothing(pictures: list[RawImage], compared: Comparison) -> None:
-    """Two processes, and the pictures the other way round, give the same numbers."""
-    seen: list[tuple[int, int]] = []
-    other = run(pictures[::-1], workers=2, progress=lambda done, total: seen.append((done, total)))
-    assert without_times(other) == without_times(compared)
-    assert seen == [(done, 10) for done in range(11)]
-
-
-def test_two_names_of_one_method_do_not_differ(compared: Comparison) -> None:
-    """Every test says identical but for time, and the verdict says so."""
-    for test in compared.tests:
-        if {test.first, test.second} == {"lanczos", "lanczos3:scaled"} and test.metric not in TIMES:
-            assert (test.identical, test.p_value, test.difference) == (True, 1, 0)
-    assert "lanczos and lanczos3:scaled do not differ: all 9 pictures are identical" in compared.verdict[1]
-    entries = {method.name: {e.metric: e for e in method.measured} for method in compared.methods}
-    assert entries["lanczos"]["error_levels"].best
-    assert entries["lanczos3:scaled"]["error_levels"].best
-    assert not entries["nearest"]["error_levels"].near_best
-
-
-def test_nearest_and_lanczos_differ_on_the_sample(compared: Comparison) -> None:
-    """Fine stripes tell them apart, and the verdict says which is nearer to the ideal."""
-    assert "lanczos comes nearest to an ideal low-pass and nearest stays farthest" in compared.verdict[1]
-    (test,) = (t for t in compared.tests if (t.metric, t.first, t.second) == ("error_levels", "nearest", "lanczos"))
-    assert test.difference > 0
-    assert test.p_value < 0.05
-
-
-def test_everything_is_told(compared: Comparison) -> None:
-    """Each method has every metric, response and frequency, and every metric a definition."""
-    names = [metric.name for metric in compared.metrics]
-    for method in compared.methods:
-        assert [entry.metric for entry in method.measured] == names
-        assert [response.scale for response in method.responses] == [1.465]
-        assert len(method.spectrum) == len(compared.spectrum_frequencies)
-    assert all(set(picture.values) == set(names) for picture in compared.pictures)
-    assert len(compared.tests) == 3 * len(names)
-    assert all(metric.definition.endswith(".") for metric in compared.metrics)
-    assert {"numpy", "opencv", "simplejpeg"} <= set(compared.versions)
-    assert all(picture.disagreement > 0 for picture in compared.pictures)
-
-
-def test_earlier_rejects_are_kept(pictures: list[RawImage]) -> None:
-    """What the listing rejected comes first."""
-    earlier = Reject("x", "empty", "0 bytes")
-    found = run(pictures, ("nearest", "area"), rejects=[earlier])
-    assert found.rejects[0] == earlier
-    assert len(found.rejects) == 2
+def test_every_option_is_documented() -> None:
+    """Signature and docstring have each field of the records."""
+    signature = inspect.signature(compare)
+    for parameter in (*parameters_of(CompareOptions), *parameters_of(NetworkOptions)):
+        assert parameter.name in signature.parameters
+        assert f"\n        {parameter.name}: {parameter.option.help[:20]}" in compare.__doc__
 
 
 @pytest.mark.parametrize(
-    ("methods", "words"),
-    [(("lanczos",), "at least two"), (("area", "area"), "named twice"), (("area", "lanzcos"), "did you mean lanczos")],
+    ("options", "words"),
+    [
+        ({}, "nothing to compare"),
+        ({"source": ".", "shards": ["a", "b"]}, "leave `source` and `train` out"),
+        ({"shards": ["a", "b"], "train": True}, "leave `source` and `train` out"),
+        ({"shards": ["a", "b"], "quality": 10}, "`quality` has no effect"),
+        ({"shards": ["a", "b"], "methods": ["area", "nearest"]}, "`methods` has no effect"),
+        ({"shards": ["a", "b"], "figure": "f.svg"}, "`figure` shows frequency responses"),
+        ({"shards": "a"}, "at least two"),
+        ({"source": ".", "steps": 3}, "`steps` has no effect here: it belongs to `train=True`"),
+        ({"source": "/nowhere"}, "/nowhere"),
+        ({"source": ".", "images": 1}, "`images`: 1 is out of range"),
+        ({"source": ".", "scales": [1.0]}, "`scales`: 1.0 is out of range"),
+        ({"source": ".", "scales": [17]}, "`scales`: 17.0 is out of range"),
+        ({"source": ".", "size": 100_000}, "`size`: 100,000 is out of range"),
+        ({"source": ".", "quality": 101}, "`quality`: 101 is out of range"),
+        ({"source": ".", "workers": 0}, "`workers`: 0 is out of range"),
+        ({"source": ".", "geometry": "crop"}, "`geometry`: 'crop' is not one of"),
+        ({"source": ".", "seeds": 0, "train": True}, "`seeds`: 0 is out of range"),
+        ({"source": ".", "output": "."}, "is a folder"),
+        ({"source": ".", "output": "nowhere/r.html"}, "nowhere is no folder"),
+        ({"source": ".", "figure": "nowhere/f.svg"}, "nowhere is no folder"),
+    ],
 )
-def test_methods_that_cannot_be_compared_are_refused(
-    pictures: list[RawImage], methods: tuple[str, ...], words: str
-) -> None:
-    """One, the same twice, an unknown one."""
+def test_what_cannot_be_done_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options, words) -> None:
+    """In one sentence that names the parameter, and before anything is written."""
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(RefusedError, match=words):
-        run(pictures, methods)
+        compare(**options, progress=False)
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_no_readable_picture_is_an_error(pictures: list[RawImage], tmp_path: Path) -> None:
-    """A missing file is a reject; with nothing left there is nothing to say."""
-    gone = [dataclasses.replace(pictures[0], path=str(tmp_path / "gone"))]
-    with pytest.raises(PipelineError, match="none of the 1 pictures"):
-        run(gone)
+def test_one_method_as_text_is_one_method(raw_folders: Path) -> None:
+    """A str where several are meant is not read letter by letter."""
+    with pytest.raises(RefusedError, match="`methods`: lanczos; a comparison needs at least two"):
+        compare(raw_folders, "lanczos", progress=False)
 
 
-def test_a_worker_that_dies_is_one_line() -> None:
-    """No hang and no traceback of a pool."""
-    with pytest.raises(PipelineError, match="a worker process died"):
-        run_all(os._exit, [1] * 8, 2, gc.collect, None)
+def test_an_unknown_option_is_a_type_error() -> None:
+    """As for any function."""
+    with pytest.raises(TypeError, match="'qualitee'"):
+        compare(".", qualitee=3)
 
 
-@pytest.fixture(scope="module")
-def shard_sets(raw_folders: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Validation sets: two methods, and one of them again in another order and in smaller shards."""
-    root = tmp_path_factory.mktemp("sets")
-    shard(raw_folders, root / "a", methods=["lanczos", "nearest"], split=["val"], size=64, workers=1)
-    shard(raw_folders, root / "b", methods=["lanczos"], split=["val"], size=64, seed=5, shard_size=7, workers=1)
-    shard(raw_folders, root / "few", methods=["lanczos"], split=["val"], size=64, limit=12, workers=1)
-    return root
+def test_networks_need_splits_and_a_folder(raw_folders: Path, tmp_path: Path) -> None:
+    """Refused before anything is measured."""
+    (tmp_path / "only").symlink_to(raw_folders / "train")
+    with pytest.raises(RefusedError, match="`train=True` needs the splits train and val"):
+        compare(tmp_path / "only", train=True, work_dir=tmp_path / "work", progress=False)
+    with pytest.raises(RefusedError, match="`train=True` needs `work_dir`"):
+        compare(raw_folders, train=True, progress=False)
 
 
-def test_shard_sets_are_compared_key_by_key(shard_sets: Path) -> None:
-    """Two methods differ; the first differs from itself by nothing."""
-    found = compare_shards([shard_sets / "a/lanczos/val", shard_sets / "a/nearest/val"], workers=1)
-    assert found.kind == "shards"
-    assert len(found.pictures) == 20
-    first, second = ({e.metric: e.mean for e in method.measured} for method in found.methods)
-    assert first["error_levels"] == 0
-    assert second["error_levels"] > 1
-    assert 0 < second["differing_share"] <= 1
-    assert second["most_levels"] > 1
-    assert "nearest differs from lanczos by" in found.verdict[0]
-    assert all(picture.scale > 1 for picture in found.pictures)
+def test_networks_without_torch_are_refused_in_a_line(
+    raw_folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The message says what to install."""
+    monkeypatch.setitem(sys.modules, "torch", None)
+    for name in [name for name in sys.modules if name.startswith("alexnet_pipeline.alexnet.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.delitem(sys.modules, "alexnet_pipeline.comparison.networks", raising=False)
+    monkeypatch.delattr("alexnet_pipeline.comparison.networks", raising=False)
+    with pytest.raises(RefusedError, match=r"torch; pip install 'alexnet-pipeline\[train\]'"):
+        compare(raw_folders, train=True, work_dir=tmp_path / "work", progress=False)
 
 
-def test_order_and_shards_do_not_matter(shard_sets: Path) -> None:
-    """The same pictures in other shards are the same; names tell the folders apart; workers change nothing."""
-    folders = [shard_sets / "a/lanczos/val", shard_sets / "b/lanczos/val"]
-    found = compare_shards(folders, workers=1)
-    assert [method.name for method in found.methods] == [f"lanczos ({folder})" for folder in folders]
-    assert "do not differ: all 20 pictures are identical" in found.verdict[0]
-    assert "same room" in found.verdict[1]
-    assert compare_shards(folders, workers=2) == found
-
-
-def test_sets_that_cannot_be_compared_are_refused(shard_sets: Path, tmp_path: Path) -> None:
-    """Missing keys are counted on either side; one set, the same twice, and no set at all."""
-    whole, few = shard_sets / "a/lanczos/val", shard_sets / "few/lanczos/val"
-    with pytest.raises(RefusedError, match=r"few/lanczos/val lacks 8 keys.*lacks 0 of"):
-        compare_shards([whole, few], workers=1)
-    with pytest.raises(RefusedError, match=r"lacks 0 keys.*lacks 8 of"):
-        compare_shards([few, whole], workers=1)
-    with pytest.raises(RefusedError, match="at least two"):
-        compare_shards([whole], workers=1)
-    with pytest.raises(RefusedError, match="named twice"):
-        compare_shards([whole, whole], workers=1)
-    with pytest.raises(RefusedError, match="is missing"):
-        compare_shards([whole, tmp_path], workers=1)
-
-
-def test_a_damaged_tar_is_told(shard_sets: Path, tmp_path: Path) -> None:
-    """A shard cut short is an error with its name, not a smaller comparison."""
-    copy = tmp_path / "copy"
-    shutil.copytree(shard_sets / "a/lanczos/val", copy)
-    (tar,) = copy.glob("*.tar")
-    data = tar.read_bytes()
-    tar.chmod(0o644)
-    tar.write_bytes(data[: len(data) // 3])
-    with pytest.raises(PipelineError, match=r"as a tar|lacks"):
-        compare_shards([shard_sets / "a/nearest/val", copy], workers=1)
+def test_a_report_that_cannot_be_written_is_an_error(raw_folders: Path) -> None:
+    """One line with the path."""
+    with pytest.raises(PipelineError, match=r"cannot write /proc/.*r\.html"):
+        compare(raw_folders, ["nearest", "area"], **SMALL, output="/proc/r.html")

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from alexnet_pipeline.compare.inference import holm, mean_interval, measured, paired_p_value, paired_tests
+from alexnet_pipeline.comparison.inference import holm, mean_interval, metric_means, paired_p_value, paired_tests
 
 NAMES = ("a", "b", "c", "d")
 
 
-def values(pictures: int = 40) -> np.ndarray:
+def values(images: int = 40) -> np.ndarray:
     """Four methods: b is a in disguise, c is near a, d is far."""
     random = np.random.default_rng(3)
-    base = random.normal(10, 3, pictures)
-    return np.stack([base, base, base + random.normal(0, 0.5, pictures), base + 5 + random.normal(0, 1, pictures)], 1)
+    base = random.normal(10, 3, images)
+    return np.stack([base, base, base + random.normal(0, 0.5, images), base + 5 + random.normal(0, 1, images)], 1)
 
 
 def test_the_interval_of_a_textbook() -> None:
@@ -33,7 +33,7 @@ def test_a_paired_test_is_scipys() -> None:
 
 @pytest.mark.parametrize(("differences", "p_value"), [([0, 0, 0], 1), ([2, 2, 2], 0), ([5], 1)])
 def test_differences_without_spread(differences: list[float], p_value: float) -> None:
-    """Nothing differs; everything differs alike; one picture tells nothing."""
+    """Nothing differs; everything differs alike; one image says nothing."""
     assert paired_p_value(differences) == p_value
 
 
@@ -63,9 +63,9 @@ def test_best_and_what_cannot_be_told_from_it() -> None:
     data = values()
     data[:, 2] += data[:, 0].mean() - data[:, 2].mean() + 0.01  # a little worse, well within its noise
     tests = paired_tests("m", NAMES, data)
-    flags = [(each.best, each.near_best) for each in measured("m", "lower", NAMES, data, tests)]
+    flags = [(each.best, each.near_best) for each in metric_means("m", "lower", NAMES, data, tests)]
     assert flags == [(True, False), (True, False), (False, True), (False, False)]
-    flags = [(each.best, each.near_best) for each in measured("m", "higher", NAMES, data, tests)]
+    flags = [(each.best, each.near_best) for each in metric_means("m", "higher", NAMES, data, tests)]
     assert flags == [(False, False), (False, False), (False, False), (True, False)]
-    flags = [(each.best, each.near_best) for each in measured("m", "neither", NAMES, data, tests)]
+    flags = [(each.best, each.near_best) for each in metric_means("m", "neither", NAMES, data, tests)]
     assert flags == [(False, False)] * 4

@@ -6,14 +6,15 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from alexnet_pipeline.compare.gather import gather
-from alexnet_pipeline.compare.measure import MeasuredPicture
-from alexnet_pipeline.compare.metrics import method_metrics, shard_metrics
-from alexnet_pipeline.compare.records import Comparison, Metric, PictureNumbers, Response, Training
-from alexnet_pipeline.compare.responses import dense_weights, response_of
-from alexnet_pipeline.compare.verdict import verdict_of
+from alexnet_pipeline.comparison.gather import gather
+from alexnet_pipeline.comparison.measure.image import MeasuredImage
+from alexnet_pipeline.comparison.measure.metrics import method_metrics, shard_metrics
+from alexnet_pipeline.comparison.measure.responses import dense_weights, response_of
+from alexnet_pipeline.comparison.records import Comparison, ImageResult, MethodResult, Metric, NetworkResults, Response
+from alexnet_pipeline.comparison.verdict import verdict_of
 from alexnet_pipeline.pixels.geometry import Axis
 from alexnet_pipeline.pixels.kernels import find_method
+from alexnet_pipeline.records import Conversion
 
 TOTAL = 30
 BASE = np.random.default_rng(0).normal(5, 1, TOTAL)
@@ -32,9 +33,9 @@ def compared(
 ) -> Comparison:
     """A comparison of made-up errors; every other metric follows them."""
     metrics = metrics or method_metrics(90)
-    pictures = [
-        MeasuredPicture(
-            PictureNumbers(
+    images = [
+        MeasuredImage(
+            ImageResult(
                 f"{number:04}", "n", "p", 0, 1, "", 1, 1, 1.5, 0.0, (0, 0),
                 {metric.name: tuple(float(error[number]) for error in errors) for metric in metrics},
             ),
@@ -43,19 +44,16 @@ def compared(
         for number in range(TOTAL)
     ]  # fmt: skip
     shards = metrics[-1].name == "file_bytes"
+    responses = [() if shards else (response(*each),) for each in zip(names, weights_of, strict=True)]
     return gather(
-        pictures,
+        images,
+        [MethodResult(name, name, each) for name, each in zip(names, responses, strict=True)],
+        metrics,
         kind="shards" if shards else "methods",
-        names=names,
-        definitions=names,
-        responses=[() if shards else (response(*each),) for each in zip(names, weights_of, strict=True)],
-        metrics=metrics,
+        conversion=Conversion(size_px=64),
         rejects=(),
         source="s",
         command="",
-        size_px=64,
-        geometry="center-crop",
-        quality=90,
         scales=(1.465,),
     )
 
@@ -64,12 +62,12 @@ def test_it_says_which_way_methods_differ() -> None:
     """Nearest against Lanczos: who aliases, who is nearer to the ideal, and by how much."""
     names = ("nearest", "lanczos")
     analytic, measured, training = compared(names, names, (BASE + 5, BASE)).verdict
-    assert "nearest aliases most (0.0 dB" in analytic
+    assert "nearest aliases most (0.0 dB: nothing above Nyquist is removed)" in analytic
     assert "lanczos least (-12.6 dB, with 87 % of the pass band kept)" in analytic
-    assert "lanczos comes nearest to an ideal low-pass and nearest stays farthest" in measured
+    assert "lanczos comes closest to an ideal low-pass and nearest is farthest from it" in measured
     assert "a difference of 5.00" in measured
-    assert "No network was trained" in training
-    assert "--train" in training
+    assert training.startswith("No networks were trained, so this report cannot say which method is more accurate.")
+    assert "`train`" in training
 
 
 def test_other_weights_and_errors_change_it() -> None:
@@ -77,20 +75,20 @@ def test_other_weights_and_errors_change_it() -> None:
     analytic, measured, _ = compared(("nearest", "lanczos"), ("lanczos", "nearest"), (BASE, BASE + 5)).verdict
     assert "lanczos aliases most" in analytic
     assert "nearest least" in analytic
-    assert "nearest comes nearest to an ideal low-pass and lanczos stays farthest" in measured
+    assert "nearest comes closest to an ideal low-pass and lanczos is farthest from it" in measured
 
 
 def test_two_names_of_one_method_do_not_differ() -> None:
     """Alone, and beside another."""
     names = ("lanczos", "lanczos3:scaled")
     analytic, measured, _ = compared(names, names, (BASE, BASE)).verdict
-    assert "all methods alias alike" in analytic
-    assert measured == "lanczos and lanczos3:scaled do not differ: all 30 pictures are identical."
+    assert "all methods alias equally" in analytic
+    assert measured == "lanczos and lanczos3:scaled do not differ: all 30 images are identical."
     names = ("lanczos", "nearest", "lanczos3:scaled")
     analytic, measured, _ = compared(names, names, (BASE, BASE + 5, BASE)).verdict
     assert "lanczos and lanczos3:scaled least" in analytic
-    assert "lanczos and lanczos3:scaled do not differ: all 30 pictures are identical" in measured
-    assert "lanczos comes nearest" in measured
+    assert "lanczos and lanczos3:scaled do not differ: all 30 images are identical" in measured
+    assert "lanczos comes closest" in measured
 
 
 def test_noise_is_called_noise() -> None:
@@ -98,17 +96,17 @@ def test_noise_is_called_noise() -> None:
     jitter = np.random.default_rng(1).normal(0, 1, TOTAL)
     jitter -= jitter.mean() - 0.01
     measured = compared(("area", "bicubic"), ("area", "bicubic"), (BASE, BASE + jitter)).verdict[1]
-    assert "no method's distance from an ideal low-pass differs from another's beyond noise" in measured
+    assert "no two methods differ significantly in their distance from an ideal low-pass" in measured
     names = ("area", "bicubic", "nearest")
     measured = compared(names, names, (BASE, BASE + jitter, BASE + 9)).verdict[1]
-    assert "area comes nearest" in measured
-    assert "no difference in it beyond noise between area and bicubic" in measured
+    assert "area comes closest" in measured
+    assert "it does not differ significantly between area and bicubic" in measured
 
 
 def test_the_finding_of_training_takes_the_third_place() -> None:
     """Word for word."""
     found = compared(("area", "nearest"), ("area", "nearest"), (BASE, BASE + 1))
-    training = Training("quarter", 1, 1, (0,), 1, (), (), (), (), "No difference was found.")
+    training = NetworkResults("quarter", 1, 1, (0,), 1, (), (), (), (), "No difference was found.")
     assert verdict_of(dataclasses.replace(found, training=training))[2] == "No difference was found."
 
 
@@ -118,5 +116,5 @@ def test_shard_sets_have_sentences_of_their_own(more: float, words: str) -> None
     zero = np.zeros(TOTAL)
     pixels, sizes, accuracy = compared(("a", "b"), ("area", "area"), (zero, zero + more), shard_metrics("a")).verdict
     assert words in pixels
-    assert ("same room" in sizes) == (more == 0)
-    assert "no network was trained" in accuracy
+    assert ("same space" in sizes) == (more == 0)
+    assert "No networks were trained" in accuracy

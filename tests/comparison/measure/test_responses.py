@@ -7,13 +7,13 @@ import cv2
 import numpy as np
 import pytest
 
-from alexnet_pipeline.compare.responses import dense_weights, frequency_response, respond, response_of
+from alexnet_pipeline.comparison.measure.responses import dense_weights, frequency_response, respond, response_of
 from alexnet_pipeline.errors import RefusedError
 from alexnet_pipeline.pixels.geometry import Axis
-from alexnet_pipeline.pixels.kernels import LIBRARY_FILTERS, NAMED, UNKERNELLED, find_method
+from alexnet_pipeline.pixels.kernels import LIBRARY_FILTERS, NAMED, WITHOUT_KERNEL, find_method
 from tests.pixels import oracle
 
-OURS = [*UNKERNELLED, *NAMED]
+OURS = [*WITHOUT_KERNEL, *NAMED]
 # METHODS.md, "Comparing methods honestly": s = 1.465, white input, alias in dB and pass band kept in %.
 TABLE = {
     "nearest": (0.0, 88),
@@ -94,7 +94,7 @@ def test_dense_weights_are_the_definition(method: str, lengths: tuple[int, int])
 
 @pytest.mark.parametrize("name", [name for name in LIBRARY_FILTERS["opencv"] if name != "area+cubic"])
 def test_dense_weights_are_what_opencv_does(name: str) -> None:
-    """Two matrices give the picture that OpenCV gives in floats."""
+    """Two matrices give the image that OpenCV gives in floats."""
     image = np.random.default_rng(0).random((97, 80), np.float32)
     rows = dense_weights(Axis(97, 41, 0, 41), find_method(f"opencv:{name}"))
     columns = dense_weights(Axis(80, 33, 0, 33), find_method(f"opencv:{name}"))

@@ -4,19 +4,19 @@ import math
 
 import numpy as np
 
-from alexnet_pipeline.compare.gallery import Exhibit, Gallery
-from alexnet_pipeline.compare.records import (
+from alexnet_pipeline.comparison.accuracy import summarise
+from alexnet_pipeline.comparison.page.gallery import Exhibit, Gallery
+from alexnet_pipeline.comparison.records import (
     Comparison,
-    Measured,
-    MethodNumbers,
+    ImageResult,
+    MethodResult,
     Metric,
+    MetricMean,
     PairedTest,
-    PictureNumbers,
     Response,
     ShiftCell,
     TrainedCell,
 )
-from alexnet_pipeline.compare.training import summarise
 from alexnet_pipeline.records import Reject
 
 HOSTILE = "</script><script>document.title='run'</script><b>=HYPERLINK(\"x\")&amp;"
@@ -40,13 +40,13 @@ def measured(metric, number, methods):
     mean = {"psnr_db": 30.0 + number, "clipped_share": 0.0, "jpeg_bytes": 2e4 - 1e3 * number}.get(metric, 0.5 + number)
     half = 0.0 if metric == "clipped_share" else abs(mean) / 100
     best = metric == "psnr_db" and number == methods - 1
-    return Measured(metric, mean, mean - half, mean + half, best, metric == "psnr_db" and number == methods - 2)
+    return MetricMean(metric, mean, mean - half, mean + half, best, metric == "psnr_db" and number == methods - 2)
 
 
-def comparison(methods=METHODS, pictures=4, metrics=METRICS, kind="methods", trained=False, name="class/file.JPEG"):
+def comparison(methods=METHODS, images=4, metrics=METRICS, kind="methods", trained=False, name="class/file.JPEG"):
     spectrum = tuple(np.linspace(60, 10, 16).tolist())
     numbers = tuple(
-        MethodNumbers(
+        MethodResult(
             name=method,
             definition=f"definition of {method}",
             responses=tuple(response(method, number, scale) for scale in SCALES) if kind == "methods" else (),
@@ -57,13 +57,13 @@ def comparison(methods=METHODS, pictures=4, metrics=METRICS, kind="methods", tra
     )
     rng = np.random.default_rng(0)
     return Comparison(
-        format_version=1,
+        format_version=2,
         kind=kind,
         source=f"/data/{name}",
         command=f"alexnet-pipeline compare {name}",
         size_px=256,
         geometry="center-crop",
-        quality=90,
+        quality=95,
         scales=SCALES,
         methods=numbers,
         metrics=metrics,
@@ -72,8 +72,8 @@ def comparison(methods=METHODS, pictures=4, metrics=METRICS, kind="methods", tra
             for metric in metrics
             for method in methods[1:]
         ),
-        pictures=tuple(
-            PictureNumbers(
+        images=tuple(
+            ImageResult(
                 key=f"key{number}",
                 name=name,
                 path="/nowhere",
@@ -87,7 +87,7 @@ def comparison(methods=METHODS, pictures=4, metrics=METRICS, kind="methods", tra
                 window_px=(0, 0),
                 values={metric.name: tuple(rng.normal(30, 5, len(methods)).tolist()) for metric in metrics},
             )
-            for number in range(pictures)
+            for number in range(images)
         ),
         rejects=(Reject(name, "truncated", name),),
         spectrum_frequencies=tuple((np.arange(16) / 32).tolist()),
@@ -113,12 +113,12 @@ def training(methods):
 def gallery(methods=METHODS, photos=1, side=64, name="class/file.JPEG"):
     rng = np.random.default_rng(0)
 
-    def pictures():
+    def outputs():
         return tuple((method, rng.integers(0, 256, (side, side, 3), np.uint8)) for method in methods)
 
     whole = rng.integers(0, 256, (96, 128, 3), np.uint8)
     return Gallery(
-        patterns=(Exhibit("Zone plate", "", pictures()),),
-        photos=tuple(Exhibit("500 x 375 px", name, pictures(), whole, (0.1, 0.2, 0.25, 0.25)) for _ in range(photos)),
+        patterns=(Exhibit("Zone plate", "", outputs()),),
+        photos=tuple(Exhibit("500 x 375 px", name, outputs(), whole, (0.1, 0.2, 0.25, 0.25)) for _ in range(photos)),
         notes=(f"{name} is left out",),
     )

@@ -1,11 +1,11 @@
-"""What is said of trained networks follows from their cells."""
+"""What is said about trained networks follows from their cells."""
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from alexnet_pipeline.compare.records import ShiftCell, TrainedCell
-from alexnet_pipeline.compare.training import detectable_difference, summarise
+from alexnet_pipeline.comparison.accuracy import detectable_difference, summarise
+from alexnet_pipeline.comparison.records import ShiftCell, TrainedCell
 
 METHODS = ("nearest", "lanczos", "antialias")
 
@@ -28,11 +28,11 @@ def summary(errors: dict[str, list[float]]):
 def test_matrix_and_pairs() -> None:
     """Means and deviations over seeds, against NumPy; every pair of the diagonal."""
     errors = {"nearest": [0.40, 0.43, 0.41], "lanczos": [0.30, 0.31, 0.33], "antialias": [0.31, 0.30, 0.34]}
-    found = summary(errors)
-    entry = next(e for e in found.matrix if (e.train, e.test) == ("nearest", "lanczos"))
+    results = summary(errors)
+    entry = next(e for e in results.matrix if (e.train, e.test) == ("nearest", "lanczos"))
     assert entry.top1_mean == pytest.approx(np.mean(errors["nearest"]) + 0.1)
     assert entry.top1_deviation == pytest.approx(np.std(errors["nearest"], ddof=1))
-    assert [(pair.first, pair.second) for pair in found.pairs] == [
+    assert [(pair.first, pair.second) for pair in results.pairs] == [
         ("nearest", "lanczos"),
         ("nearest", "antialias"),
         ("lanczos", "antialias"),
@@ -61,41 +61,42 @@ def test_more_methods_share_their_noise() -> None:
         design[row, method] = 1
         if seed:
             design[row, 2 + seed] = 1
-    found, residual, rank, _ = np.linalg.lstsq(design, table.reshape(-1), rcond=None)
+    results, residual, rank, _ = np.linalg.lstsq(design, table.reshape(-1), rcond=None)
     contrast = np.array([1, -1, 0, 0, 0, 0])
     error = np.sqrt(residual[0] / (12 - rank) * contrast @ np.linalg.inv(design.T @ design) @ contrast)
-    assert pairs[0].difference == pytest.approx(contrast @ found)
+    assert pairs[0].difference == pytest.approx(contrast @ results)
     assert pairs[0].high - pairs[0].low == pytest.approx(2 * stats.t.ppf(0.975, 6) * error)
-    assert pairs[0].p_value == pytest.approx(3 * 2 * stats.t.sf(contrast @ found / error, 6))
+    assert pairs[0].p_value == pytest.approx(3 * 2 * stats.t.sf(contrast @ results / error, 6))
 
 
 def test_a_real_difference_is_said_and_noise_is_not() -> None:
     """In words."""
     rows = np.random.default_rng(3).normal(0, 0.002, (3, 8))
-    found = summary(dict(zip(METHODS, (rows + np.array([[0.4], [0.3], [0.3]])).tolist(), strict=True)))
-    assert "lanczos beats nearest by" in found.finding
-    assert "other pairs do not differ" in found.finding
+    results = summary(dict(zip(METHODS, (rows + np.array([[0.4], [0.3], [0.3]])).tolist(), strict=True)))
+    assert "lanczos beats nearest by" in results.finding
+    assert "the other pairs do not differ significantly" in results.finding
     same = summary(dict(zip(METHODS, (rows + 0.3).tolist(), strict=True)))
-    assert same.finding.startswith("No difference")
-    assert "points or more in four cases of five" in same.finding
+    assert same.finding.startswith("No two methods differ significantly in top-1 error.")
+    least = max(pair.detectable for pair in same.pairs)
+    assert f"could have detected is {100 * least:.1f} points" in same.finding
 
 
-def test_one_picture_is_no_finding() -> None:
-    """The same count in every seed is not certainty: an error is known to one picture."""
-    found = summary({"nearest": [0.40, 0.40], "lanczos": [0.4025, 0.4025]})
-    assert found.pairs[0].p_value > 0.05
-    assert found.pairs[0].detectable > 1 / 400
+def test_one_image_is_no_finding() -> None:
+    """The same count in every seed is not certainty: an error is known to one image."""
+    results = summary({"nearest": [0.40, 0.40], "lanczos": [0.4025, 0.4025]})
+    assert results.pairs[0].p_value > 0.05
+    assert results.pairs[0].detectable > 1 / 400
     assert "other pairs" not in summary({"nearest": [0.40, 0.41, 0.4], "lanczos": [0.2, 0.21, 0.2]}).finding
 
 
 def test_one_seed_allows_no_test() -> None:
     """And says so."""
-    found = summary({"nearest": [0.4], "lanczos": [0.3]})
-    assert found.pairs == ()
-    assert "One seed" in found.finding
+    results = summary({"nearest": [0.4], "lanczos": [0.3]})
+    assert results.pairs == ()
+    assert "One seed" in results.finding
 
 
-def test_detectable_differences_are_found_four_times_in_five() -> None:
+def test_detectable_differences_are_results_four_times_in_five() -> None:
     """By simulation of the paired t test, twelve pairs at a time."""
     random, count = np.random.default_rng(1), 12
     size = detectable_difference(1 / np.sqrt(count), count - 1)

@@ -5,8 +5,8 @@ import shutil
 
 import pytest
 
-from alexnet_pipeline.compare.report import write_page
-from tests.compare.made import HOSTILE, METHODS, comparison, gallery
+from alexnet_pipeline.comparison.page.report import write_page
+from tests.comparison.page.made import HOSTILE, METHODS, comparison, gallery
 
 CHROMIUM = shutil.which("chromium")
 if not CHROMIUM:
@@ -131,7 +131,7 @@ def test_hostile_names_stay_text(page):
     assert HOSTILE in page.locator(".photo summary").first.text_content()
 
 
-@pytest.mark.parametrize(("kind", "rows"), [("pictures", 4 * 4), ("summary", 4 * 4)])
+@pytest.mark.parametrize(("kind", "rows"), [("images", 4 * 4), ("summary", 4 * 4)])
 def test_numbers_download_as_csv(page, tmp_path, kind, rows):
     """A table of all rows, in which a spreadsheet finds no formula."""
     with page.expect_download() as started:
@@ -153,7 +153,7 @@ def test_formulas_become_text(browser, tmp_path):
     page = browser.new_page()
     page.goto(output.as_uri())
     with page.expect_download() as started:
-        page.locator("button[data-download=pictures]").first.click()
+        page.locator("button[data-download=images]").first.click()
     started.value.save_as(tmp_path / "saved.csv")
     with (tmp_path / "saved.csv").open(encoding="utf-8-sig", newline="") as handle:
         table = list(csv.DictReader(handle))

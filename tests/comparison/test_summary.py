@@ -1,0 +1,67 @@
+"""The table of means on a terminal and in a notebook."""
+
+import dataclasses
+import math
+
+import pytest
+
+from alexnet_pipeline.comparison import summary
+from tests.comparison.page.made import HOSTILE, METHODS, comparison
+
+
+@pytest.mark.parametrize(
+    ("value", "decimals", "text"),
+    [(-0.0001, 2, "0.00"), (-0.5, 1, "-0.5"), (12345.6, 1, "12,345.6"), (0.0, 0, "0"), (math.inf, 1, "inf")],
+)
+def test_numbers_as_text(value, decimals, text):
+    """Thousands stand apart, and zero has no sign."""
+    assert summary.fixed(value, decimals) == text
+
+
+def test_columns_show_what_intervals_tell():
+    """Bytes become kB, shares per cent, and decimals follow the intervals."""
+    found = comparison()
+    shown = {column.metric.name: (column.unit, column.decimals) for column in summary.columns_of(found)}
+    assert shown == {"psnr_db": ("dB", 2), "clipped_share": ("%", 1), "jpeg_bytes": ("kB", 2), "resample_ms": ("ms", 3)}
+
+
+def test_the_table_has_units_and_explains_its_marks():
+    """A star is at the best mean only, and digits stay below each other."""
+    lines = summary.as_lines(comparison())
+    assert lines[0].split("  ")[0] == "method"
+    for head in ("alias (dB)", "pass band (%)", "PSNR (dB)", "JPEG size (kB)", "resample (ms)"):
+        assert head in lines[0]
+    stars = [line for line in lines[1 : 1 + len(METHODS)] if "*" in line]
+    assert [line.split()[0] for line in stars] == ["area"]
+    assert "32.00*" in stars[0]
+    assert len({line.index(".0", 30) for line in lines[1:4]}) == 1
+    assert lines[4] == "* best mean of the column"
+    assert lines[5].startswith("alias: energy above Nyquist that remains;")
+    assert lines[-3:] == list(comparison().verdict)
+
+
+def test_sets_have_a_table_without_responses_and_stars():
+    """Nothing ranks sets, so nothing is explained that is not there."""
+    found = comparison(("a", "b"), kind="shards")
+    plain = [dataclasses.replace(mean, best=False) for mean in found.methods[0].measured]
+    found = dataclasses.replace(
+        found, methods=tuple(dataclasses.replace(method, measured=tuple(plain)) for method in found.methods)
+    )
+    lines = summary.as_lines(found)
+    assert lines[0].startswith("shard set")
+    assert "alias" not in lines[0]
+    assert lines[3] == ""
+
+
+def test_a_notebook_gets_the_table_and_text_stays_text():
+    """Names are escaped."""
+    page = comparison((HOSTILE, "b"))._repr_html_()
+    assert page.startswith("<table>")
+    assert "<td>b</td>" in page
+    assert "<script" not in page
+
+
+def test_a_comparison_has_a_short_repr():
+    """One line with images, source and methods."""
+    assert repr(comparison()) == "Comparison(4 images of '/data/class/file.JPEG': nearest, bilinear, area)"
+    assert repr(comparison(trained=True)).endswith("area, with networks)")
