@@ -1,23 +1,14 @@
 """The network is the paper's, and the same in every arrangement of its towers."""
 
 import dataclasses
-import json
-import os
-import socket
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
 
 from alexnet_pipeline.alexnet.exchange import Local, Whole
-from alexnet_pipeline.alexnet.network import LAYERS, AlexNet, NetworkOptions, initial_state
-from alexnet_pipeline.alexnet.processes import Place
-from alexnet_pipeline.alexnet.recipe import BATCHNORM, PAPER, PRESETS, QUARTER, SOURCE2012, find_recipe
+from alexnet_pipeline.alexnet.network import LAYERS, AlexNet, initial_state
+from alexnet_pipeline.alexnet.recipe import BATCHNORM, PAPER, QUARTER, SOURCE2012, NetworkOptions
 from alexnet_pipeline.errors import RefusedError
-from tests.alexnet.towers_worker import five_steps
 
 CPU = torch.device("cpu")
 SMALL = NetworkOptions(classes=6, width=0.05, crop_px=67, dropout=0.0, weight_deviations=(0.05,) * 8)
@@ -60,6 +51,7 @@ def test_conv1_overhangs_right_and_below() -> None:
 
 
 def test_initial_weights_are_section_5s() -> None:
+    """Deviation .01, and biases of 1 where the paper has them."""
     state = initial_state(PAPER.network(1000, 224), seed=0)
     for layer, bias in zip(LAYERS, (0, 1, 0, 1, 1, 1, 1, 0), strict=True):
         assert float(state[f"{layer}.weight"].std()) == pytest.approx(0.01, rel=0.03)
@@ -74,6 +66,7 @@ def test_narrow_networks_keep_the_size_of_signals() -> None:
 
 
 def test_another_seed_gives_other_weights() -> None:
+    """And the same seed the same."""
     first, again, other = (initial_state(SMALL, seed)["fc6.weight"] for seed in (1, 1, 2))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
@@ -110,7 +103,8 @@ def _activations(model: AlexNet, images: torch.Tensor) -> dict[str, torch.Tensor
 
 @pytest.mark.parametrize("preset", [PAPER, SOURCE2012, BATCHNORM, QUARTER], ids=lambda r: r.preset)
 @pytest.mark.parametrize("links", [True, False])
-def test_one_device_and_two_give_the_same(preset, links: bool) -> None:  # type: ignore[no-untyped-def]
+def test_one_device_and_two_give_the_same(preset, links: bool) -> None:
+    """Scores of two stacks are those of one, in every preset."""
     options = dataclasses.replace(preset.network(7, 67), width=0.05, cross_links=links)
     images = torch.randn(3, 3, 67, 67, dtype=torch.float64) * 50
     one, two = whole(options).double().eval(), AlexNet(options, Local((CPU, CPU))).double().eval()
@@ -121,61 +115,21 @@ def test_one_device_and_two_give_the_same(preset, links: bool) -> None:  # type:
 
 @pytest.mark.parametrize("change", [{"activation": "tanh"}, {"pooling": "plain"}, {"norm": "none"}, {"width": 0.1}])
 def test_ablations_build_another_network(change: dict) -> None:
+    """Each option changes the scores."""
     images = torch.randn(2, 3, 67, 67) * 50
     assert not torch.equal(whole(SMALL).eval()(images), whole(dataclasses.replace(SMALL, **change)).eval()(images))
 
 
 def test_too_small_a_crop_is_refused() -> None:
+    """With what would do."""
     whole(dataclasses.replace(SMALL, crop_px=64))
     with pytest.raises(RefusedError, match="too small"):
         whole(dataclasses.replace(SMALL, crop_px=60))
 
 
-def test_presets_are_found_and_changed() -> None:
-    assert find_recipe("paper", {"norm": None}) == PRESETS["paper"]
-    assert find_recipe("paper", {"norm": "batch"}).norm == "batch"
-    with pytest.raises(RefusedError, match="expected one of paper"):
-        find_recipe("caffe", {})
-    with pytest.raises(RefusedError, match="above 0"):
-        find_recipe("paper", {"width": 0.0})
-
-
-@pytest.mark.parametrize("world", [2, 4], ids=["two towers", "two pairs"])
-def test_processes_learn_what_one_device_learns(world: int, tmp_path: Path) -> None:
-    """Scores, every gradient, and weights and momentum after five steps, to 1e-12 in float64."""
-    random = torch.Generator().manual_seed(0)
-    batches = {}
-    for step in range(5):
-        batches[f"images-{step}"] = torch.randn(4, 3, 67, 67, dtype=torch.float64, generator=random) * 50
-        batches[f"labels-{step}"] = torch.randint(0, 6, (4,), generator=random)
-    save_file(batches, tmp_path / "batches.safetensors")
-    options = dataclasses.asdict(SMALL)
-    _run_processes(world, [str(tmp_path), json.dumps(options), str(tmp_path / "found.safetensors")])
-    found = load_file(tmp_path / "found.safetensors")
-    expected = five_steps(Place("one", 0, 1, Whole(CPU), None), options, batches)
-    assert found.keys() == expected.keys()
-    for name, value in expected.items():
-        same = value[: len(found[name])] if name == "scores" else value
-        torch.testing.assert_close(found[name], same, rtol=1e-12, atol=1e-12, msg=lambda m, name=name: f"{name}: {m}")
-
-
-def _run_processes(world: int, arguments: list[str]) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    shared = {
-        "WORLD_SIZE": str(world),
-        "LOCAL_WORLD_SIZE": str(world),
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
-    }
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-m", "tests.alexnet.towers_worker", *arguments],
-            env={**os.environ, **shared, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stderr=subprocess.PIPE,
-        )
-        for rank in range(world)
-    ]
-    errors = [process.communicate(timeout=120)[1].decode() for process in processes]
-    assert [process.returncode for process in processes] == [0] * world, errors
+def test_building_leaves_torchs_generator_alone() -> None:
+    """A user's own draws go on as if no network had been made."""
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    whole(SMALL)
+    assert torch.equal(torch.get_rng_state(), before)

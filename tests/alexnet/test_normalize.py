@@ -21,12 +21,14 @@ def oracle(x: np.ndarray, alpha: float, groups: int) -> np.ndarray:
 
 @pytest.mark.parametrize(("channels", "groups"), [(8, 1), (8, 2), (6, 2), (96, 2)])
 def test_is_the_papers_sum_within_each_tower(channels: int, groups: int) -> None:
+    """Against the formula, term by term."""
     x = np.random.default_rng(0).normal(0, 60, (2, channels, 3, 4))
     found = LocalResponseNorm(channels, 5e-4, groups)(torch.from_numpy(x))
     np.testing.assert_allclose(found.numpy(), oracle(x, 5e-4, groups), rtol=1e-12)
 
 
 def test_alpha_means_what_torch_means_by_it() -> None:
+    """Five times the paper's."""
     x = torch.randn(2, 10, 4, 4, dtype=torch.float64) * 50
     theirs = torch.nn.LocalResponseNorm(5, 5e-4, 0.75, 2.0)
     torch.testing.assert_close(LocalResponseNorm(10, 5e-4)(x), theirs(x), rtol=1e-12, atol=0)
@@ -34,12 +36,14 @@ def test_alpha_means_what_torch_means_by_it() -> None:
 
 @pytest.mark.parametrize("groups", [1, 2])
 def test_gradient_is_exact(groups: int) -> None:
+    """Against finite differences."""
     x = (torch.randn(1, 8, 1, 2, dtype=torch.float64) * 5).requires_grad_()
     assert torch.autograd.gradcheck(LocalResponseNorm(8, 0.05, groups), (x,))
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_bf16_stays_bf16_and_close(layout: torch.memory_format) -> None:
+    """Also under autocast, in either memory layout."""
     x = (torch.randn(4, 96, 7, 7) * 40).to(memory_format=layout)
     norm = LocalResponseNorm(96, 5e-4, 2)
     with torch.autocast("cpu", torch.bfloat16):

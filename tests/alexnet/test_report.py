@@ -12,12 +12,12 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from alexnet_pipeline.alexnet.run_reading import read_training
 
 from alexnet_pipeline import shard
 from alexnet_pipeline.alexnet.checkpoint import Checkpoint, save_checkpoint
 from alexnet_pipeline.alexnet.report import write_report
-from alexnet_pipeline.alexnet.run_reading import read_training
-from alexnet_pipeline.batches.dataset import open_shards
+from alexnet_pipeline.dataset.open import open_shards
 from alexnet_pipeline.errors import RefusedError
 
 HOSTILE = "<script>alert(1)</script>"

@@ -1,279 +1,346 @@
-"""A run can be killed, resumed and spread over processes without changing what is learnt."""
+"""A run can be interrupted, resumed and repeated without changing what is learnt, and says what it does."""
 
 import dataclasses
-import hashlib
+import importlib
 import json
-import os
-import random
+import shutil
 import signal
-import socket
 import subprocess
 import sys
-import time
+import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from alexnet_pipeline import shard
-from alexnet_pipeline.alexnet.checkpoint import Checkpoint, load_newest, save_checkpoint
-from alexnet_pipeline.alexnet.evaluate import evaluate, wilson_interval
-from alexnet_pipeline.alexnet.options import TrainOptions, TrainSummary
-from alexnet_pipeline.alexnet.recipe import QUARTER, Recipe, find_recipe
-from alexnet_pipeline.alexnet.schedule import PlateauState, after_epoch, is_over, learning_rate
-from alexnet_pipeline.alexnet.train import train
-from alexnet_pipeline.alexnet.update import set_learning_rate
-from alexnet_pipeline.errors import PipelineError, RefusedError
-
-SIZE = 80
-SMALL = {"width": 0.05, "batch_images": 12, "epochs": 10}
-FLAGS = ["--preset", "quarter", "--width", "0.05", "--batch-size", "12", "--epochs", "10", "--threads", "1"]
-FLAGS += ["--checkpoint-every", "2", "--log-every", "2", "--device", "cpu"]
+from alexnet_pipeline import evaluate, train
+from alexnet_pipeline.alexnet import metrics
+from alexnet_pipeline.alexnet.checkpoint import load_newest, newest_path
+from alexnet_pipeline.alexnet.metrics import read_metrics
+from alexnet_pipeline.alexnet.run_folder import read_run
+from alexnet_pipeline.batches.loader import Loader
+from alexnet_pipeline.errors import InterruptedRunError, PipelineError, RefusedError
+from alexnet_pipeline.progress import Advance, Message, Stage, silent
+from tests.alexnet.made import HOW, SMALL, digest, run, weights
 
 
-class Silent:
-    """Tells nobody but remembers warnings."""
+def asked(number: int, at: int):
+    """A `stop` that wants training to end when it is asked for the `at`th time, and from then on."""
+    count = [0]
 
-    def __init__(self) -> None:
-        self.warnings: list[str] = []
+    def stop() -> int:
+        count[0] += 1
+        return number if count[0] >= at else 0
 
-    def begin(self, steps: int, done: int, where: str) -> None: ...
-    def step(self, line: dict) -> None: ...
-    def evaluated(self, line: dict) -> None: ...
-    def warn(self, line: str) -> None:
-        self.warnings.append(line)
-
-
-@pytest.fixture(scope="module")
-def shards(raw_folders: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """train/ and val/ of the sample, small."""
-    out = tmp_path_factory.mktemp("shards")
-    shard(raw_folders, out, methods=["area"], size=SIZE, shard_size=20, workers=1)
-    return out / "area"
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-def run(shards: Path, folder: Path, recipe: Recipe | None = None, **options) -> TrainSummary:  # type: ignore[no-untyped-def]
-    recipe = recipe or find_recipe("quarter", SMALL)
-    given = {"device": "cpu", "threads": 1, "log_every_steps": 2, "towers": "one", **options}
-    return train(shards / "train", shards / "val", folder, recipe, TrainOptions(**given), Silent())
-
-
-def digest(folder: Path) -> str:
-    """Of the newest weights and momentum."""
-    newest = max((folder / "checkpoints").glob("step-*"))
-    parts = ("weights.safetensors", "momentum.safetensors")
-    return hashlib.sha256(b"".join((newest / name).read_bytes() for name in parts)).hexdigest()
-
-
-@pytest.fixture(scope="module")
-def uninterrupted(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.set_num_threads(1)
-    folder = tmp_path_factory.mktemp("runs") / "whole"
-    done = run(shards, folder, checkpoint_every_steps=2)
-    assert done.errors
-    assert done.errors.total_images == 20
-    return folder
+    return stop
 
 
 def test_the_same_seed_learns_the_same(shards: Path, uninterrupted: Path, tmp_path: Path) -> None:
+    """Again in the same process, whatever torch's generator was at; another seed learns other weights."""
+    torch.manual_seed(99)
     run(shards, tmp_path / "again")
     assert digest(tmp_path / "again") == digest(uninterrupted)
     run(shards, tmp_path / "other", seed=1)
     assert digest(tmp_path / "other") != digest(uninterrupted)
 
 
-def test_killed_runs_end_alike(shards: Path, uninterrupted: Path, tmp_path: Path) -> None:
-    """SIGKILL at random moments, resumed each time: the same bits as without."""
-    folder, chance = tmp_path / "run", random.Random(5)
-    command = [sys.executable, "-m", "alexnet_pipeline", "-q", "train", str(shards), "--run-dir", str(folder), *FLAGS]
-    command += ["--resume", "auto", "--towers", "one"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    kills = 0
-    for _ in range(int(os.environ.get("ALEXNET_PIPELINE_KILLS", "3"))):
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
-        before = set(folder.glob("checkpoints/step-*"))
-        while process.poll() is None and not set(folder.glob("checkpoints/step-*")) - before:
-            time.sleep(0.002)
-        time.sleep(chance.uniform(0.0, 0.1))
-        process.kill()
-        kills += process.wait() == -signal.SIGKILL
-    subprocess.run(command, check=True, env=environment)
-    assert kills
-    assert digest(folder) == digest(uninterrupted)
+def test_torchs_generator_and_threads_are_left_as_they_were(shards: Path, tmp_path: Path) -> None:
+    """A notebook's own draws go on as if nothing had been trained."""
+    torch.manual_seed(5)
+    before = torch.get_rng_state(), torch.get_default_dtype(), torch.get_num_threads(), torch.is_grad_enabled()
+    handlers = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+    run(shards, tmp_path, steps=3, dropout=0.5)
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert (torch.get_default_dtype(), torch.get_num_threads(), torch.is_grad_enabled()) == before[1:]
+    assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == handlers
 
 
-def test_sigterm_saves_and_says_so(shards: Path, uninterrupted: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    command = [sys.executable, "-m", "alexnet_pipeline", "train", str(shards), "--run-dir", str(folder), *FLAGS]
-    command += ["--towers", "one"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
-        assert process.stderr
-        while "train:" not in process.stderr.readline():
-            pass
-        process.send_signal(signal.SIGTERM)
-        text = process.stderr.read()
-    assert process.returncode == 128 + signal.SIGTERM
-    assert "--resume auto" in text
-    assert "Traceback" not in text
-    run(shards, folder, resume=True, checkpoint_every_steps=2)
-    assert digest(folder) == digest(uninterrupted)
+def test_training_in_a_thread(shards: Path, uninterrupted: Path, tmp_path: Path) -> None:
+    """The library installs no signal handlers, which only the main thread may."""
+    found = []
+    thread = threading.Thread(target=lambda: found.append(run(shards, tmp_path)))
+    thread.start()
+    thread.join()
+    assert found[0].steps == 50
+    assert digest(tmp_path) == digest(uninterrupted)
+
+
+@pytest.mark.parametrize("step", [1, 5, 7])
+def test_a_stopped_run_continues_exactly(shards: Path, uninterrupted: Path, tmp_path: Path, step: int) -> None:
+    """After the first step, at an epoch's end and within an epoch: a checkpoint, a message, and the same bits."""
+    with pytest.raises(InterruptedRunError) as error:
+        run(shards, tmp_path, stop=asked(signal.SIGTERM, step))
+    assert str(error.value) == f"interrupted at step {step} of 50; `resume='auto'` continues from there"
+    assert error.value.exit_code == 128 + signal.SIGTERM
+    assert newest_path(tmp_path / "checkpoints").name == f"step-{step:09d}"
+    done = run(shards, tmp_path, resume="auto")
+    assert (done.steps, done.images) == (50, 590)
+    assert digest(tmp_path) == digest(uninterrupted)
+
+
+def test_dropout_continues_exactly(shards: Path, tmp_path: Path) -> None:
+    """Its random generator is part of a checkpoint."""
+    changes = {"dropout": 0.5, "epochs": 3}
+    run(shards, tmp_path / "whole", **changes)
+    with pytest.raises(InterruptedRunError):
+        run(shards, tmp_path / "parts", stop=asked(signal.SIGINT, 7), **changes)
+    torch.rand(3)
+    run(shards, tmp_path / "parts", resume="auto", **changes)
+    assert digest(tmp_path / "parts") == digest(tmp_path / "whole")
+
+
+def test_a_stop_after_the_last_step_is_told(shards: Path, tmp_path: Path) -> None:
+    """All is saved, and whoever asked gets his exit code."""
+    with pytest.raises(InterruptedRunError, match="training is complete") as error:
+        run(shards, tmp_path, steps=3, stop=asked(signal.SIGINT, 4))
+    assert error.value.exit_code == 128 + signal.SIGINT
+    assert newest_path(tmp_path / "checkpoints").name == "step-000000003"
+
+
+def test_a_finished_run_is_only_validated_again(shards: Path, uninterrupted: Path, tmp_path: Path) -> None:
+    """Resuming it changes nothing of what was learnt."""
+    shutil.copytree(uninterrupted, tmp_path / "run")
+    done = run(shards, tmp_path / "run", resume="auto")
+    assert (done.steps, done.images, done.errors.total_images) == (50, 590, 20)
+    assert digest(tmp_path / "run") == digest(uninterrupted)
 
 
 @pytest.mark.parametrize("damage", ["weights.safetensors", "state.json"])
 def test_a_damaged_checkpoint_is_left_for_the_one_before(shards: Path, tmp_path: Path, damage: str) -> None:
-    folder = tmp_path / "run"
-    run(shards, folder, steps=8, checkpoint_every_steps=2)
-    expected = digest(folder)
-    path = max((folder / "checkpoints").glob("step-*")) / damage
+    """With a warning, and the same bits at the end."""
+    run(shards, tmp_path, steps=8, checkpoint_every=2)
+    expected = digest(tmp_path)
+    path = newest_path(tmp_path / "checkpoints") / damage
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
-    watcher = Silent()
-    recipe = find_recipe("quarter", SMALL)
-    options = TrainOptions(device="cpu", threads=1, steps=8, resume=True, towers="one")
-    train(shards / "train", shards / "val", folder, recipe, options, watcher)
-    assert "damaged" in watcher.warnings[0]
-    assert digest(folder) == expected
+    events = []
+    run(shards, tmp_path, steps=8, resume="auto", progress=events.append)
+    (warning,) = [event.text for event in events if isinstance(event, Message) and event.warning]
+    assert "damaged" in warning
+    assert digest(tmp_path) == expected
 
 
 def test_other_settings_are_refused_on_resume(shards: Path, tmp_path: Path) -> None:
-    run(shards, tmp_path / "run", steps=2)
-    with pytest.raises(RefusedError, match="--resume auto"):
-        run(shards, tmp_path / "run", steps=2)
-    with pytest.raises(RefusedError, match=r"width: 0.05 -> 0.1"):
-        run(shards, tmp_path / "run", find_recipe("quarter", {**SMALL, "width": 0.1}), steps=2, resume=True)
-    with pytest.raises(RefusedError, match="seed: 0 -> 3"):
-        run(shards, tmp_path / "run", steps=2, seed=3, resume=True)
+    """And so is a second run in one folder."""
+    run(shards, tmp_path, steps=2)
+    with pytest.raises(RefusedError, match="`resume='auto'`"):
+        run(shards, tmp_path, steps=2)
+    with pytest.raises(RefusedError, match=r"width: 0.05, now 0.1"):
+        run(shards, tmp_path, width=0.1, steps=2, resume="auto")
+    with pytest.raises(RefusedError, match="seed: 0, now 3"):
+        run(shards, tmp_path, steps=2, seed=3, resume="auto")
 
 
-def test_a_loss_that_is_no_number_stops(shards: Path, tmp_path: Path) -> None:
-    recipe = find_recipe("quarter", {**SMALL, "norm": "none", "learning_rate": 1e6})
+def test_a_refused_resume_changes_nothing(shards: Path, tmp_path: Path) -> None:
+    """Neither the mean that training subtracted nor the record of the run."""
+    run(shards, tmp_path, steps=2)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(RefusedError, match="other settings"):
+        run(shards, tmp_path, mean="image", steps=2, resume="auto")
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_a_diverged_loss_stops(shards: Path, tmp_path: Path) -> None:
+    """Without a checkpoint of it."""
     with pytest.raises(PipelineError, match="the loss is"):
-        run(shards, tmp_path / "run", recipe)
-    assert load_newest(tmp_path / "run" / "checkpoints", print) is None
+        run(shards, tmp_path, norm="none", learning_rate=1e6)
+    assert load_newest(tmp_path / "checkpoints", print) is None
 
 
-def test_towers_learn_alike_wherever_they_are(shards: Path, tmp_path: Path) -> None:
-    """One stack, two stacks, two processes; a checkpoint of one goes on in another."""
-    recipe = find_recipe("quarter", {**SMALL, "dropout": 0.0})
-    run(shards, tmp_path / "one", recipe, steps=4)
-    run(shards, tmp_path / "local", recipe, steps=4, towers="local")
-    _torchrun([str(shards), "--run-dir", str(tmp_path / "two"), *FLAGS, "--dropout", "0", "--steps", "4"])
-    wanted = _weights(tmp_path / "one")
-    for other in ("local", "two"):
-        for name, value in _weights(tmp_path / other).items():
-            torch.testing.assert_close(value.float(), wanted[name].float(), rtol=2e-3, atol=2e-3)
-    found = evaluate([tmp_path / "two"], shards / "val", device="cpu")
-    assert found.errors.total_images == 20
+def test_images_are_counted(shards: Path, tmp_path: Path) -> None:
+    """Not steps: 59 an epoch, of which the last batch has 11."""
+    done = run(shards, tmp_path, epochs=2, log_every=1)
+    assert (done.steps, done.images) == (10, 118)
+    log = read_metrics(tmp_path)
+    assert [line.images for line in log.steps] == [12, 24, 36, 48, 59, 71, 83, 95, 107, 118]
+    assert [(line.step, line.images, line.epoch) for line in log.validations] == [(5, 59, 1.0), (10, 118, 2.0)]
+    state = load_newest(tmp_path / "checkpoints", silent).state
+    assert (state.step, state.images, state.epoch, state.epoch_steps) == (10, 118, 2, 0)
 
 
-def test_a_dead_process_ends_the_job(shards: Path, tmp_path: Path) -> None:
-    """Within 30 s, with an exit code that says so, and nobody left."""
-    processes = _start_torchrun(
-        [str(shards), "--run-dir", str(tmp_path / "run"), *FLAGS, "--epochs", "500", "--timeout", "20"]
-    )
-    deadline = time.monotonic() + 60
-    while not list((tmp_path / "run").glob("checkpoints/step-*")) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    processes[1].kill()
-    assert processes[0].wait(timeout=30) not in {0, None}
-    processes[1].wait()
+def test_waiting_for_data_is_measured(shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock on which a batch takes 3 s and a step 1 s, three quarters of the time are data wait."""
+    training = importlib.import_module("alexnet_pipeline.alexnet.train")
+    now, load, update = [0.0], Loader.__iter__, training.backward
+
+    def slow_batches(loader):
+        for batch in load(loader):
+            now[0] += 3.0
+            yield batch
+
+    def slow_step(*arguments):
+        now[0] += 1.0
+        return update(*arguments)
+
+    for module in (training, metrics):
+        monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    monkeypatch.setattr(Loader, "__iter__", slow_batches)
+    monkeypatch.setattr(training, "backward", slow_step)
+    events = []
+    run(shards, tmp_path, epochs=1, progress=events.append)
+    lines = read_metrics(tmp_path).steps
+    assert [line.data_wait for line in lines] == [0.75, 0.75, 0.75]
+    assert [line.images_per_s for line in lines] == [24 / 8, 24 / 8, 11 / 4]
+    assert [event.detail.partition(", ")[2] for event in events if isinstance(event, Advance)] == [
+        "3 images/s, data wait 75 %"
+    ] * 3
 
 
-def _weights(folder: Path) -> dict[str, torch.Tensor]:
-    return load_file(max((folder / "checkpoints").glob("step-*")) / "weights.safetensors")
-
-
-def _start_torchrun(arguments: list[str]) -> list[subprocess.Popen]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    shared = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    command = [sys.executable, "-m", "alexnet_pipeline", "-q", "train", *arguments, "--towers", "distributed"]
-    return [
-        subprocess.Popen(
-            command,
-            env={**os.environ, **shared, "RANK": str(rank), "LOCAL_RANK": str(rank), "OMP_NUM_THREADS": "1"},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        for rank in range(2)
+def test_progress_is_told_as_events(shards: Path, tmp_path: Path) -> None:
+    """The stage, where it runs, lines of metrics, and validations; a resumed run says where it begins."""
+    events = []
+    done = run(shards, tmp_path, epochs=2, progress=events.append, stop=None)
+    assert events[:2] == [
+        Stage("train", total=10, done=0, unit="steps"),
+        Message("training 10 steps on CPU (one device)"),
     ]
+    assert [event.done for event in events if isinstance(event, Advance)] == [2, 4, 5, 6, 8, 10]
+    assert all(event.detail.startswith("loss ") for event in events if isinstance(event, Advance))
+    assert events[-1] == Message(f"val: step 10, centre crop, 20 images: {done.errors.top1_text()}")
+    events.clear()
+    run(shards, tmp_path, epochs=2, progress=events.append, resume="auto")
+    assert events[0] == Stage("train", total=10, done=10, unit="steps")
 
 
-def _torchrun(arguments: list[str]) -> None:
-    assert [process.wait(timeout=120) for process in _start_torchrun(arguments)] == [0, 0]
+def test_the_run_says_what_it_is(shards: Path, tmp_path: Path) -> None:
+    """Recipe, network, data, command and seed."""
+    run(shards, tmp_path, steps=1, command="alexnet-pipeline train", seed=7)
+    record = read_run(tmp_path)
+    assert (record.recipe.width, record.recipe.preset, record.seed) == (0.05, "quarter", 7)
+    assert (record.network.classes, record.network.crop_px) == (10, 70)
+    assert (record.train.total_images, record.val.total_images, record.train.method) == (59, 20, "area")
+    assert (record.command, record.precision, record.device) == ("alexnet-pipeline train", "fp32", "cpu")
+    learnt = sum(value.numel() for name, value in weights(tmp_path).items() if name.endswith(("weight", "bias")))
+    assert record.parameters == learnt
 
 
-def test_the_velocity_survives_a_drop_of_the_rate() -> None:
-    """The paper's rule, step by step, against PyTorch's with the buffer corrected."""
-    weight = torch.nn.Parameter(torch.tensor([2.0], dtype=torch.float64))
-    groups = [{"params": [weight], "weight_decay": 5e-4, "factor": 1.0}]
-    optimiser = torch.optim.SGD(groups, lr=0.1, momentum=0.9, fused=True)
-    by_hand, velocity = 2.0, 0.0
-    for rate, gradient in zip((0.1, 0.1, 0.01, 0.01, 0.001), (1.0, -2.0, 0.5, 0.25, 3.0), strict=True):
-        set_learning_rate(optimiser, rate)
-        weight.grad = torch.tensor([gradient], dtype=torch.float64)
-        optimiser.step()
-        velocity = 0.9 * velocity - 5e-4 * rate * by_hand - rate * gradient
-        by_hand += velocity
-        assert float(weight.detach()) == pytest.approx(by_hand, rel=1e-12)
+def test_a_split_alone_has_no_validation(shards: Path, tmp_path: Path) -> None:
+    """Paths may be text; the validation set may be named."""
+    done = run(str(shards / "train"), str(tmp_path / "a"), steps=1)
+    assert done.errors is None
+    assert read_run(tmp_path / "a").val is None
+    named = run(shards / "train", tmp_path / "b", steps=1, val=str(shards / "val"))
+    assert named.errors.total_images == 20
 
 
-def test_schedules() -> None:
-    steps = find_recipe("source2012", {})
-    assert [learning_rate(steps, epoch * 10, 10, 910, PlateauState()) for epoch in (24, 25, 51, 79)] == pytest.approx(
-        [0.01, 0.001, 0.0001, 0.00001]
-    )
-    geometric = find_recipe("paper", {"schedule": "geometric", "epochs": 95})
-    rates = [learning_rate(geometric, epoch * 10, 10, 950, PlateauState()) for epoch in range(95)]
-    assert rates[0] == pytest.approx(0.01)
-    assert rates[-1] == pytest.approx(4e-5)
-    assert learning_rate(QUARTER, 50, 10, 100, PlateauState()) == pytest.approx(QUARTER.learning_rate / 2)
-    paper, state = find_recipe("paper", {}), PlateauState()
-    for error in (0.9, 0.8, 0.8, 0.8, 0.8):
-        state = after_epoch(paper, state, error)
-    assert (state.drops, state.best_error) == (1, 0.8)
-    assert learning_rate(paper, 0, 1, 1, state) == pytest.approx(0.001)
-    assert is_over(paper, PlateauState(drops=4))
+def test_the_last_validation_is_the_last_networks(shards: Path, tmp_path: Path) -> None:
+    """Also where the steps end within an epoch: what the summary says is what `evaluate` finds."""
+    done = run(shards, tmp_path / "run", steps=7)
+    found = evaluate(tmp_path / "run", shards=shards / "val", progress=False).errors
+    assert done.errors.loss == pytest.approx(found.loss, rel=1e-5)  # through probabilities and back
+    assert dataclasses.replace(done.errors, loss=found.loss) == found
 
 
-def test_only_the_newest_checkpoints_stay(tmp_path: Path) -> None:
-    for step in range(5):
-        save_checkpoint(tmp_path, Checkpoint(step, {"w": torch.ones(1)}, {}, {}, {"x": 1}), keep=2)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-000000003", "step-000000004"]
+def test_a_single_image_at_an_epochs_end(shards: Path, tmp_path: Path) -> None:
+    """59 images in batches of 29 leave one, which has no statistics of its own."""
+    done = run(shards, tmp_path, batch_size=29, steps=4)
+    assert (done.steps, done.images) == (4, 88)
 
 
-def test_evaluation_counts_and_remembers(shards: Path, uninterrupted: Path, tmp_path: Path) -> None:
-    """Ensembles are means of probabilities; predictions name every key."""
-    lines = tmp_path / "lines.jsonl"
-    one = evaluate([uninterrupted], shards / "val", crops=10, device="cpu", predictions=lines)
-    twice = evaluate([uninterrupted, uninterrupted], shards / "val", crops=10, device="cpu")
-    assert one.errors == twice.errors
-    assert one.errors.protocol == "10 crops"
-    told = [json.loads(line) for line in lines.read_text().splitlines()]
-    wrong = sum(line["truth"] != line["best"][0]["class"] for line in told)
-    assert len({line["key"] for line in told}) == 20
-    assert one.errors.top1_error == wrong / 20
-    assert sum(row.images for row in one.classes) == 20
-    with pytest.raises(RefusedError, match="no checkpoint"):
-        evaluate([tmp_path], shards / "val", device="cpu")
+def test_the_plateau_schedule_from_end_to_end(shards: Path, tmp_path: Path) -> None:
+    """An error that never improves: three drops by ten, an end long before the last epoch, the same when resumed."""
+    paper = {"preset": "paper", "norm": "none", "dropout": 0.0, "learning_rate": 1e-12, "batch_size": 30, "epochs": 40}
+    done = run(shards, tmp_path / "whole", **paper)
+    assert (done.steps, done.images) == (26, 13 * 59)
+    log = read_metrics(tmp_path / "whole")
+    assert len({line.errors.top1_error for line in log.validations}) == 1
+    rates = [line.learning_rate for line in log.steps]
+    assert rates == pytest.approx([1e-12] * 4 + [1e-13] * 3 + [1e-14] * 3 + [1e-15] * 3)
+    with pytest.raises(InterruptedRunError):
+        run(shards, tmp_path / "parts", stop=asked(signal.SIGINT, 11), **paper)
+    assert run(shards, tmp_path / "parts", resume="auto", **paper).steps == 26
+    assert digest(tmp_path / "parts") == digest(tmp_path / "whole")
 
 
-def test_wilson_interval() -> None:
-    """Newcombe 1998, table I: 81 of 263, and 0 of 20."""
-    assert wilson_interval(81, 263) == pytest.approx((0.2553, 0.3662), abs=1e-4)
-    assert wilson_interval(0, 20) == pytest.approx((0.0, 0.1611), abs=1e-4)
+def test_the_plateau_schedule_needs_a_validation_set(shards: Path, tmp_path: Path) -> None:
+    """Or another schedule."""
+    with pytest.raises(RefusedError, match="`val`"):
+        run(shards / "train", tmp_path, preset="paper", steps=1)
+    assert run(shards / "train", tmp_path, preset="paper", steps=1, schedule="steps").steps == 1
+
+
+def test_presets_train(shards: Path, tmp_path: Path) -> None:
+    """Each takes a step, with every ablation."""
+    changes = {"pooling": "plain", "activation": "tanh", "cross_links": False, "lighting": 0, "mean": "image"}
+    for preset in ("paper", "source2012", "batchnorm"):
+        assert run(shards, tmp_path / preset, preset=preset, steps=1, **changes).loss > 0
+
+
+@pytest.mark.skipif(not (shutil.which("c++") or shutil.which("g++")), reason="torch.compile needs a C++ compiler")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's own compiler
+def test_a_compiled_network_learns_the_same(shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To rounding, after a step."""
+    compiled, compile_ = [], torch.compile
+    monkeypatch.setattr(torch, "compile", lambda module: compiled.append(module) or compile_(module))
+    for name, how in (("plain", False), ("compiled", True)):
+        run(shards / "train", tmp_path / name, norm="none", steps=1, batch_size=59, compile=how)
+    assert len(compiled) == 1
+    expected = weights(tmp_path / "plain")
+    for name, value in weights(tmp_path / "compiled").items():
+        torch.testing.assert_close(value, expected[name], rtol=1e-4, atol=1e-5)
+
+
+def test_bf16_learns_nearly_the_same(shards: Path, tmp_path: Path) -> None:
+    """And a run in one precision is not continued in the other."""
+    losses = [run(shards, tmp_path / p, precision=p, steps=2).loss for p in ("fp32", "bf16")]
+    assert losses[0] != losses[1]
+    assert losses[0] == pytest.approx(losses[1], rel=0.1)
+    with pytest.raises(RefusedError, match="precision: bf16, now fp32"):
+        run(shards, tmp_path / "bf16", precision="fp32", steps=2, resume="auto")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"lighting": -1},
+        {"learning_rate": float("nan")},
+        {"timeout": -1},
+        {"timeout": 1e12},
+        {"seed": 10**13},
+        {"seed": -1},
+        {"steps": 0},
+        {"log_every": 0},
+        {"keep_checkpoints": 0},
+        {"checkpoint_every": 0},
+        {"threads": 0},
+        {"device": "tpu"},
+        {"towers": "three"},
+        {"resume": True},
+        {"preset": "caffe"},
+        {"compile": "yes"},
+    ],
+)
+def test_impossible_options_are_refused(shards: Path, tmp_path: Path, wrong: dict) -> None:
+    """By their names, before anything is written."""
+    with pytest.raises(RefusedError, match=f"`{next(iter(wrong))}`"):
+        train(shards, run_dir=tmp_path / "run", progress=False, **{**HOW, **SMALL, **wrong})
+    assert not (tmp_path / "run").exists()
+
+
+def test_unknown_options_are_errors(shards: Path, tmp_path: Path) -> None:
+    """As of any function."""
+    with pytest.raises(TypeError, match="learning_rates"):
+        train(shards, run_dir=tmp_path, learning_rates=1)
+
+
+def test_the_seed_reaches_every_bound(shards: Path, tmp_path: Path) -> None:
+    """The largest trains."""
+    assert run(shards, tmp_path, seed=2**32 - 1, steps=1).steps == 1
+
+
+def test_a_second_writer_is_refused(shards: Path, tmp_path: Path) -> None:
+    """One process at a time writes a run's folder."""
+    hold = "import fcntl, sys; f = open(sys.argv[1], 'ab'); fcntl.lockf(f, fcntl.LOCK_EX); print('held', flush=True); "
+    command = [sys.executable, "-c", hold + "sys.stdin.read()", str(tmp_path / ".lock")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "held\n"
+        with pytest.raises(RefusedError, match="another run is writing"):
+            run(shards, tmp_path, steps=1)
+        process.stdin.close()
+    assert run(shards, tmp_path, steps=1).steps == 1
 
 
 def test_tensorboard_is_refused_where_it_is_missing(shards: Path, tmp_path: Path, monkeypatch) -> None:
@@ -289,51 +356,14 @@ def test_tensorboard_gets_the_metrics(shards: Path, tmp_path: Path) -> None:
     pytest.importorskip("tensorboard", reason="the extra tensorboard is not installed")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    run(shards, tmp_path / "run", tensorboard=True)
-    events = EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload()
+    run(shards, tmp_path, steps=5, tensorboard=True)
+    events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     assert {"train/loss", "val/top1_error"} <= set(events.Tags()["scalars"])
 
 
-def test_the_last_validation_is_the_last_networks(shards: Path, tmp_path: Path) -> None:
-    """Also where the steps end in mid-epoch: what the summary says is what `evaluate` finds."""
-    done = run(shards, tmp_path / "run", steps=7)
-    found = evaluate([tmp_path / "run"], shards / "val").errors
-    assert done.errors.loss == pytest.approx(found.loss, rel=1e-5)  # through probabilities and back
-    assert dataclasses.replace(done.errors, loss=found.loss) == found
-
-
-def test_a_refused_resume_changes_nothing(shards: Path, tmp_path: Path) -> None:
-    """Neither what training subtracted nor what it says of itself."""
-    run(shards, tmp_path, steps=2)
-    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    with pytest.raises(RefusedError, match="made differently"):
-        run(shards, tmp_path, find_recipe("quarter", {**SMALL, "mean": "image"}), steps=2, resume=True)
-    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
-
-
-def test_pictures_of_another_size_are_refused(shards: Path, raw_folders: Path, tmp_path: Path) -> None:
-    """In validation and in evaluation: a crop of them would be another view."""
-    shard(raw_folders, tmp_path / "large", methods=["area"], size=2 * SIZE, split=["val"], workers=1)
-    large = tmp_path / "large" / "area" / "val"
-    with pytest.raises(RefusedError, match="one --size"):
-        train(shards / "train", large, tmp_path / "a", QUARTER, TrainOptions(), Silent())
-    run(shards, tmp_path / "b", steps=1)
-    with pytest.raises(RefusedError, match="same --size"):
-        evaluate([tmp_path / "b"], large)
-
-
-def test_a_lone_picture_at_an_epochs_end(shards: Path, tmp_path: Path) -> None:
-    """59 pictures in batches of 29 leave one, which has no statistics of its own."""
-    done = run(shards, tmp_path, find_recipe("quarter", {**SMALL, "batch_images": 29}), steps=4)
-    assert done.steps == 4
-
-
-def test_checkpoints_beyond_the_one_saved_go(tmp_path: Path) -> None:
-    """They were damaged, or the run would have gone on from them; the new ones stay."""
-    for step in (10, 12, 14):
-        save_checkpoint(tmp_path, Checkpoint(step, {}, {}, {}, {}), keep=3)
-        (tmp_path / f"step-{step:09d}" / "state.json").write_text("{}")
-    for step in (2, 4, 4):
-        save_checkpoint(tmp_path, Checkpoint(step, {}, {}, {}, {}), keep=2)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-000000002", "step-000000004"]
-    assert load_newest(tmp_path, pytest.fail).step == 4
+def test_a_summary_is_short(uninterrupted: Path, shards: Path, tmp_path: Path) -> None:
+    """A line; the checkpoint it names can be loaded."""
+    done = run(shards, tmp_path, steps=2)
+    assert repr(done).startswith(f"TrainSummary({tmp_path}: 2 steps, 24 images, val top-1 error ")
+    assert load_file(Path(done.checkpoint) / "weights.safetensors")
+    assert json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[0])["kind"] == "step"

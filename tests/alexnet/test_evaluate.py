@@ -1,0 +1,93 @@
+"""Every image is counted once, and what is found is kept with the run."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from alexnet_pipeline import evaluate, shard
+from alexnet_pipeline.alexnet.evaluate import Evaluation, read_evaluations
+from alexnet_pipeline.errors import RefusedError
+from alexnet_pipeline.progress import Advance, Stage, silent
+from tests.alexnet.made import SIZE, run
+
+
+def test_evaluation_counts_and_remembers(shards: Path, uninterrupted: Path, tmp_path: Path) -> None:
+    """Ensembles are means of probabilities; predictions name every key."""
+    lines = tmp_path / "lines.jsonl"
+    one = evaluate(uninterrupted, shards=shards / "val", crops=10, device="cpu", predictions=lines, progress=False)
+    both = [uninterrupted, str(uninterrupted)]
+    twice = evaluate(both, shards=str(shards / "val"), crops=10, device="cpu", progress=False)
+    assert one.errors == twice.errors
+    assert one.errors.protocol == "10 crops"
+    assert twice.runs == (str(uninterrupted),) * 2
+    rows = [json.loads(line) for line in lines.read_text().splitlines()]
+    wrong = sum(row["truth"] != row["best"][0]["class"] for row in rows)
+    assert len({row["key"] for row in rows}) == 20
+    assert one.errors.top1_error == wrong / 20
+    assert sum(row.images for row in one.classes) == 20
+    assert sum(confusion.count for confusion in one.confusions) == wrong
+
+
+def test_a_single_runs_evaluation_is_kept_with_it(shards: Path, tmp_path: Path) -> None:
+    """An ensemble's is not, for it belongs to no run."""
+    run(shards, tmp_path / "run", steps=1)
+    for crops in (1, 10):
+        evaluate(str(tmp_path / "run"), shards=shards / "val", crops=crops, progress=False)
+    evaluate([tmp_path / "run"] * 2, shards=shards / "train", progress=False)
+    kept = read_evaluations(tmp_path / "run", silent)
+    assert [(e.errors.protocol, e.errors.total_images, e.steps) for e in kept] == [
+        ("10 crops", 20, (1,)),
+        ("centre crop", 20, (1,)),
+    ]
+    assert kept[0].shards == str((shards / "val").resolve())
+
+
+def test_wrong_types_in_an_evaluation_cost_a_warning(tmp_path: Path) -> None:
+    """One line with the place."""
+    (tmp_path / "evaluations").mkdir()
+    (tmp_path / "evaluations" / "a.json").write_text('{"shards": 5}')
+    warnings = []
+    assert read_evaluations(tmp_path, warnings.append) == ()
+    assert "a.json" in warnings[0].text
+    assert "$.shards" in warnings[0].text
+
+
+def test_progress_counts_images(shards: Path, uninterrupted: Path) -> None:
+    """From none to all."""
+    events = []
+    evaluate(uninterrupted, shards=shards / "train", device="cpu", progress=events.append)
+    assert events[0] == Stage("evaluate", total=59)
+    assert events[-1] == Advance(59)
+
+
+def test_results_are_shown_shortly(shards: Path, uninterrupted: Path) -> None:
+    """A line in Python, a table of classes in a notebook."""
+    evaluation: Evaluation = evaluate(uninterrupted, shards=shards / "val", device="cpu", progress=False)
+    assert "20 images: top-1 error" in repr(evaluation)
+    assert len(repr(evaluation)) < 400
+    assert evaluation._repr_html_().count("<tr>") == 12
+
+
+def test_what_cannot_be_evaluated_is_refused(shards: Path, uninterrupted: Path, tmp_path: Path) -> None:
+    """A folder without a run, no folder, wrong options."""
+    with pytest.raises(RefusedError, match="no checkpoint"):
+        evaluate(tmp_path, shards=shards / "val", device="cpu", progress=False)
+    with pytest.raises(RefusedError, match="`runs`"):
+        evaluate([], shards=shards / "val", progress=False)
+    with pytest.raises(RefusedError, match="`crops`: 5 is not one of 1, 10"):
+        evaluate(uninterrupted, shards=shards / "val", crops=5, progress=False)
+    with pytest.raises(TypeError, match="crop"):
+        evaluate(uninterrupted, shards=shards / "val", crop=1)
+
+
+def test_images_of_another_size_are_refused(
+    shards: Path, uninterrupted: Path, raw_folders: Path, tmp_path: Path
+) -> None:
+    """In validation and in evaluation: a crop of them would be another view."""
+    shard(raw_folders, tmp_path / "large", methods=["area"], size=2 * SIZE, split=["val"], workers=1, progress=False)
+    large = tmp_path / "large" / "area" / "val"
+    with pytest.raises(RefusedError, match="both with the same `size`"):
+        run(shards, tmp_path / "a", val=large)
+    with pytest.raises(RefusedError, match="shard with the same `size`"):
+        evaluate(uninterrupted, shards=large, progress=False)
