@@ -95,15 +95,15 @@ def _stop_requests() -> Iterator[Callable[[], int]]:
             signal.signal(number, handler)
 
 
-def _adapt(name: str, *flags: str, show_default: str | None = None) -> None:
-    """Give an option more flags, or show a default that only the command has."""
+def _adapt(name: str, *flags: str, default: str = "") -> None:
+    """Give an option more flags, or a default that only the command has."""
     option = next(option for option in compare_command.params if option.name == name)
     assert isinstance(option, click.Option)
     option.opts += flags
-    option.show_default = show_default or option.show_default
+    option.help = f"{option.help}  [default: {default}]" if default else option.help
 
 
 _adapt("methods", "--methods")
-_adapt("output", "-o", show_default=str(REPORT))
-_adapt("work_dir", show_default="beside the report")
+_adapt("output", "-o", default=str(REPORT))
+_adapt("work_dir", default="beside the report")
 COMMANDS = (compare_command,)

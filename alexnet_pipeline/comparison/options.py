@@ -70,7 +70,7 @@ class NetworkOptions:
     """How the networks of `train=True` are trained."""
 
     preset: Preset = option("quarter", "Preset of the networks; see `train`.")
-    seeds: int = option(3, "Networks trained per method, with seeds 0, 1, 2 ...", least=1, metavar="N")
+    seeds: int = option(3, "Networks trained per method; their seeds are 0, 1, 2 and so on.", least=1, metavar="N")
     steps: int | None = option(
         None, "Training steps of each network.", least=1, default_text="those of the preset's epochs"
     )

@@ -1,69 +1,122 @@
-"""Networks trained by every method are tested on all, and never twice."""
+"""Networks trained on the shards of each method are tested on those of all, and never twice."""
 
 import dataclasses
-import json
 from pathlib import Path
 
 import pytest
-from alexnet_pipeline.training_api import SilentWatcher
 
-from alexnet_pipeline.alexnet.recipe import find_recipe
-from alexnet_pipeline.comparison import networks as training_matrix
-from alexnet_pipeline.comparison.networks import MatrixOptions, train_matrix
-from alexnet_pipeline.errors import RefusedError
-from alexnet_pipeline.shards.build import SilentReporter
+pytest.importorskip("torch", reason="the extra `train` is not installed")
 
-OPTIONS = MatrixOptions(find_recipe("quarter", {"width": 0.05, "batch_images": 12}), steps=3, seeds=2, workers=1)
-METHODS = ["nearest", "lanczos3:scaled"]
+from alexnet_pipeline.comparison import networks
+from alexnet_pipeline.comparison.compare import compare
+from alexnet_pipeline.comparison.records import Comparison
+from alexnet_pipeline.dataset.manifest import read_manifest
+from alexnet_pipeline.errors import InterruptedRunError, RefusedError
+from alexnet_pipeline.progress import Message
+
+METHODS = ("nearest", "lanczos3:scaled")
+IMAGES = 40
 
 
-def matrix(source: Path, work: Path, options: MatrixOptions = OPTIONS):
-    found, rejects = train_matrix(
-        source, METHODS, work, options, sharding=SilentReporter(), training=lambda name: SilentWatcher()
-    )
-    assert {reject.reason for reject in rejects} == {"truncated"}
-    return found
+def run(raw: Path, work: Path, **changes: object) -> Comparison:
+    options = {"seeds": 2, "steps": 1, "limit": IMAGES, "images": 2, "size": 80, "geometry": "squash", "quality": 80}
+    options |= {"workers": 1, "train": True, "work_dir": work, "progress": False} | changes
+    return compare(raw, METHODS, **options)
 
 
 @pytest.fixture(scope="module")
-def finished(raw_folders: Path, tmp_path_factory: pytest.TempPathFactory):
-    work = tmp_path_factory.mktemp("matrix")
-    return work, matrix(raw_folders, work)
+def finished(raw_folders: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Comparison]:
+    work = tmp_path_factory.mktemp("networks")
+    return work, run(raw_folders, work, output=work / "report.html")
 
 
 def test_every_network_meets_every_method(finished) -> None:
     """2 methods x 2 seeds x 2 validation sets, exactly the sample's images."""
-    _, found = finished
-    assert {(c.train, c.test, c.seed) for c in found.cells} == {
-        (a, b, s) for a in METHODS for b in METHODS for s in (0, 1)
+    training = finished[1].training
+    assert {(cell.train, cell.test, cell.seed) for cell in training.cells} == {
+        (train, test, seed) for train in METHODS for test in METHODS for seed in (0, 1)
     }
-    assert {c.total_images for c in found.cells} == {20}
-    assert len(found.shifts) == 4
-    assert all(0 <= shift.consistency <= 1 for shift in found.shifts)
-    assert (found.steps, found.train_images) == (3, 59)
+    assert {cell.total_images for cell in training.cells} == {20}
+    assert [(shift.train, shift.seed) for shift in training.shifts] == [(m, s) for s in (0, 1) for m in METHODS]
+    assert all(0 <= shift.consistency <= 1 for shift in training.shifts)
+    assert (training.preset, training.steps, training.batch_images) == ("quarter", 1, 32)
+    assert training.train_images == len(read_shards(finished[0], METHODS[0]))
 
 
-def test_a_finished_cell_is_not_trained_again(finished, raw_folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same call reads what it found."""
-    work, found = finished
-    monkeypatch.setattr(training_matrix, "train", None)
-    assert matrix(raw_folders, work) == found
+def read_shards(work: Path, method: str):
+    from alexnet_pipeline.dataset.open import open_shards
+
+    return open_shards(work / "shards" / method.replace(":", "-") / "train")
+
+
+def test_networks_learn_from_what_is_measured(finished) -> None:
+    """Size, geometry, quality and limit are those of the comparison."""
+    manifest = read_manifest(finished[0] / "shards" / "nearest" / "train")
+    options = manifest.options
+    assert (options.size_px, options.geometry, options.quality, options.limit_images) == (80, "squash", 80, IMAGES)
+
+
+def test_the_finding_is_in_verdict_and_report(finished) -> None:
+    """With the versions of what trained, and the sharding's rejects."""
+    work, comparison = finished
+    assert comparison.verdict[2] == comparison.training.finding
+    page = (work / "report.html").read_text()
+    assert 'class="heat"' in page
+    assert {"torch"} < {*comparison.versions} & {"torch", "nvidia-dali-cuda130", "nvidia-dali-cuda120"}
+    names = [(reject.name, reject.reason) for reject in comparison.rejects]
+    assert len(names) == len(set(names))
+
+
+def test_a_finished_network_is_not_trained_again(finished, raw_folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same call reads what is kept and reports each network."""
+    work, comparison = finished
+    monkeypatch.setattr(networks, "train", None)
+    events: list = []
+    assert run(raw_folders, work, progress=events.append).training == comparison.training
+    messages = [event.text for event in events if isinstance(event, Message)]
+    assert [text for text in messages if text.startswith("network")] == [
+        f"network {2 * seed + number} of 4: {method}, seed {seed}"
+        for seed in (0, 1)
+        for number, method in enumerate(METHODS, 1)
+    ]
 
 
 def test_another_recipe_is_not_taken_for_the_old_one(finished, raw_folders: Path) -> None:
-    """The folder's run is refused, not overwritten."""
-    work, _ = finished
-    other = dataclasses.replace(OPTIONS, steps=4)
-    with pytest.raises(RefusedError, match="another --work-dir"):
-        matrix(raw_folders, work, other)
+    """The folder's run is refused, not overwritten; the message names what the caller can change."""
+    with pytest.raises(RefusedError, match="another `work_dir`"):
+        run(raw_folders, finished[0], steps=4)
 
 
 def test_a_damaged_cell_is_named(finished, raw_folders: Path) -> None:
     """Its file, and what to do."""
-    work, _ = finished
-    path = work / "runs" / "nearest" / "seed-0" / "cells.json"
+    path = finished[0] / "runs" / "nearest" / "seed-0" / "cells.json"
     kept = path.read_bytes()
-    path.write_text(json.dumps({"identity": 1})[:-4])
-    with pytest.raises(RefusedError, match=r"cells\.json"):
-        matrix(raw_folders, work)
+    for damaged in (kept[:-9], kept.replace(b'"cells"', b'"sells"')):
+        path.write_bytes(damaged)
+        with pytest.raises(RefusedError, match=r"cells\.json is damaged .* remove it"):
+            run(raw_folders, finished[0])
     path.write_bytes(kept)
+
+
+def test_cells_of_another_network_are_not_read(finished, raw_folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is kept under another identity is tested again, from the run that is there."""
+    work, comparison = finished
+    path = work / "runs" / "nearest" / "seed-0" / "cells.json"
+    kept = networks.from_json(path.read_bytes(), networks.KeptCells)
+    wrong = dataclasses.replace(kept.cells[0], top1_error=0.123)
+    path.write_bytes(networks.to_json(dataclasses.replace(kept, identity="other", cells=(wrong, wrong)), indent=1))
+    assert run(raw_folders, work).training == comparison.training
+    assert networks.from_json(path.read_bytes(), networks.KeptCells) == kept
+
+
+def test_a_stopped_training_can_be_resumed(raw_folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`stop` ends the call with the signal's exit code; the report without networks is there already."""
+    output = tmp_path / "r.html"
+    changes = {"seeds": 1, "steps": 2, "output": output}
+    with pytest.raises(InterruptedRunError, match=r"Interrupted while training on nearest, seed 0\.") as stopped:
+        run(raw_folders, tmp_path / "work", stop=lambda: 15, **changes)
+    assert stopped.value.exit_code == 143
+    assert "No networks were trained" in output.read_text()
+    comparison = run(raw_folders, tmp_path / "work", **changes)
+    assert comparison.training.steps == 2
+    assert "One seed has no standard deviation" in comparison.verdict[2]
