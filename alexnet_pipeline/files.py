@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,8 +15,21 @@ from typing import BinaryIO, Self
 from alexnet_pipeline.errors import PipelineError, RefusedError
 
 PART = ".part-"
+# A URL, or what Path makes of it.
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 # Written at a time: a call for every sample costs more than its bytes.
 BUFFER_BYTES = 1 << 20
+
+
+def local_path(place: str | os.PathLike[str]) -> Path:
+    """A path on this machine.
+
+    Raises:
+        RefusedError: it is a URL.
+    """
+    if _URL.match(os.fspath(place)):
+        raise RefusedError(f"{place} is a URL; only files of this machine are read and written")
+    return Path(place)
 
 
 class PartFile:

@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import inspect
 import math
+import operator
 import os
 import textwrap
 import types
@@ -107,10 +108,10 @@ class Parameter:
         return self._convert_one(value)
 
     def default_text(self) -> str:
-        """The default in words."""
-        if self.option.default_text:
+        """The default in words; empty where there is none."""
+        if self.option.default_text or self.kind is bool or self.default in (None, ()):
             return self.option.default_text
-        return "" if self.default in (None, ()) else str(self.default)
+        return f"{self.default:,}" if self.kind is int else str(self.default)
 
     def _convert_one(self, value: Any) -> Any:
         try:
@@ -125,15 +126,16 @@ class Parameter:
 
     def _check_bounds(self, value: float) -> None:
         about = self.option
-        checks = (
-            (about.least, lambda bound: value >= bound, "at least"),
-            (about.most, lambda bound: value <= bound, "at most"),
-            (about.above, lambda bound: value > bound, "more than"),
-            (about.below, lambda bound: value < bound, "less than"),
+        bounds = (
+            (about.least, operator.ge, "at least"),
+            (about.above, operator.gt, "more than"),
+            (about.most, operator.le, "at most"),
+            (about.below, operator.lt, "less than"),
         )
-        for bound, holds, words in checks:
-            if bound is not None and not holds(bound):
-                raise ValueError(f"{value:,} is out of range; expected {words} {bound:,}")
+        given = [(bound, holds, words) for bound, holds, words in bounds if bound is not None]
+        if not all(holds(value, bound) for bound, holds, _ in given):
+            expected = " and ".join(f"{words} {bound:,}" for bound, _, words in given)
+            raise ValueError(f"{value:,} is out of range; expected {expected}")
 
 
 @functools.cache

@@ -22,7 +22,7 @@ DEMO_STEPS, DEMO_IMAGES = 300, 60
 RUN_PAGE, COMPARISON_PAGE, CONTACT_SHEET = "run.html", "comparison.html", "lanczos.png"
 
 
-@click.command("sample", cls=Command)
+@click.command("sample", cls=Command, short_help="Write the raw images of the embedded sample.")
 @click.argument("directory", type=PATH)
 @options_of(SampleOptions)
 @click.pass_context
@@ -40,7 +40,7 @@ def sample_command(ctx: click.Context, /, directory: Path, **options: Any) -> No
     print_result(ctx, done, [line])
 
 
-@click.command("demo", cls=Command)
+@click.command("demo", cls=Command, short_help="Run the whole pipeline on the embedded sample.")
 @click.argument("directory", type=PATH, default="alexnet-demo")
 @click.option("--restart", is_flag=True, help="Begin again instead of resuming.")
 @click.pass_context

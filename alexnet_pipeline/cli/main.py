@@ -39,6 +39,10 @@ class Group(click.Group):
             ctx.fail(f"there is no command {args[0]!r}; {hint}")
         return super().resolve_command(ctx, args)
 
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """List the commands in the order in which they are used."""
+        return list(self.commands)
+
     def main(self, *arguments: Any, **about: Any) -> Any:
         """Run; whatever is wrong with the command line is one line, too."""
         try:
@@ -139,7 +143,7 @@ def cli() -> None:
     """Turn raw ImageNet into 256x256 WebDataset shards with exactly specified resampling, and train AlexNet on them."""
 
 
-@cli.command("help")
+@cli.command("help", short_help="Show the help of a command.")
 @click.argument("command", nargs=-1)
 @click.pass_context
 def help_command(ctx: click.Context, command: tuple[str, ...]) -> None:
@@ -159,7 +163,7 @@ def help_command(ctx: click.Context, command: tuple[str, ...]) -> None:
     click.echo(found.get_help(context))
 
 
-@cli.command("methods")
+@cli.command("methods", short_help="List every downsampling method.")
 @click.pass_context
 def methods_command(ctx: click.Context) -> None:
     """List every downsampling method: kernel, support, formula.
@@ -181,7 +185,7 @@ def methods_command(ctx: click.Context) -> None:
     print_result(ctx, found, lines)
 
 
-@cli.command("doctor")
+@cli.command("doctor", short_help="List what is installed, and how to install the rest.")
 @click.pass_context
 def doctor_command(ctx: click.Context) -> None:
     """List installed and missing dependencies, what each one enables, and how to install it.
@@ -201,7 +205,9 @@ def doctor_command(ctx: click.Context) -> None:
 
 
 cli.params += global_options()
-for _command in (*shard.COMMANDS, *train.COMMANDS, *compare.COMMANDS, *demo.COMMANDS):
+_last = dict(cli.commands)
+cli.commands.clear()
+for _command in (*demo.COMMANDS, *shard.COMMANDS, *compare.COMMANDS, *train.COMMANDS, *_last.values()):
     cli.add_command(_command)
 name_variables(cli)
 

@@ -35,7 +35,7 @@ class Command(click.Command):
         """Write the command's own options, then the global ones."""
         groups: dict[str, list[tuple[str, str]]] = {"Options": [], "Global options": []}
         for parameter in self.get_params(ctx):
-            record = parameter.get_help_record(ctx)
+            record = parameter.get_help_record(ctx) if isinstance(parameter, click.Option) else None
             if record is not None:
                 common = parameter.name in GLOBALS or parameter.name in {"config", "help"}
                 groups["Global options" if common else "Options"].append(record)
@@ -125,7 +125,7 @@ def name_variables(command: click.Command, path: tuple[str, ...] = ()) -> None:
     """Name the environment variable of every option after its command and its long flag."""
     for parameter in command.params:
         of_root = not path or (parameter.name not in GLOBALS and parameter.name != "config")
-        if isinstance(parameter, click.Option) and of_root:
+        if isinstance(parameter, click.Option) and of_root and parameter.name != "version":
             parameter.envvar = "_".join((PREFIX, *path, _long(parameter))).upper().replace("-", "_")
     if isinstance(command, click.Group):
         for name, inner in command.commands.items():
@@ -144,11 +144,12 @@ def unknown_variables(root: click.Command) -> Iterator[str]:
 def _decorator(parameter: Parameter) -> Decorator:
     about = parameter.option
     names = [f"--{parameter.flag}", parameter.name]
-    common: dict[str, Any] = {"help": about.help, "default": None, "show_default": parameter.default_text() or False}
+    default = parameter.default_text()
+    common: dict[str, Any] = {"help": about.help + (f"  [default: {default}]" if default else ""), "default": None}
     if parameter.kind is bool:
         switch = parameter.default is not False
         names[0] += f"/--no-{parameter.flag}" if switch else ""
-        return click.option(*names, is_flag=True, **{**common, "show_default": False})
+        return click.option(*names, is_flag=True, **common)
     kind: click.ParamType[Any] = _Checked(parameter)
     if parameter.flag == "method":
         kind = _MethodName()

@@ -34,7 +34,7 @@ accept_option = click.option(
 )
 
 
-@click.command("shard", cls=Command)
+@click.command("shard", cls=Command, short_help="Convert raw images to shards.")
 @click.argument("source", type=PATH)
 @click.argument("out", type=PATH)
 @options_of(Selection, SetOptions, RunOptions)
@@ -68,7 +68,7 @@ def shard_command(
     print_sets(ctx, summaries, accept)
 
 
-@click.command("merge", cls=Command)
+@click.command("merge", cls=Command, short_help="Combine shard ranges that separate jobs wrote.")
 @click.argument("out", type=PATH)
 @click.pass_context
 def merge_command(ctx: click.Context, out: Path) -> None:
@@ -83,7 +83,7 @@ def merge_command(ctx: click.Context, out: Path) -> None:
     print_sets(ctx, merge(out), ())
 
 
-@click.command("verify", cls=Command)
+@click.command("verify", cls=Command, short_help="Check data sets against their manifests.")
 @click.argument("path", type=PATH)
 @options_of(VerifyOptions)
 @click.pass_context
@@ -103,7 +103,7 @@ def verify_command(ctx: click.Context, path: Path, **options: Any) -> None:
         ctx.exit(PROBLEMS_FOUND)
 
 
-@click.command("inspect", cls=Command)
+@click.command("inspect", cls=Command, short_help="Print the first samples of a data set.")
 @click.argument("path", type=PATH)
 @options_of(InspectOptions)
 @click.pass_context

@@ -1,1 +1,1 @@
-"""Bytes in, pixels of a fixed size out."""
+"""From encoded bytes of any size to pixels of a fixed size."""

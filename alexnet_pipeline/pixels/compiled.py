@@ -30,17 +30,28 @@ _STATE = re.compile(rf"[0-9a-f]{{{2 * DIGEST_BYTES}}}")
 
 
 def compiled(function: Function) -> Function:
-    """Compile a function by numba when it is first called, with the types of its arguments."""
-    import numba  # noqa: PLC0415 - .4 s that a process without kernels, like the parent of workers, need not take
+    """Compile a function by numba when it is first called from Python; its machine code is kept."""
+    import numba  # noqa: PLC0415 - .2 s that a process without kernels, like the parent of workers, need not take
 
     folder, settings = cache_folder(), numba.config
     before = settings.CACHE_DIR
     settings.CACHE_DIR = str(folder or "")
     try:
-        # No fastmath: contraction to FMA would make pixels depend on the CPU.
-        made: Function = numba.njit(cache=folder is not None, nogil=True, error_model="numpy")(function)
+        return _compile(function, cache=folder is not None)
     finally:
         settings.CACHE_DIR = before
+
+
+def compiled_part(function: Function) -> Function:
+    """Compile a function that only compiled functions call: its code is part of theirs, and not kept by itself."""
+    return _compile(function, cache=False)
+
+
+def _compile(function: Function, *, cache: bool) -> Function:
+    import numba  # noqa: PLC0415 - as above
+
+    # No fastmath: contraction to FMA would make pixels depend on the CPU.
+    made: Function = numba.njit(cache=cache, nogil=True, error_model="numpy")(function)
     return made
 
 

@@ -38,7 +38,7 @@ class Axis:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """How a picture becomes the target.
+    """How an image becomes the target.
 
     Attributes:
         rows: the vertical axis.
@@ -58,9 +58,9 @@ class Placement:
         return self.rows.enlarges or self.columns.enlarges
 
 
-@functools.lru_cache(maxsize=64)  # every method asks for the same picture's
+@functools.lru_cache(maxsize=64)  # every method asks for the same image's
 def place(height: int, width: int, size_px: int, geometry: Geometry, rounding: Rounding) -> Placement:
-    """The placement of a picture of (height, width).
+    """The placement of an image of (height, width).
 
     Raises:
         RejectedImageError: too_large, where `shorter` would make a side longer than JPEG allows.

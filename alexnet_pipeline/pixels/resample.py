@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from alexnet_pipeline.pixels.compiled import compiled, keep
+from alexnet_pipeline.pixels.compiled import compiled, compiled_part, keep
 from alexnet_pipeline.pixels.geometry import Axis, Placement, on_canvas
 from alexnet_pipeline.pixels.kernels import Method, find_method
 from alexnet_pipeline.pixels.lanes import COUNT, SQUARE, copy_four, load, splat, store, transpose, transpose_levels
@@ -99,7 +99,9 @@ def _gather(source: Bytes, rows: Integers, columns: Integers, result: Bytes) -> 
     for y in range(rows.size):
         begin, to = rows[y] * source.shape[1], y * result.shape[1]
         # A pixel is copied as four bytes; the next pixel overwrites the fourth. At the image's last byte there is none.
-        safe = last if begin + source.shape[1] < source.size else min(last, np.searchsorted(columns, columns[last]))
+        safe = last
+        while safe and begin + source.shape[1] == source.size and columns[safe - 1] == columns[last]:
+            safe -= 1
         for x in range(safe):
             copy_four(source, begin + 3 * columns[x], result, to + 3 * x)
         for x in range(safe, columns.size):
@@ -161,7 +163,7 @@ def _passes(
                 transpose_levels(levels, x * BAND, results, to + x, pitch)
 
 
-@compiled
+@compiled_part
 def _take_rows(
     source: Bytes, begin: int, end: int, left: int, rest: int, values: Floats, linear: bool, tile: Floats
 ) -> None:
@@ -179,7 +181,7 @@ def _take_rows(
                 tile[to + x] = values[source[row, left + x]]
 
 
-@compiled
+@compiled_part
 def _combine_rows(
     tile: Floats,
     begin: int,
@@ -216,7 +218,7 @@ def _combine_rows(
             transpose(tile, behind + lane * TILE + x, TILE, bands, to + x * BAND + lane, BAND)
 
 
-@compiled
+@compiled_part
 def _combine_columns(
     bands: Floats,
     origin: int,
@@ -242,7 +244,7 @@ def _combine_columns(
     store(sums, to + 2 * BAND, blue)
 
 
-@compiled
+@compiled_part
 def _quantise_linear(values: Floats, guesses: Bytes, bounds: Floats, levels: Bytes) -> None:
     """Quantise linear values to sRGB levels: the highest level whose lower bound is not above the value."""
     for x in range(levels.size):

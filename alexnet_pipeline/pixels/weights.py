@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from alexnet_pipeline.pixels.compiled import compiled
+from alexnet_pipeline.pixels.compiled import compiled, compiled_part
 from alexnet_pipeline.pixels.geometry import Axis
 from alexnet_pipeline.pixels.kernels import KERNELS, Method
 
@@ -73,7 +73,7 @@ def _engine_codes(kinds: tuple[tuple[str, str], ...], enlarges: bool) -> tuple[I
     return np.array(codes), np.array(radii), np.array(scaleds)
 
 
-@compiled
+@compiled_part
 def ends(first: Integers, taps: Integers, begin: int, end: int) -> tuple[int, int]:
     """The range [first, end) of source samples that the outputs [begin, end) of any method take."""
     last = min(end, first.shape[1]) - 1
@@ -84,12 +84,12 @@ def ends(first: Integers, taps: Integers, begin: int, end: int) -> tuple[int, in
     return low, high
 
 
-@compiled
+@compiled_part
 def _sinc(x: float) -> float:
     return 1.0 if x == 0.0 else math.sin(math.pi * x) / (math.pi * x)
 
 
-@compiled
+@compiled_part
 def _kernel(code: int, x: float) -> float:  # noqa: PLR0911 - one return a kernel reads best
     x = abs(x)
     if code == 0:
@@ -109,7 +109,7 @@ def _kernel(code: int, x: float) -> float:  # noqa: PLR0911 - one return a kerne
     return _sinc(x) * (0.54 + 0.46 * math.cos(math.pi * x))
 
 
-@compiled
+@compiled_part
 def _lanczos(start: float, step: float, turn_sine: float, turn_cosine: float, values: Doubles) -> None:
     """Evaluate sinc(x) sinc(x / 3) at pi x / 3 = (start + k) step, with two sines in all.
 
@@ -163,7 +163,7 @@ def _weights(
     return first, taps, weights
 
 
-@compiled
+@compiled_part
 def _reached(n: int, m: int, output: int, code: int, reach: float) -> tuple[int, int]:
     """The range [first, end) of source samples that an output takes."""
     if code == NEAREST:
@@ -181,7 +181,7 @@ def _reached(n: int, m: int, output: int, code: int, reach: float) -> tuple[int,
     return low, high
 
 
-@compiled
+@compiled_part
 def _weight(n: int, m: int, output: int, code: int, factor: float, k: int) -> float:
     """The weight of source sample k before normalisation."""
     if code == NEAREST:

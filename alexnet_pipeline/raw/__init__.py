@@ -1,1 +1,1 @@
-"""Raw images in: a path becomes classes and pictures, wherever their bytes lie."""
+"""Raw images: recognises a source, and lists its classes and images wherever their bytes lie."""

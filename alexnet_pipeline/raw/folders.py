@@ -1,4 +1,4 @@
-"""A folder of class folders in, a listing per split out."""
+"""Class folders: a folder per class, or split folders that hold them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CLUTTER = frozenset({"Thumbs.db", "desktop.ini"})
 
 
 def find_splits(root: Path) -> dict[str, Path]:
-    """The split folders of a root: its `train`, `val`, `test` if it holds nothing else, else itself as train."""
+    """Find the split folders of a root: `train`, `val` and `test` if it holds nothing else, or the root as train."""
     folders = [entry for entry in _visible(root) if entry.is_dir()]
     named = {SPLIT_OF_FOLDER[e.name]: Path(e.path) for e in folders if e.name in SPLIT_OF_FOLDER}
     if named and len(named) == len(folders) and all(_class_folders(path) for path in named.values()):
@@ -31,7 +31,7 @@ def list_classes(splits: dict[str, Path]) -> tuple[str, ...]:
 
 
 def list_split(path: Path, split: str, classes: tuple[str, ...]) -> Listing:
-    """List every file of every class folder, sorted by name whatever order the disk gives.
+    """List every file of every class folder, sorted by name.
 
     Raises:
         RefusedError: the folder cannot be read.
@@ -46,7 +46,7 @@ def list_split(path: Path, split: str, classes: tuple[str, ...]) -> Listing:
 def _add_file(builder: ListingBuilder, wnid: str, entry: os.DirEntry[str]) -> None:
     name = f"{wnid}/{entry.name}"
     try:
-        status = entry.stat()  # follows links: in one's own folders they are a way to compose a subset
+        status = entry.stat()  # follows links, by which people compose subsets of their own folders
     except OSError as error:
         builder.reject(name, Reason.UNREADABLE, error.strerror or str(error))
         return

@@ -1,4 +1,4 @@
-"""ILSVRC2012's original tars in, a listing per split out; nothing is extracted."""
+"""The original tars of ILSVRC2012, listed without extracting them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def train_classes(path: Path) -> tuple[str, ...]:
 
 
 def list_train(path: Path, classes: tuple[str, ...]) -> Listing:
-    """List the pictures of every inner tar of the train tar."""
+    """List the images of every inner tar of the train tar."""
     builder = ListingBuilder("train", classes)
     with _opened(path) as (descriptor, size, modified_ns):
         file = builder.add_file(str(path))
@@ -49,32 +49,32 @@ def list_train(path: Path, classes: tuple[str, ...]) -> Listing:
 
 
 def list_val(path: Path, classes: tuple[str, ...], wnids: tuple[str, ...]) -> Listing:
-    """List the pictures of the validation tar; `wnids` holds the class of each by sorted file name.
+    """List the images of the validation tar; `wnids` holds the class of each by sorted file name.
 
     Raises:
-        RefusedError: the tar holds another number of pictures than there are labels, and is not cut short.
+        RefusedError: the tar holds another number of images than there are labels, and is not cut short.
     """
     builder = ListingBuilder("val", classes)
     with _opened(path) as (descriptor, size, modified_ns):
         file = builder.add_file(str(path))
         members = list(scan_tar(descriptor, 0, size))
-        pictures = [member for member in members if _is_file(builder, member, path.name, member.name)]
-        numbered = _by_number(pictures, path, len(wnids), cut=any(m.kind == "damage" for m in members))
+        images = [member for member in members if _is_file(builder, member, path.name, member.name)]
+        numbered = _by_number(images, path, len(wnids), cut=any(m.kind == "damage" for m in members))
         for member, wnid in zip(numbered, wnids, strict=False):
             name = f"{wnid}/{PurePosixPath(member.name).name}"
             builder.add(wnid, name, file, member.offset, member.size_bytes, modified_ns)
     return builder.build()
 
 
-def _by_number(pictures: list[Member], path: Path, labels: int, *, cut: bool) -> list[Member]:
-    ordered = sorted(pictures, key=lambda member: member.name)
+def _by_number(images: list[Member], path: Path, labels: int, *, cut: bool) -> list[Member]:
+    ordered = sorted(images, key=lambda member: member.name)
     if len(ordered) == labels:
         return ordered
     if not cut:
         raise RefusedError(
-            f"{path} holds {len(ordered)} pictures, the devkit labels {labels}; do the two belong together?"
+            f"{path} holds {len(ordered)} images, the devkit labels {labels}; do the two belong together?"
         )
-    # A cut tar keeps its first pictures. Names carry the number, and only numbers tell which label is whose.
+    # A cut tar keeps its first images. Names carry the number, and only numbers tell which label is whose.
     numbers = {_number(member.name): member for member in ordered}
     if not set(numbers) <= set(range(1, labels + 1)):
         raise RefusedError(f"{path} is cut short and its names carry no numbers: labels cannot be told")

@@ -1,4 +1,4 @@
-"""Names and byte ranges in, a split's listing out: columns, because ImageNet has 1.28 million pictures."""
+"""The listing of a split, in columns, because ImageNet has 1.28 million images; and the keys of samples."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ class Listing:
     Attributes:
         split: `train`, `val` or `test`.
         classes: class names of the whole source; the position is the label.
-        keys: one per picture, ASCII and unique.
-        names: `CLASS/FILE` of each picture.
-        labels: of each picture.
+        keys: one per image, ASCII and unique.
+        names: `CLASS/FILE` of each image.
+        labels: of each image.
         files: the files that hold bytes.
-        file_of: position in `files` of each picture.
-        offsets: of each picture's bytes.
+        file_of: position in `files` of each image.
+        offsets: of each image's bytes.
         sizes: in bytes.
-        modified_ns: of the file of each picture.
-        rejects: what was found and cannot be a picture.
+        modified_ns: modification time of the file of each image.
+        rejects: inputs that cannot be images.
     """
 
     split: str
@@ -48,7 +48,7 @@ class Listing:
         return len(self.keys)
 
     def image(self, position: int) -> RawImage:
-        """The picture at a position."""
+        """The image at a position."""
         return RawImage(
             key=self.keys[position],
             label=self.labels[position],
@@ -62,7 +62,7 @@ class Listing:
 
 
 class ListingBuilder:
-    """Collects a split picture by picture; two pictures never get the same key."""
+    """Builds a listing image by image; no two images get the same key."""
 
     def __init__(self, split: str, classes: tuple[str, ...]) -> None:
         self._split = split
@@ -77,12 +77,12 @@ class ListingBuilder:
         self._rejects: list[Reject] = []
 
     def add_file(self, path: str) -> int:
-        """Make a file known; returns what `add` calls it."""
+        """Add a file that holds images, and return its number for `add`."""
         self._files.append(path)
         return len(self._files) - 1
 
     def add(self, wnid: str, name: str, file: int, offset: int, size_bytes: int, modified_ns: int) -> None:
-        """Add a picture; a name seen before is rejected as a duplicate, another name never is."""
+        """Add an image; a name that was added before is rejected as a duplicate."""
         key = key_of(wnid, name)
         other = self._seen.get(key)
         if other is not None:
@@ -99,7 +99,7 @@ class ListingBuilder:
         self._modified.append(modified_ns)
 
     def reject(self, name: str, reason: Reason, detail: str) -> None:
-        """Record something that was found and cannot be a picture."""
+        """Record an input that cannot be an image."""
         self._rejects.append(Reject(name, reason, detail))
 
     def build(self) -> Listing:
@@ -123,10 +123,10 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9_-]")
 
 
 def key_of(wnid: str, name: str) -> str:
-    """The key of `CLASS/FILE`: the file's stem, with the class before it unless it is there already.
+    """Make the key of `CLASS/FILE`: the file's stem, with the class in front unless it is there already.
 
-    Letters outside A-Z a-z 0-9 _ - become `_`, and a digest of the name is appended then, so that two
-    different names never meet in one key.
+    Characters outside A-Z a-z 0-9 _ - become `_`; a digest of the name is appended then, so that different names never
+    get the same key.
     """
     stem = name.rpartition("/")[2].rpartition(".")[0] or name.rpartition("/")[2]
     plain = stem if stem.startswith((f"{wnid}_", "ILSVRC")) else f"{wnid}_{stem}"

@@ -1,4 +1,4 @@
-"""A path in, its listings out: recognises the layout and hands to the module that knows it."""
+"""Recognises the layout of a source, and lists it by the module that knows that layout."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from alexnet_pipeline.errors import RefusedError
 from alexnet_pipeline.raw import folders, ilsvrc
-from alexnet_pipeline.raw.labels import Devkit, read_devkit
+from alexnet_pipeline.raw.devkit import Devkit, read_devkit
 from alexnet_pipeline.raw.listing import Listing
 from alexnet_pipeline.records import LabelOrder
 
@@ -31,7 +31,7 @@ class Source:
         """List the wanted splits, or all.
 
         Raises:
-            RefusedError: a wanted split is not there, or holds no picture.
+            RefusedError: a wanted split is not there, or holds no image.
         """
         missing = [split for split in wanted if split not in self.splits]
         if missing:
@@ -39,7 +39,7 @@ class Source:
         found = [self.splits[split]() for split in wanted or self.splits]
         empty = [listing.split for listing in found if not len(listing)]
         if empty:
-            raise RefusedError(f"the split {empty[0]!r} holds no picture at all")
+            raise RefusedError(f"no images found in the split {empty[0]!r}")
         return found
 
 
@@ -49,12 +49,13 @@ def open_source(path: Path, label_order: LabelOrder = "wnid") -> Source:
     Raises:
         RefusedError: nothing known is there, or the label order needs a devkit that is missing.
     """
+    if not path.exists():
+        raise RefusedError(f"{path}: no such file or directory")
     if not path.is_dir():
-        found = "a file" if path.exists() else "nothing"
-        raise RefusedError(f"{path}: found {found}, expected a folder of class folders or of ILSVRC2012's tars")
+        raise RefusedError(f"{path} is a file; expected a folder of class folders, or of the tars of ILSVRC2012")
     devkit = read_devkit(path / ilsvrc.DEVKIT) if (path / ilsvrc.DEVKIT).exists() else None
     if label_order == "devkit" and devkit is None:
-        raise RefusedError(f"label order 'devkit' needs {ilsvrc.DEVKIT} in {path}")
+        raise RefusedError(f"`label_order='devkit'` needs {ilsvrc.DEVKIT} in {path}")
     if (path / ilsvrc.TRAIN_TAR).exists() or (path / ilsvrc.VAL_TAR).exists():
         return _ilsvrc(path, devkit, label_order)
     splits = folders.find_splits(path)
@@ -90,12 +91,12 @@ def _in_order(names: tuple[str, ...], devkit: Devkit | None, label_order: LabelO
     rank = {wnid: number for number, wnid in enumerate(devkit.wnids)}
     unknown = [name for name in names if name not in rank]
     if unknown:
-        raise RefusedError(f"class {unknown[0]!r} is not in the devkit; use --label-order wnid")
+        raise RefusedError(f"class {unknown[0]!r} is not in the devkit; use `label_order='wnid'`")
     return tuple(sorted(names, key=rank.__getitem__))
 
 
 def _refuse_unlabelled(val: Path) -> Listing:
-    raise RefusedError(f"{val} needs {ilsvrc.DEVKIT} beside it for its labels; or choose --split train")
+    raise RefusedError(f"{val} needs {ilsvrc.DEVKIT} beside it for its labels; or choose `split='train'`")
 
 
 def _deferred(function: Callable[..., Listing], *arguments: object) -> Callable[[], Listing]:

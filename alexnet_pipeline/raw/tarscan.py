@@ -1,7 +1,7 @@
-"""A tar in, the names and byte ranges of its members out: headers are read, nothing is extracted.
+"""The names and byte ranges of a tar's members: headers are read, nothing is extracted.
 
-Python's tarfile stops without a word at a damaged header and at the first of two concatenated archives;
-this scan says what it found.
+Python's tarfile stops silently at a damaged header and at the first of two concatenated archives; this scan reports
+what it finds.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Member:
 def scan_tar(descriptor: int, start: int, end: int) -> Iterator[Member]:
     """The members of the tar in bytes [start, end) of an open file, in order.
 
-    Folders are left out. Concatenated archives are read through. A header that does not check, a member that
+    Folders are left out, and concatenated archives are read through. A header whose checksum is wrong, a member that
     passes the end, or a missing end-of-archive mark gives one last member of kind `damage`.
     """
     at, ended = start, False

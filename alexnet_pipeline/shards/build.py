@@ -10,6 +10,7 @@ from pathlib import Path
 
 from alexnet_pipeline.dataset.manifest import Manifest, read_manifest
 from alexnet_pipeline.errors import InterruptedRunError, PipelineError, RefusedError
+from alexnet_pipeline.files import local_path
 from alexnet_pipeline.options import make, takes_options
 from alexnet_pipeline.pixels import compiled
 from alexnet_pipeline.progress import Advance, Progress, Report, Stage, reporting, warn_to
@@ -92,7 +93,7 @@ def shard(source: StrPath, out: StrPath, *, progress: Progress = True, **options
     start_server()
     with reporting(progress) as report:
         report(Stage("listing the source"))
-        sets = plan_sets(Path(source), Path(out), selected, make(Selection, options).splits)[1]
+        sets = plan_sets(local_path(source), local_path(out), selected, make(Selection, options).splits)[1]
         return _build(sets, run, report)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from alexnet_pipeline.errors import RejectedImageError
+from alexnet_pipeline.files import local_path
 from alexnet_pipeline.options import make, takes_options
 from alexnet_pipeline.pixels import codec
 from alexnet_pipeline.pixels.convert import convert_each
@@ -72,7 +73,7 @@ def estimate(source: str | os.PathLike[str], out: str | os.PathLike[str], **opti
         RefusedError: the request cannot be carried out.
     """
     chosen, run = select(options), make(RunOptions, options)
-    layout, sets = plan_sets(Path(source), Path(out), chosen, make(Selection, options).splits)
+    layout, sets = plan_sets(local_path(source), local_path(out), chosen, make(Selection, options).splits)
     spent_s, sizes = _probe(_evenly(sets[0].plan, PROBE_IMAGES), chosen)
     splits = {planned.record.split: planned for planned in sets}
     images = sum(planned.record.images for planned in splits.values())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import io
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -60,7 +61,7 @@ class Sums:
         if self.recent_images == MAX_RECENT_IMAGES:
             self._settle()
         self.recent_images += 1
-        _add_pixels(image.reshape(-1), self.recent.reshape(-1), self.channels, self.products)
+        _compiled_add()(image.reshape(-1), self.recent.reshape(-1), self.channels, self.products)
         self.counts[0] += image.size // 3
         self.counts[1] += 1
         self.counts[2] += upsampled
@@ -127,7 +128,6 @@ def prepare() -> None:
     keep()
 
 
-@compiled
 def _add_pixels(
     flat: NDArray[np.uint8], image: NDArray[np.uint16], channels: NDArray[np.int64], products: NDArray[np.int64]
 ) -> None:
@@ -155,6 +155,12 @@ def _add_pixels(
         products[1, 1] += gg
         products[1, 2] += gb
         products[2, 2] += bb
+
+
+@functools.cache
+def _compiled_add() -> Callable[..., None]:
+    """Compile it where it is used: who merges sums only need not import a compiler."""
+    return compiled(_add_pixels)
 
 
 def _zeros(*shape: int) -> NDArray[np.int64]:

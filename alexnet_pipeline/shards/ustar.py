@@ -1,7 +1,7 @@
-"""Members in, the bytes of a plain USTAR archive out: fixed metadata, nothing that depends on the clock.
+"""Plain USTAR archives with fixed metadata, so that their bytes depend on nothing but names and data.
 
-Python's tarfile takes 34 us a header, a tenth of a picture's whole budget for three members; this takes 4 and
-makes the same bytes, which a test holds.
+Python's tarfile takes 34 us a header, a tenth of an image's budget for three members. This takes 4 us and makes the
+same bytes, as a test proves.
 """
 
 from __future__ import annotations

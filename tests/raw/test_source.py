@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from alexnet_pipeline.errors import RefusedError
-from alexnet_pipeline.raw.labels import read_devkit
+from alexnet_pipeline.raw.devkit import read_devkit
 from alexnet_pipeline.raw.listing import key_of
 from alexnet_pipeline.raw.source import open_source
 from alexnet_pipeline.synthetic.sample import CLASSES

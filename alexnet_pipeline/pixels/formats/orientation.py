@@ -1,4 +1,4 @@
-"""EXIF in, the orientation 1..8 out, and pictures turned upright; damaged EXIF counts as upright."""
+"""EXIF orientation of JPEG, PNG and WebP files, and turning images upright; damaged EXIF counts as upright."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _riff_like(data: bytes, at: int, wanted: bytes, order: str, *, name_first: b
 
 
 def upright(image: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
-    """Turn an HWC picture as its orientation says.
+    """Turn an HWC image as its orientation says.
 
     Source: Exif 2.32, tag 274: 1 upright, 2 mirrored, 3 turned by 180, 4 flipped, 5 transposed, 6 to be
     turned right, 7 transversed, 8 to be turned left.

@@ -1,4 +1,4 @@
-"""The first bytes of a file in, its format out: by magic bytes, never by name."""
+"""The format of a file by its first bytes, never by its name."""
 
 from __future__ import annotations
 

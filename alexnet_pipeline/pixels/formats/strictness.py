@@ -1,4 +1,4 @@
-"""A PNG, GIF, BMP, WebP or TIFF in, its size out if the file is whole: OpenCV passes what is cut."""
+"""Proves a PNG, GIF, BMP, WebP or TIFF whole before it is decoded: OpenCV accepts truncated files."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ def _tiff(data: bytes, max_pixels: int) -> tuple[int, int]:
 
     height, width = first(tiff_head.HEIGHT), first(tiff_head.WIDTH)
     tiled = tiff_head.TILE_OFFSETS in fields
-    if tiled:  # a tile may be larger than the picture, and is allocated whole
+    if tiled:  # a tile may be larger than the image, and is allocated whole
         check_cap(first(tiff_head.TILE_HEIGHT), first(tiff_head.TILE_WIDTH), max_pixels)
     offsets = fields.get(tiff_head.TILE_OFFSETS if tiled else tiff_head.STRIP_OFFSETS)
     sizes = fields.get(tiff_head.TILE_SIZES if tiled else tiff_head.STRIP_SIZES)

@@ -1,4 +1,4 @@
-"""A TIFF's bytes in, the integer fields of its first directory out, and a copy made upright."""
+"""The integer fields of a TIFF's first directory, and a copy of the file with neutral orientation."""
 
 from __future__ import annotations
 

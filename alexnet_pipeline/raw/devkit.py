@@ -1,4 +1,4 @@
-"""The ILSVRC2012 devkit in, class orders and validation labels out."""
+"""The ILSVRC2012 devkit: the order of its classes, and the labels of the validation images."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ MAX_MEMBER_BYTES = 64 << 20
 
 @dataclass(frozen=True, slots=True)
 class Devkit:
-    """What labels need of the devkit.
+    """The classes and validation labels of the devkit.
 
     Attributes:
         wnids: class names in the order of ILSVRC2012_ID, so that position + 1 is the ID.
-        validation_ids: ILSVRC2012_ID of each validation picture, by sorted file name.
+        validation_ids: ILSVRC2012_ID of each validation image, by sorted file name.
     """
 
     wnids: tuple[str, ...]
     validation_ids: tuple[int, ...]
 
     def validation_wnids(self) -> tuple[str, ...]:
-        """The class name of each validation picture, by sorted file name."""
+        """The class name of each validation image, by sorted file name."""
         return tuple(self.wnids[number - 1] for number in self.validation_ids)
 
 
