@@ -1,7 +1,6 @@
 """Batches are exactly what the manifest, the seed and the definition of a view say."""
 
-import dataclasses
-import json
+import resource
 import shutil
 from pathlib import Path
 
@@ -11,11 +10,12 @@ import simplejpeg
 import torch
 
 from alexnet_pipeline import shard
-from alexnet_pipeline.batches.dataset import ShardSet, open_shards, sample_keys
 from alexnet_pipeline.batches.lighting import lighting_shift, view
-from alexnet_pipeline.batches.loader import Loader, mean_of
+from alexnet_pipeline.batches.loader import Loader, LoaderState, mean_of
 from alexnet_pipeline.batches.views import ten_crops, training_views
+from alexnet_pipeline.dataset.open import ShardSet, open_shards
 from alexnet_pipeline.errors import PipelineError, RefusedError
+from alexnet_pipeline.records import from_json, to_json
 
 SIDE, CROP = 64, 56
 
@@ -31,15 +31,15 @@ def jpeg_folder(raw_folders: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     return _shards(raw_folders, tmp_path_factory.mktemp("shards"), "jpg")
 
 
-def _shards(raw: Path, out: Path, encoding: str) -> Path:
-    shard(raw, out, methods=["bilinear"], split=["train"], size=SIDE, encoding=encoding, shard_size=16, workers=1)
+def _shards(raw: Path, out: Path, encoding: str, geometry: str = "center-crop") -> Path:
+    how = {"methods": ["bilinear"], "split": ["train"], "size": SIDE, "shard_size": 16, "workers": 1}
+    shard(raw, out, encoding=encoding, geometry=geometry, progress=False, **how)
     return out / "bilinear" / "train"
 
 
 def _pixels(shards: ShardSet, sample: int) -> np.ndarray:
     """Decoded by another decoder than DALI's."""
-    offset, size = shards.picture[sample]
-    data = shards.tars[shards.shard[sample]][offset : offset + size]
+    data = shards.read_image(int(sample))
     if data[:2] == b"\xff\xd8":
         return simplejpeg.decode_jpeg(data)
     if data[:1] == b"\x89":
@@ -52,7 +52,7 @@ def _pixels(shards: ShardSet, sample: int) -> np.ndarray:
 @pytest.mark.parametrize("mean", ["channel", "image"])
 @pytest.mark.parametrize("channels_last", [False, True])
 def test_training_views_are_the_definitions(sample_set: ShardSet, mean: str, channels_last: bool) -> None:
-    """Crop, flip, lighting and mean against the slow oracle, picture by picture."""
+    """Crop, flip, lighting and mean against the slow oracle, image by image."""
     loader = Loader(sample_set, 8, crop_px=CROP, mean=mean, seed=3, lighting=0.5, channels_last=channels_last)
     images = sample_set.manifest.total_images
     views = training_views(images, SIDE, CROP, 0.5, 3, 0)
@@ -62,10 +62,8 @@ def test_training_views_are_the_definitions(sample_set: ShardSet, mean: str, cha
     for batch, labels in loader:
         for image, label in zip(batch, labels, strict=True):
             sample = views.order[at]
-            picture = _pixels(sample_set, sample)
-            wanted = view(
-                picture, tuple(views.corner[at]), CROP, flip=bool(views.flip[at]), shift=shifts[at], mean=subtracted
-            )
+            pixels, corner = _pixels(sample_set, sample), tuple(views.corner[at])
+            wanted = view(pixels, corner, CROP, flip=bool(views.flip[at]), shift=shifts[at], mean=subtracted)
             np.testing.assert_allclose(image.numpy(), wanted, atol=1e-3)
             assert label == sample_set.read_label(sample)
             at += 1
@@ -73,6 +71,7 @@ def test_training_views_are_the_definitions(sample_set: ShardSet, mean: str, cha
 
 
 def test_ten_crops_are_corners_centre_and_flips(sample_set: ShardSet) -> None:
+    """In this order, less the mean."""
     loader = Loader(sample_set, 8, train=False, crops=10, crop_px=CROP)
     mean = mean_of(sample_set, "channel", CROP).astype(np.float64)
     batch, _ = next(iter(loader))
@@ -83,35 +82,15 @@ def test_ten_crops_are_corners_centre_and_flips(sample_set: ShardSet) -> None:
 
 
 def test_evaluation_sees_every_sample_once_in_order(jpeg_folder: Path) -> None:
+    """Epoch after epoch."""
     shards = open_shards(jpeg_folder)
     loader = Loader(shards, 7, train=False, crop_px=CROP)
     for _ in range(2):
         labels = torch.cat([labels for _, labels in loader])
         assert labels.tolist() == [shards.read_label(sample) for sample in range(shards.manifest.total_images)]
-    keys = list(sample_keys(shards))
+    keys = list(shards.keys())
     classes = [shards.manifest.classes[label] for label in labels]
     assert [key.partition("_")[0] for key in keys] == classes
-
-
-def test_views_are_uniform_and_alphas_normal() -> None:
-    """33 x 33 positions, half of them mirrored, alphas of deviation .1."""
-    views = training_views(200_000, 256, 224, 0.1, seed=0, epoch=1)
-    counts = np.zeros((33, 33))
-    np.add.at(counts, tuple(views.corner.T), 1)
-    expected = 200_000 / 33**2
-    chi_square = ((counts - expected) ** 2 / expected).sum()
-    assert abs(chi_square - 1088) < 5 * np.sqrt(2 * 1088)
-    assert abs(views.flip.mean() - 0.5) < 5 * 0.5 / np.sqrt(200_000)
-    assert views.alphas.std() == pytest.approx(0.1, rel=0.01)
-    assert abs(views.alphas.mean()) < 0.001
-    assert (np.sort(views.order) == np.arange(200_000)).all()
-
-
-def test_epochs_and_seeds_differ_and_repeat() -> None:
-    first, again = (training_views(50, 64, 56, 0.1, 1, 2) for _ in range(2))
-    assert all((getattr(first, f.name) == getattr(again, f.name)).all() for f in dataclasses.fields(first))
-    assert (first.order != training_views(50, 64, 56, 0.1, 1, 3).order).any()
-    assert (first.order != training_views(50, 64, 56, 0.1, 2, 2).order).any()
 
 
 @pytest.mark.parametrize("world", [2, 3, 5])
@@ -133,10 +112,10 @@ def test_state_goes_on_exactly(jpeg_folder: Path, stop: int) -> None:
     batches = iter(loader)
     for _ in range(stop):
         next(batches)
-    state = json.loads(json.dumps(loader.state_dict()))
+    state = from_json(to_json(loader.state()), LoaderState)
     rest = [*batches, *loader]
     other = Loader(shards, 8, crop_px=CROP)
-    other.load_state_dict(state)
+    other.load_state(state)
     again = [*other, *other]
     assert len(rest) == len(again) == 2 * len(loader) - stop
     for (images, labels), (images_again, labels_again) in zip(rest, again, strict=True):
@@ -144,15 +123,29 @@ def test_state_goes_on_exactly(jpeg_folder: Path, stop: int) -> None:
         assert torch.equal(labels, labels_again)
 
 
-@pytest.mark.parametrize("change", [{"seed": 1}, {"batch_size": 4}, {"crop_px": 48}, {"lighting": 0.2}])
-def test_state_of_another_run_is_refused(jpeg_folder: Path, change: dict) -> None:
-    shards = open_shards(jpeg_folder)
-    state = Loader(shards, **{"batch_size": 8, "crop_px": CROP}).state_dict()
-    with pytest.raises(RefusedError, match="another run"):
-        Loader(shards, **{"batch_size": 8, "crop_px": CROP, **change}).load_state_dict(state)
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"seed": 1}, "seed: 0, now 1"),
+        ({"batch_size": 4}, "global_batch_images: 8, now 4"),
+        ({"crop_px": 48}, "crop_px: 56, now 48"),
+        ({"lighting": 0.2}, "lighting: 0.1, now 0.2"),
+        ({"train": False}, "train: True, now False"),
+    ],
+)
+def test_a_state_of_other_settings_is_refused(jpeg_folder: Path, change: dict, words: str) -> None:
+    """Old and new are named; where it stood does not count, and the same batch over more processes is the same."""
+    given = {"shards": jpeg_folder, "batch_size": 8, "crop_px": CROP}
+    loader = Loader(**given)
+    next(iter(loader))
+    with pytest.raises(RefusedError, match=f"other settings .*{words}"):
+        Loader(**{**given, **change}).load_state(loader.state())
+    shared = Loader(**{**given, "batch_size": 4}, rank=1, world=2)
+    shared.load_state(loader.state())
+    assert shared.state() == loader.state()
 
 
-def test_batches_are_not_written_over(jpeg_folder: Path) -> None:
+def test_batches_are_not_overwritten(jpeg_folder: Path) -> None:
     """They share memory with DALI, which must let go of it."""
     batches = [images for images, _ in Loader(open_shards(jpeg_folder), 8, crop_px=CROP)]
     copies = [images.clone() for images, _ in Loader(open_shards(jpeg_folder), 8, crop_px=CROP)]
@@ -161,6 +154,7 @@ def test_batches_are_not_written_over(jpeg_folder: Path) -> None:
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_other_types(jpeg_folder: Path, dtype: str) -> None:
+    """Half precision, rounded."""
     shards = open_shards(jpeg_folder)
     exact, _ = next(iter(Loader(shards, 8, crop_px=CROP)))
     found, _ = next(iter(Loader(shards, 8, crop_px=CROP, dtype=dtype)))
@@ -180,7 +174,7 @@ def _swap_indexes(folder: Path) -> None:
 
 
 def _swap_tars(folder: Path) -> None:
-    """Of one size, so that only what is in them tells."""
+    """Of one size, so that only their contents tell them apart."""
     first, second = sorted(folder.glob("*.tar"))[:2]
     size = first.stat().st_size
     data = second.read_bytes()[:size].ljust(size, b"\0")
@@ -192,15 +186,28 @@ def _lose_tar(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [_cut_tar, _swap_indexes, _swap_tars, _lose_tar])
-def test_damage_is_seen_before_the_first_batch(jpeg_folder: Path, tmp_path: Path, damage) -> None:  # type: ignore[no-untyped-def]
+def test_damage_is_seen_before_the_first_batch(jpeg_folder: Path, tmp_path: Path, damage) -> None:
+    """Of tars and indexes, when the folder is opened."""
     folder = tmp_path / "train"
     shutil.copytree(jpeg_folder, folder)
     damage(folder)
     with pytest.raises(PipelineError, match=r"\.(tar|idx)"):
-        open_shards(folder)
+        Loader(folder, 8, crop_px=CROP)
+
+
+def test_many_shards_under_a_low_limit_of_files(jpeg_folder: Path) -> None:
+    """Each tar keeps a descriptor, and ImageNet has more than the usual limit: it is raised."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (40, before[1]))
+    try:
+        loaders = [Loader(jpeg_folder, 8, crop_px=CROP) for _ in range(20)]
+        assert sum(len(loader.shards.tars) for loader in loaders) > 40
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
 def test_a_label_beyond_the_classes_stops(jpeg_folder: Path, tmp_path: Path) -> None:
+    """Before the network sees it."""
     folder = tmp_path / "train"
     shutil.copytree(jpeg_folder, folder)
     offset = int(open_shards(folder).label[0][0])
@@ -212,32 +219,58 @@ def test_a_label_beyond_the_classes_stops(jpeg_folder: Path, tmp_path: Path) -> 
         list(Loader(open_shards(folder), 8, crop_px=CROP))
 
 
-def test_an_undecodable_picture_is_one_line(jpeg_folder: Path, tmp_path: Path) -> None:
+def test_an_undecodable_image_is_one_line(jpeg_folder: Path, tmp_path: Path) -> None:
+    """With what to do."""
     folder = tmp_path / "train"
     shutil.copytree(jpeg_folder, folder)
-    offset, size = open_shards(folder).picture[3].tolist()
+    offset, size = open_shards(folder).image[3].tolist()
     tar = sorted(folder.glob("*.tar"))[0]
     data = bytearray(tar.read_bytes())
     data[offset : offset + size] = bytes(size)
     tar.write_bytes(data)
-    with pytest.raises(PipelineError, match="verify --deep") as found:
+    with pytest.raises(PipelineError, match="run `verify` with `deep=True`") as found:
         list(Loader(open_shards(folder), 8, crop_px=CROP))
     assert "\n" not in str(found.value)
 
 
-def test_what_is_impossible_is_refused(jpeg_folder: Path, tmp_path: Path) -> None:
-    shards = open_shards(jpeg_folder)
-    for change in ({"batch_size": 0}, {"crop_px": 65}, {"rank": 2, "world": 2}, {"crops": 10}):
-        with pytest.raises(RefusedError):
-            Loader(shards, **{"batch_size": 8, "crop_px": CROP, **change})
-    with pytest.raises(RefusedError, match="name one, like"):
-        open_shards(jpeg_folder.parent)
-    with pytest.raises(RefusedError, match="no finished data set"):
-        open_shards(tmp_path)
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"batch_size": 0}, "`batch_size`: 0 is out of range"),
+        ({"crop_px": 65}, "crops of 65 pixels do not fit images of 64"),
+        ({"rank": 2, "world": 2}, "expected 0 to 1"),
+        ({"crops": 10}, "ten crops are for evaluation"),
+        ({"shards": "/nowhere"}, "/nowhere"),
+    ],
+)
+def test_impossible_numbers_are_refused(jpeg_folder: Path, change: dict, words: str) -> None:
+    """In a line that says why."""
+    with pytest.raises(RefusedError, match=words):
+        Loader(**{"shards": jpeg_folder, "batch_size": 8, "crop_px": CROP, **change})
+
+
+def test_images_of_several_sizes_are_refused(raw_folders: Path, tmp_path: Path) -> None:
+    """Such shards can be opened, but make no batches."""
+    shards = open_shards(_shards(raw_folders, tmp_path, "jpg", geometry="shorter"))
+    with pytest.raises(RefusedError, match="batches need images of one size"):
+        Loader(shards, 8, crop_px=CROP)
+
+
+def test_a_folder_will_do(jpeg_folder: Path) -> None:
+    """As a path or as text; a loader says what it is in a line."""
+    for folder in (jpeg_folder, str(jpeg_folder)):
+        loader = Loader(folder, 8, crop_px=CROP)
+        assert len(loader) == 8
+        assert repr(loader) == (
+            f"Loader('{jpeg_folder}': 59 images in batches of 8, training, seed 0, crops of 56 px, on cpu; epoch 0, "
+            "batch 0)"
+        )
+    part = Loader(jpeg_folder, 8, train=False, crop_px=CROP, rank=1, world=2)
+    assert "evaluation, crops of 56 px, on cpu, process 1 of 2;" in repr(part)
 
 
 def test_a_moved_centre_crop(jpeg_folder: Path) -> None:
-    """Evaluation's crop a pixel to the right is the picture's; where it cannot move it is refused."""
+    """Evaluation's crop a pixel to the right is the image's; where it cannot move it is refused."""
     shards = open_shards(jpeg_folder)
     images = next(iter(Loader(shards, 4, train=False, crop_px=CROP, shift_px=1)))[0]
     start = (SIDE - CROP) // 2
@@ -254,29 +287,16 @@ def test_a_moved_centre_crop(jpeg_folder: Path) -> None:
             Loader(shards, 4, crop_px=CROP, **wrong)
 
 
-def test_many_shards_under_a_low_limit_of_files(jpeg_folder: Path) -> None:
-    """Each tar keeps a descriptor, ImageNet has more than the usual limit: it is raised."""
-    import resource
-
-    before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (40, before[1]))
-    try:
-        sets = [open_shards(jpeg_folder) for _ in range(20)]
-        assert sum(len(each.tars) for each in sets) > 40
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, before)
-
-
 def test_a_damaged_header_or_mean_is_told(raw_folders: Path, tmp_path: Path) -> None:
-    """Not cut into shape, not subtracted."""
+    """Neither is taken for what it is not."""
     folder = _shards(raw_folders, tmp_path, "raw")
     shards = open_shards(folder)
     tar = next(folder.glob("*-000000.tar"))
     data = bytearray(tar.read_bytes())
-    data[shards.picture[0, 0] + 8] ^= 16
+    data[shards.image[0, 0] + 8] ^= 16
     tar.chmod(0o644)
     tar.write_bytes(data)
-    with pytest.raises(PipelineError, match=r"no \.npy of 64 x 64 x 3"):
+    with pytest.raises(PipelineError, match=r"not a \.npy of 64 x 64 x 3"):
         list(Loader(open_shards(folder), 8, train=False, crop_px=CROP))
     np.save(folder / "mean.npy", np.zeros((SIDE, SIDE, 3), np.float32))
     with pytest.raises(PipelineError, match="not the one that the manifest names"):

@@ -1,0 +1,68 @@
+"""What is drawn for an epoch is uniform, repeatable, and decided by seed and epoch alone."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from alexnet_pipeline.batches.views import centre_views, ten_crops, training_views
+
+# Drawn by the first release.
+ORDER = [0, 1, 4, 3, 2]
+CORNERS = [[0, 31], [28, 6], [17, 17], [16, 18], [7, 4]]
+FLIPS = [0, 1, 0, 0, 1]
+ALPHAS = [-0.01148760049649169, -0.026351115373779627, -0.027656021211186557]
+
+
+def test_views_are_uniform_and_alphas_normal() -> None:
+    """33 x 33 positions, half of them mirrored, alphas of deviation .1."""
+    views = training_views(200_000, 256, 224, 0.1, seed=0, epoch=1)
+    counts = np.zeros((33, 33))
+    np.add.at(counts, tuple(views.corner.T), 1)
+    expected = 200_000 / 33**2
+    chi_square = ((counts - expected) ** 2 / expected).sum()
+    assert abs(chi_square - 1088) < 5 * np.sqrt(2 * 1088)
+    assert abs(views.flip.mean() - 0.5) < 5 * 0.5 / np.sqrt(200_000)
+    assert views.alphas.std() == pytest.approx(0.1, rel=0.01)
+    assert abs(views.alphas.mean()) < 0.001
+    assert (np.sort(views.order) == np.arange(200_000)).all()
+
+
+def test_epochs_and_seeds_differ_and_repeat() -> None:
+    """Every part of a view."""
+    first, again = (training_views(50, 64, 56, 0.1, 1, 2) for _ in range(2))
+    assert all((getattr(first, f.name) == getattr(again, f.name)).all() for f in dataclasses.fields(first))
+    assert (first.order != training_views(50, 64, 56, 0.1, 1, 3).order).any()
+    assert (first.order != training_views(50, 64, 56, 0.1, 2, 2).order).any()
+
+
+def test_what_is_drawn_is_frozen() -> None:
+    """A run that is resumed years later sees the same images."""
+    views = training_views(5, 256, 224, 0.1, seed=7, epoch=3)
+    assert views.order.tolist() == ORDER
+    assert views.corner.tolist() == CORNERS
+    assert views.flip.tolist() == FLIPS
+    np.testing.assert_allclose(views.alphas[0], ALPHAS, rtol=1e-12)
+
+
+def test_without_lighting_nothing_is_added() -> None:
+    """And the rest is drawn as with it."""
+    unlit, lit = (training_views(50, 64, 56, lighting, 1, 2) for lighting in (0.0, 0.1))
+    assert not unlit.alphas.any()
+    assert (unlit.corner == lit.corner).all()
+    assert (unlit.flip == lit.flip).all()
+
+
+def test_the_centre_is_the_centre() -> None:
+    """In order, upright, moved to the right where asked."""
+    views = centre_views(4, 256, 224, shift_px=2)
+    assert views.order.tolist() == [0, 1, 2, 3]
+    assert (views.corner == [16, 18]).all()
+    assert not views.flip.any()
+    assert not views.alphas.any()
+
+
+def test_ten_crops_are_the_papers() -> None:
+    """Four corners and the centre, then their mirror images."""
+    five = [(0, 0), (0, 32), (32, 0), (32, 32), (16, 16)]
+    assert ten_crops(256, 224) == tuple((*corner, flip) for flip in (0, 1) for corner in five)
