@@ -79,7 +79,8 @@ def _resample_each(
     source = image.reshape(len(image), -1)
     weighed = np.array([number for number, method in enumerate(methods) if method.kernel != "nearest"], np.int64)
     if weighed.size:
-        _passes(source, weighed, *row_weights, *column_weights, values, LEVEL_GUESSES, bounds, results)
+        band_rows = BAND * rows.source // rows.full + row_weights[2].shape[2] + 2  # of the source, at most
+        _passes(source, weighed, band_rows, *row_weights, *column_weights, values, LEVEL_GUESSES, bounds, results)
     for number, method in enumerate(methods):
         if method.kernel == "nearest":
             _gather(source, row_weights[0][number], column_weights[0][number], results[number])
@@ -113,6 +114,7 @@ def _gather(source: Bytes, rows: Integers, columns: Integers, result: Bytes) -> 
 def _passes(
     source: Bytes,
     weighed: Integers,
+    band_rows: int,
     row_first: Integers,
     row_taps: Integers,
     row_weights: Floats,
@@ -127,30 +129,27 @@ def _passes(
     """Run both passes for the methods numbered in `weighed`.
 
     `values` holds the value of each of the 256 levels. `bounds` of length 0 mean that these are the levels themselves.
-    The results have room for whole bands.
+    A band of the output takes at most `band_rows` rows of the source. The results have room for whole bands.
     """
-    methods, rows = row_first.shape
-    columns, pitch = column_first.shape[1], results.shape[2]
-    first, last = ends(column_first, column_taps, 0, columns)
+    rows, columns, pitch = row_first.shape[1], column_first.shape[1], results.shape[2]
+    first, last = ends(column_first, column_taps, np.int64(0), columns)
     width = 3 * (last - first)
-    bands = np.empty((methods, (width + TILE) * BAND), np.float32)
-    most = 0
-    for top in range(0, rows, BAND):
-        begin, end = ends(row_first, row_taps, top, top + BAND)
-        most = max(most, end - begin)
-    # The tile holds the source rows, and behind them the weighted sums of one method.
-    tile = np.zeros((most + BAND) * TILE, np.float32)
-    sums = np.zeros((columns * 3 + BAND) * BAND, np.float32)
-    levels = np.empty(sums.size, np.uint8)
+    room = (width + TILE) * BAND
+    # Made here, for LLVM then knows that they do not overlap: a band per method between the passes; a tile of the
+    # source rows and, behind them, of one method's rows; a band of the output.
+    bands, tile = np.empty(row_first.shape[0] * room, np.float32), np.empty((band_rows + BAND) * TILE, np.float32)
+    sums, levels = np.empty((3 * columns + BAND) * BAND, np.float32), np.empty((3 * columns + BAND) * BAND, np.uint8)
+    for at in range(tile.size):
+        tile[at] = 0
     for top in range(0, rows, BAND):
         begin, end = ends(row_first, row_taps, top, top + BAND)
         for start in range(0, width, TILE):
             _take_rows(source, begin, end, 3 * first + start, width - start, values, bounds.size > 0, tile)
             for method in weighed:
-                to = (method * (width + TILE) + start) * BAND
+                to = method * room + start * BAND
                 _combine_rows(tile, begin, end, method, top, row_first, row_taps, row_weights, bands, to)
         for method in weighed:
-            at = (method * (width + TILE) - 3 * first) * BAND
+            at = method * room - 3 * first * BAND
             for column in range(columns):
                 _combine_columns(bands, at, method, column, column_first, column_taps, column_weights, sums)
             if bounds.size:
@@ -177,7 +176,7 @@ def _take_rows(
             for x in range(0, TILE, BAND):
                 store(tile, to + x, load(source, at + x))
         else:
-            for x in range(min(rest, TILE)):
+            for x in range(rest if rest < TILE else TILE):
                 tile[to + x] = values[source[row, left + x]]
 
 
@@ -198,7 +197,7 @@ def _combine_rows(
     last = row_first.shape[1] - 1
     behind = (end - begin) * TILE
     for lane in range(BAND):
-        row = min(top + lane, last)
+        row = top + lane if top + lane < last else last
         at = np.uintp((row_first[method, row] - begin) * TILE)
         a = b = c = d = splat(np.float32(0))
         for tap in range(np.uintp(row_taps[method, row])):
@@ -248,7 +247,8 @@ def _combine_columns(
 def _quantise_linear(values: Floats, guesses: Bytes, bounds: Floats, levels: Bytes) -> None:
     """Quantise linear values to sRGB levels: the highest level whose lower bound is not above the value."""
     for x in range(levels.size):
-        value = min(max(values[x], np.float32(0)), np.float32(1))
+        value = values[x]
+        value = np.float32(0) if not value > np.float32(0) else value if value < np.float32(1) else np.float32(1)
         level = np.int64(guesses[np.int64(value * np.float32(GUESSES - 1))])
         while level < 255 and value >= bounds[level + 1]:
             level += 1

@@ -48,7 +48,20 @@ def weights_of_each(axis: Axis, methods: Sequence[Method]) -> tuple[Integers, In
 def _compute_weights(
     source: int, full: int, start: int, count: int, kinds: tuple[tuple[str, str], ...]
 ) -> tuple[Integers, Integers, Floats]:
-    return _weights(source, full, start, count, *_engine_codes(kinds, full > source))
+    codes, radii, scaled = _engine_codes(kinds, full > source)
+    scale = source / full
+    reaches = [_reach(scale, *row) for row in zip(codes.tolist(), radii.tolist(), scaled.tolist(), strict=True)]
+    most = (int(2.0 * max(reaches)) + 2 + 3) // 4 * 4
+    # Arrays are made here, because each way to make one costs the compiler as long as a small function.
+    first, taps = np.empty((2, len(kinds), count), np.int64)
+    weights = np.zeros((len(kinds), count, most), np.float32)
+    _weights(source, full, start, codes, radii, scaled, np.empty(most), first, taps, weights)
+    return first, taps, weights
+
+
+def _reach(scale: float, code: int, radius: float, scaled: bool) -> float:
+    """How far from its centre an output takes source samples, in these."""
+    return radius * (scale if code == AREA else max(scale, 1.0) if scaled else 1.0)
 
 
 # Keyed by plain values, because hashing a dataclass in Python is slow.
@@ -76,11 +89,12 @@ def _engine_codes(kinds: tuple[tuple[str, str], ...], enlarges: bool) -> tuple[I
 @compiled_part
 def ends(first: Integers, taps: Integers, begin: int, end: int) -> tuple[int, int]:
     """The range [first, end) of source samples that the outputs [begin, end) of any method take."""
-    last = min(end, first.shape[1]) - 1
+    last = (end if end < first.shape[1] else first.shape[1]) - 1
     low, high = first[0, begin], first[0, last] + taps[0, last]
     for method in range(1, first.shape[0]):
-        low = min(low, first[method, begin])
-        high = max(high, first[method, last] + taps[method, last])
+        reached = first[method, last] + taps[method, last]
+        low = first[method, begin] if first[method, begin] < low else low
+        high = reached if reached > high else high
     return low, high
 
 
@@ -127,40 +141,39 @@ def _lanczos(start: float, step: float, turn_sine: float, turn_cosine: float, va
 
 @compiled
 def _weights(
-    n: int, m: int, start: int, count: int, codes: Integers, radii: Doubles, scaled: Switches
-) -> tuple[Integers, Integers, Floats]:
-    """Compute for each kernel what `axis_weights` returns."""
+    n: int,
+    m: int,
+    start: int,
+    codes: Integers,
+    radii: Doubles,
+    scaled: Switches,
+    exact: Doubles,
+    first: Integers,
+    taps: Integers,
+    weights: Floats,
+) -> None:
+    """Fill in what `axis_weights` returns, for each kernel; `exact` has room for the weights of one output."""
     scale = n / m
-    # Loops compile in a quarter of the time that array expressions take.
-    factors, reaches, farthest = np.empty(codes.size), np.empty(codes.size), 0.0
     for kernel in range(codes.size):
-        factors[kernel] = max(scale, 1.0) if scaled[kernel] else 1.0
-        reaches[kernel] = radii[kernel] * (scale if codes[kernel] == AREA else factors[kernel])
-        farthest = max(farthest, reaches[kernel])
-    most = (int(2.0 * farthest) + 2 + 3) // 4 * 4
-    first = np.empty((codes.size, count), np.int64)
-    taps = np.empty((codes.size, count), np.int64)
-    weights = np.zeros((codes.size, count, most), np.float32)
-    exact = np.empty(most, np.float64)
-    for kernel in range(codes.size):
-        step = math.pi / 3.0 / factors[kernel]
+        factor = scale if scaled[kernel] and scale > 1.0 else 1.0
+        reach = radii[kernel] * (scale if codes[kernel] == AREA else factor)
+        step = math.pi / 3.0 / factor
         turn_sine, turn_cosine = math.sin(step), math.cos(step)
-        for row in range(count):
+        for row in range(first.shape[1]):
             output = start + row
-            low, high = _reached(n, m, output, codes[kernel], reaches[kernel])
+            low, high = _reached(n, m, output, codes[kernel], reach)
             offset = low - ((output + 0.5) * scale - 0.5)
             if codes[kernel] == 4:
                 _lanczos(offset, step, turn_sine, turn_cosine, exact[: high - low])
             else:
                 for tap in range(high - low):
-                    exact[tap] = _weight(n, m, output, codes[kernel], factors[kernel], low + tap)
+                    exact[tap] = _weight(n, m, output, codes[kernel], factor, low + tap)
             total = 0.0
             for tap in range(high - low):
                 total += exact[tap]
             for tap in range(high - low):
                 weights[kernel, row, tap] = exact[tap] / total
             first[kernel, row], taps[kernel, row] = low, high - low
-    return first, taps, weights
 
 
 @compiled_part
@@ -172,10 +185,12 @@ def _reached(n: int, m: int, output: int, code: int, reach: float) -> tuple[int,
     if code == AREA:
         return output * n // m, ((output + 1) * n + m - 1) // m
     centre = (output + 0.5) * (n / m) - 0.5
-    low = max(0, int(math.floor(centre - reach)))
+    low = int(math.floor(centre - reach))
+    low = low if low > 0 else 0
     while abs(low - centre) >= reach:
         low += 1
-    high = min(n, int(math.ceil(centre + reach)) + 1)
+    high = int(math.ceil(centre + reach)) + 1
+    high = high if high < n else n
     while abs(high - 1 - centre) >= reach:
         high -= 1
     return low, high
@@ -187,5 +202,6 @@ def _weight(n: int, m: int, output: int, code: int, factor: float, k: int) -> fl
     if code == NEAREST:
         return 1.0
     if code == AREA:  # in units of 1/m source pixel, so that coverage is exact
-        return (min((output + 1) * n, (k + 1) * m) - max(output * n, k * m)) / n
+        begin, end = output * n, (output + 1) * n
+        return ((end if end < (k + 1) * m else (k + 1) * m) - (begin if begin > k * m else k * m)) / n
     return _kernel(code, (k - ((output + 0.5) * (n / m) - 0.5)) / factor)

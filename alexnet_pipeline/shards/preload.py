@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 from contextlib import suppress
 
@@ -12,5 +13,6 @@ from alexnet_pipeline.pixels import codec  # noqa: E402 - only after the signal 
 from alexnet_pipeline.shards import write  # noqa: E402
 
 codec.quiet_opencv()
+gc.disable()  # a tenth of the compiler's time; workers freeze what is left
 with suppress(Exception):  # what is wrong here is wrong in a worker as well, which reports it
     write.prepare()
