@@ -63,7 +63,7 @@ def paired_tests(metric: str, names: Sequence[str], values: Doubles) -> tuple[Pa
     differences = [values[:, first] - values[:, second] for first, second in pairs]
     adjusted = holm(list(map(paired_p_value, differences)))
     return tuple(
-        PairedTest(metric, names[i], names[j], *mean_interval(difference), p_value, identical=not difference.any())
+        PairedTest(names[i], names[j], *mean_interval(difference), p_value, metric, identical=not difference.any())
         for (i, j), difference, p_value in zip(pairs, differences, adjusted, strict=True)
     )
 

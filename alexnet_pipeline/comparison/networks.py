@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from alexnet_pipeline.alexnet.evaluate import evaluate
@@ -49,15 +51,7 @@ class KeptCells:
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    """A network to be trained and tested.
-
-    Attributes:
-        run: folder of the run.
-        train_set: of its method.
-        tests: validation set of each method.
-        method: that the training set was made by.
-        seed: of the training.
-    """
+    """A network to be trained in a run folder, on a method's training set, and tested on every method's `tests`."""
 
     run: Path
     train_set: ShardSet
@@ -105,7 +99,21 @@ def add_networks(
         workers=choices.workers,
         progress=report,
     )
-    networks = _train_all(choices, training, report, stop)
+    networks = _train_all(
+        choices.methods,
+        training,
+        partial(
+            train,
+            preset=training.preset,
+            steps=training.steps,
+            resume="auto",
+            threads=choices.workers,
+            progress=report,
+            stop=stop,
+            command=comparison.command,
+        ),
+        report,
+    )
     rejects = {
         (reject.name, reject.reason): reject
         for reject in (*comparison.rejects, *(reject for summary in summaries for reject in summary.rejects))
@@ -119,16 +127,19 @@ def add_networks(
     return dataclasses.replace(comparison, verdict=verdict_of(comparison))
 
 
-def _train_all(choices: CompareOptions, training: NetworkOptions, report: Report, stop: Stop | None) -> NetworkResults:
-    """Train and test a network for each method and seed."""
+def _train_all(
+    methods: Sequence[str], training: NetworkOptions, trainer: Callable[..., object], report: Report
+) -> NetworkResults:
+    """Train and test a network for each method and seed, by a function that takes what differs between them."""
     assert training.work_dir
-    methods, work = choices.methods, training.work_dir
-    recipe = find_recipe({"preset": training.preset})
-    folders = {method: work / SHARDS / find_method(method).directory for method in methods}
-    train_sets = {method: open_shards(folder / "train") for method, folder in folders.items()}
-    tests = {method: open_shards(folder / "val") for method, folder in folders.items()}
+    recipe, runs = find_recipe({"preset": training.preset}), training.work_dir / RUNS
+    folders = {method: find_method(method).directory for method in methods}
+    train_sets, tests = (
+        {method: open_shards(training.work_dir / SHARDS / folder / split) for method, folder in folders.items()}
+        for split in ("train", "val")
+    )
     tasks = [
-        _Task(work / RUNS / find_method(method).directory / f"seed-{seed}", train_sets[method], tests, method, seed)
+        _Task(runs / folders[method] / f"seed-{seed}", train_sets[method], tests, method, seed)
         for seed in range(training.seeds)
         for method in methods
     ]
@@ -136,7 +147,7 @@ def _train_all(choices: CompareOptions, training: NetworkOptions, report: Report
     shifts: list[ShiftCell] = []
     for number, task in enumerate(tasks, 1):
         report(Message(f"network {number} of {len(tasks)}: {task.method}, seed {task.seed}"))
-        kept = _network(task, recipe, training, choices.workers, report, stop)
+        kept = _network(task, recipe, training.steps, trainer, report)
         cells += kept.cells
         shifts.append(kept.shift)
     images = len(train_sets[methods[0]])
@@ -145,13 +156,13 @@ def _train_all(choices: CompareOptions, training: NetworkOptions, report: Report
 
 
 def _network(
-    task: _Task, recipe: Recipe, training: NetworkOptions, threads: int | None, report: Report, stop: Stop | None
+    task: _Task, recipe: Recipe, steps: int | None, trainer: Callable[..., object], report: Report
 ) -> KeptCells:
     """Train a network and test it on the validation set of every method, or read what an earlier call kept of it."""
     identity = fingerprint(
         CELLS_VERSION,
         dataclasses.asdict(recipe),
-        training.steps,
+        steps,
         task.seed,
         task.train_set.manifest.digest,
         {method: test.manifest.digest for method, test in task.tests.items()},
@@ -159,19 +170,9 @@ def _network(
     kept = _read_cells(task.run / CELLS)
     if kept is not None and kept.identity == identity:
         return kept
+    val = task.tests[task.method].folder if recipe.schedule == "plateau" else None
     try:
-        train(
-            task.train_set.folder,
-            run_dir=task.run,
-            val=task.tests[task.method].folder if recipe.schedule == "plateau" else None,
-            preset=training.preset,
-            steps=training.steps,
-            seed=task.seed,
-            resume="auto",
-            threads=threads,
-            progress=report,
-            stop=stop,
-        )
+        trainer(task.train_set.folder, run_dir=task.run, val=val, seed=task.seed)
     except RefusedError as error:
         raise RefusedError(f"{task.run}: {error}".replace("`run_dir`", "`work_dir`")) from error
     except InterruptedRunError as error:

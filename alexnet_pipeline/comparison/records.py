@@ -103,27 +103,36 @@ class MethodResult:
 
 
 @dataclass(frozen=True, slots=True)
-class PairedTest:
-    """Two methods on the same images, by one metric.
+class _Pair:
+    """Two methods and the difference between them.
 
     Attributes:
-        metric: name of the metric.
         first: method.
         second: method.
         difference: mean of first minus second.
         low: lower end of its 95 % confidence interval.
         high: upper end.
-        p_value: two-sided, adjusted by Holm's method over all pairs of this metric; 1 where all differences are zero.
-        identical: the metric has the same value for both on every image.
+        p_value: two-sided, adjusted by Holm's method over all pairs.
     """
 
-    metric: str
     first: str
     second: str
     difference: float
     low: float
     high: float
     p_value: float
+
+
+@dataclass(frozen=True, slots=True)
+class PairedTest(_Pair):
+    """Two methods on the same images, by one metric; p values are adjusted over the pairs of this metric.
+
+    Attributes:
+        metric: name of the metric.
+        identical: the metric has the same value for both on every image.
+    """
+
+    metric: str
     identical: bool
 
 
@@ -204,26 +213,15 @@ class MatrixEntry:
 
 
 @dataclass(frozen=True, slots=True)
-class TrainedPair:
-    """Two methods, each trained and tested with itself, paired by seed.
+class TrainedPair(_Pair):
+    """The top-1 errors (shares) of two methods, each trained and tested with itself, paired by seed.
+
+    The interval is from the residuals of all methods' errors when the means of methods and of seeds are taken away.
 
     Attributes:
-        first: method.
-        second: method.
-        difference: of top-1 error, first minus second, mean over seeds, as a share.
-        low: lower end of its 95 % confidence interval, from the residuals of all methods' errors when the means of
-            methods and of seeds are taken away.
-        high: upper end.
-        p_value: two-sided, adjusted by Holm's method over the pairs.
         detectable: smallest true difference that this comparison could have detected with 80 % power.
     """
 
-    first: str
-    second: str
-    difference: float
-    low: float
-    high: float
-    p_value: float
     detectable: float
 
 

@@ -31,16 +31,25 @@ class Column:
         unit: as shown, empty for none.
         factor: from the metric's unit to the one shown.
         decimals: that the confidence intervals justify.
+        low: lowest end of the methods' confidence intervals, in the metric's unit.
+        high: highest end.
     """
 
     metric: Metric
     unit: str
     factor: float
     decimals: int
+    low: float
+    high: float
 
     def text(self, value: float) -> str:
         """A value in the column's unit and precision."""
         return fixed(value * self.factor, self.decimals)
+
+    def position(self, mean: MetricMean) -> tuple[float, float]:
+        """Left end and width of a mean's interval, in percent of the column's range."""
+        span = self.high - self.low
+        return (100 * (mean.low - self.low) / span, 100 * (mean.high - mean.low) / span) if span > 0 else (0.0, 100.0)
 
 
 def columns_of(comparison: Comparison) -> tuple[Column, ...]:
@@ -117,4 +126,5 @@ def _column(metric: Metric, means: Sequence[MetricMean]) -> Column:
         values = [mean.mean * factor for mean in means]
         uncertainties = [(max(values) - min(values)) / 20] if values and max(values) > min(values) else [1.0]
     digits = 1 - math.floor(math.log10(2 * statistics.median(uncertainties)))
-    return Column(metric, unit, factor, min(max(digits, 0), MOST_DECIMALS))
+    low, high = min((mean.low for mean in means), default=0.0), max((mean.high for mean in means), default=0.0)
+    return Column(metric, unit, factor, min(max(digits, 0), MOST_DECIMALS), low, high)

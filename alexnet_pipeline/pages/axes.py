@@ -43,6 +43,10 @@ class ChartAxis:
             low, high, values = math.log(low), math.log(high), np.log(values)
         return np.asarray((values - low) / (high - low), np.float64)
 
+    def at(self, value: float) -> float:
+        """The position of one value."""
+        return float(self.share(np.array([value]))[0])
+
 
 def linear_axis(high: float, *, low: float = 0.0, ends_on_tick: bool = True) -> ChartAxis:
     """An axis that begins at a tick, by default 0, with 4 to 6 steps of 1, 2 or 5 times a power of ten."""
@@ -58,10 +62,10 @@ def linear_axis(high: float, *, low: float = 0.0, ends_on_tick: bool = True) -> 
     )
 
 
-def roomy_axis(values: Sequence[float]) -> ChartAxis:
-    """An axis with some space beyond the values at either end."""
+def roomy_axis(values: Sequence[float], room_share: float = ROOM) -> ChartAxis:
+    """An axis with some space beyond the values at either end, as a share of their range."""
     low, high = min(values), max(values)
-    room = ROOM * (high - low) if high > low else 0.5 * abs(high) or 1.0
+    room = room_share * (high - low) if high > low else 0.5 * abs(high) or 1.0
     low, high = low - room, high + room
     ticks = linear_axis(high, low=low).ticks
     return ChartAxis(low, high, tuple(tick for tick in ticks if low <= tick <= high))

@@ -4,15 +4,19 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+import torch
 
-pytest.importorskip("torch", reason="the extra `train` is not installed")
-
+from alexnet_pipeline.alexnet.evaluate import read_evaluations
+from alexnet_pipeline.alexnet.predict import Predictions
+from alexnet_pipeline.alexnet.run_folder import read_run
 from alexnet_pipeline.comparison import networks
 from alexnet_pipeline.comparison.compare import compare
 from alexnet_pipeline.comparison.records import Comparison
 from alexnet_pipeline.dataset.manifest import read_manifest
+from alexnet_pipeline.dataset.open import open_shards
 from alexnet_pipeline.errors import InterruptedRunError, RefusedError
-from alexnet_pipeline.progress import Message
+from alexnet_pipeline.pixels.kernels import find_method
+from alexnet_pipeline.progress import Message, silent
 
 METHODS = ("nearest", "lanczos3:scaled")
 IMAGES = 40
@@ -27,7 +31,7 @@ def run(raw: Path, work: Path, **changes: object) -> Comparison:
 @pytest.fixture(scope="module")
 def finished(raw_folders: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Comparison]:
     work = tmp_path_factory.mktemp("networks")
-    return work, run(raw_folders, work, output=work / "report.html")
+    return work, run(raw_folders, work, output=work / "report.html", command="compare ...")
 
 
 def test_every_network_meets_every_method(finished) -> None:
@@ -40,13 +44,30 @@ def test_every_network_meets_every_method(finished) -> None:
     assert [(shift.train, shift.seed) for shift in training.shifts] == [(m, s) for s in (0, 1) for m in METHODS]
     assert all(0 <= shift.consistency <= 1 for shift in training.shifts)
     assert (training.preset, training.steps, training.batch_images) == ("quarter", 1, 32)
-    assert training.train_images == len(read_shards(finished[0], METHODS[0]))
+    assert training.train_images == len(open_shards(finished[0] / "shards" / "nearest" / "train"))
 
 
-def read_shards(work: Path, method: str):
-    from alexnet_pipeline.dataset.open import open_shards
+def test_runs_have_their_seed_and_an_evaluation_on_every_method(finished) -> None:
+    """As their folders say; the command is the comparison's."""
+    for method in METHODS:
+        for seed in (0, 1):
+            folder = finished[0] / "runs" / find_method(method).directory / f"seed-{seed}"
+            record = read_run(folder)
+            assert (record.seed, record.train.method, record.command) == (seed, method, "compare ...")
+            assert {evaluation.method for evaluation in read_evaluations(folder, silent)} == set(METHODS)
 
-    return open_shards(work / "shards" / method.replace(":", "-") / "train")
+
+def test_consistency_is_the_share_of_equal_predictions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The network sees the images as they are, and moved by one pixel."""
+    logits = {0: [[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]], 1: [[0.9, 0.1], [0.0, 1.0], [0.0, 1.0]]}
+
+    def predict(runs, shards, *, shift_px, report):
+        return Predictions(torch.tensor(logits[shift_px]), torch.zeros(3), (1,))
+
+    monkeypatch.setattr(networks, "predict", predict)
+    shift = networks._shift(networks._Task(Path("run"), None, {"area": None}, "area", 4), silent)
+    assert (shift.train, shift.seed, shift.total_images) == ("area", 4, 3)
+    assert shift.consistency == pytest.approx(2 / 3)
 
 
 def test_networks_learn_from_what_is_measured(finished) -> None:
@@ -70,7 +91,7 @@ def test_the_finding_is_in_verdict_and_report(finished) -> None:
 def test_a_finished_network_is_not_trained_again(finished, raw_folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same call reads what is kept and reports each network."""
     work, comparison = finished
-    monkeypatch.setattr(networks, "train", None)
+    monkeypatch.setattr(networks, "train", lambda *arguments, **options: pytest.fail("trained again"))
     events: list = []
     assert run(raw_folders, work, progress=events.append).training == comparison.training
     messages = [event.text for event in events if isinstance(event, Message)]

@@ -65,3 +65,13 @@ def test_a_comparison_has_a_short_repr():
     """One line with images, source and methods."""
     assert repr(comparison()) == "Comparison(4 images of '/data/class/file.JPEG': nearest, bilinear, area)"
     assert repr(comparison(trained=True)).endswith("area, with networks)")
+
+
+def test_intervals_are_positions_within_their_column():
+    """The lowest end is at 0 and the highest at 100 %; a constant column is filled."""
+    found = comparison()
+    column, constant = summary.columns_of(found)[:2]
+    positions = [column.position(mean) for mean in summary.means_of(found, column.metric.name)]
+    assert min(left for left, _ in positions) == 0
+    assert max(left + width for left, width in positions) == pytest.approx(100)
+    assert {constant.position(mean) for mean in summary.means_of(found, constant.metric.name)} == {(0, 100)}

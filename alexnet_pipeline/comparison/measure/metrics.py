@@ -11,7 +11,7 @@ TIMES = ("decode_ms", "resample_ms", "encode_ms")
 
 _RMS = "Root mean squared RGB difference"
 _SSIM = "Mean structural similarity (Wang et al. 2004: 11-tap Gaussian of sigma 1.5, K1 = 0.01, K2 = 0.03) of luma"
-_IDEAL = "the float64 ideal low-pass (cosine transform cut at the target's length, clipped to 0..255, not rounded)"
+_IDEAL = "the float64 ideal low-pass (cosine transform cut at the output's length, clipped to 0..255, not rounded)"
 
 
 def method_metrics(quality: int) -> tuple[Metric, ...]:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from alexnet_pipeline.comparison.page.pareto import Frame, Weighting, pareto_parts, points_of, radius_of
+from alexnet_pipeline.comparison.page.pareto import Weighting, pareto_parts, points_of, radius_of
+from alexnet_pipeline.comparison.page.plot import Frame
 from alexnet_pipeline.comparison.records import Comparison, ImageResult, Response
 from alexnet_pipeline.pages.axes import ChartAxis, linear_axis, log_axis, roomy_axis, x_axis, y_axis
 from alexnet_pipeline.pages.charts import MINUS, PATH_WIDTH, Series, line_chart, path_data, stretched
@@ -34,14 +35,6 @@ DOT_PX, LARGEST_DOT_PX = 2.2, 14.0
 BAR_WIDTHS, MOST_BARS = (0.05, 0.1, 0.2, 0.25, 0.5, 1.0), 36
 # The last bar holds the scales above this quantile.
 SHOWN_SHARE = 0.99
-
-
-@dataclass(frozen=True, slots=True)
-class Panel:
-    """The chart of one method's response in front of the others'."""
-
-    response: Response
-    svg: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +77,12 @@ def time_legend(comparison: Comparison) -> tuple[tuple[str, float], ...]:
     return tuple((f"{ms:g} ms", radius_of(ms, slowest, TYPE_PX)) for ms in (largest / 10, largest))
 
 
-def response_panels(comparison: Comparison) -> tuple[Panel, ...]:
-    """A panel for each method at the main scale."""
+def response_panels(comparison: Comparison) -> tuple[tuple[Response, str], ...]:
+    """Each response at the main scale, with its chart."""
     responses = [method.responses[0] for method in comparison.methods if method.responses]
     top = max([PANEL_GAIN, *(max(response.gains) for response in responses)])
     return tuple(
-        Panel(response, _panel(response, [other for other in responses if other is not response], top))
+        (response, _panel(response, [other for other in responses if other is not response], top))
         for response in responses
     )
 
@@ -127,7 +120,7 @@ def sizes_chart(images: Sequence[ImageResult]) -> str:
     grow = min(1.0, LARGEST_DOT_PX / (DOT_PX * math.sqrt(most)))
     dots = []
     for (width, height), count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
-        x, y = (float(share) for share in axis.share(np.array([width, height])))
+        x, y = axis.at(width), axis.at(height)
         radius = max(DOT_PX, DOT_PX * math.sqrt(count) * grow)
         dots.append(
             f'<circle class="dot" cx="{100 * x:.2f}%" cy="{SIZES_PX * (1 - y):.1f}" r="{radius:.1f}">'
@@ -147,11 +140,11 @@ def scale_histogram(comparison: Comparison) -> Histogram:
     last = max(last, first + 4)
     edges: Floats = np.arange(first, last + 1, dtype=np.float64) * width
     counts, _ = np.histogram(np.clip(scales, edges[0], edges[-1] - width / 2), edges)
-    across = ChartAxis(float(edges[0]), float(edges[-1]), _ticks(edges, width))
+    across = roomy_axis([float(edges[0]), float(edges[-1])], 0)
     upward = linear_axis(float(counts.max()))
     parts = [*y_axis(upward, HISTOGRAM_PX, _count), *x_axis(across, HISTOGRAM_PX, "source px")]
     for count, edge in zip(counts, edges, strict=False):
-        x, wide = 100 * across.share(np.array([edge])).item(), 100 / (last - first)
+        x, wide = 100 * across.at(edge), 100 / (last - first)
         high = HISTOGRAM_PX * count / upward.high
         style = "enlarged" if edge + width / 2 < 1 else "shrunk"
         words = f"{edge:.3g} to {edge + width:.3g}: {count:,} {'image' if count == 1 else 'images'}"
@@ -159,18 +152,10 @@ def scale_histogram(comparison: Comparison) -> Histogram:
             f'<rect class="bar {style}" x="{x + 0.04 * wide:.2f}%" width="{0.92 * wide:.2f}%" '
             f'y="{HISTOGRAM_PX - high:.1f}" height="{high:.1f}"><title>{words}</title></rect>'
         )
-    one = 100 * across.share(np.array([1.0])).item()
+    one = 100 * across.at(1.0)
     parts.append(f'<line class="one" x1="{one:.2f}%" x2="{one:.2f}%" y1="-6" y2="{HISTOGRAM_PX}"/>')
     svg = _chart("Scales of the images", parts, HISTOGRAM_PX)
     return Histogram(svg, float((scales < 1).mean()), float(np.median(scales)), float(edges[-1] - width))
-
-
-def _ticks(edges: Floats, width: float) -> tuple[float, ...]:
-    """Round numbers within the edges, at most seven."""
-    span = float(edges[-1] - edges[0])
-    step = next(step for step in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 1e9) if span / step <= 6 and step >= width)
-    first, last = math.ceil(edges[0] / step - 1e-9), math.floor(edges[-1] / step + 1e-9)
-    return tuple(round(number * step, 6) for number in range(first, last + 1))
 
 
 def _panel(response: Response, others: Sequence[Response], top: float) -> str:
@@ -189,7 +174,7 @@ def _panel(response: Response, others: Sequence[Response], top: float) -> str:
         shapes.append(f'<path class="line other" d="{_curve(other, across, upward)}"/>')
     shapes.append(f'<path class="line own" d="{_curve(response, across, upward)}"/>')
     full = PANEL_PX * (1 - 1 / top)
-    nyquist_at = f"{100 * across.share(np.array([nyquist])).item():.2f}%"
+    nyquist_at = f"{100 * across.at(nyquist):.2f}%"
     parts = [
         f'<line class="grid" x1="0" x2="100%" y1="{full:.1f}" y2="{full:.1f}"/>'
         f'<line class="base" x1="0" x2="100%" y1="{PANEL_PX}" y2="{PANEL_PX}"/>',

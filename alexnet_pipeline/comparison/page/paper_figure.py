@@ -8,10 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from alexnet_pipeline.comparison.page.pareto import Frame, pareto_parts, points_of
+from alexnet_pipeline.comparison.page.pareto import pareto_parts, points_of
+from alexnet_pipeline.comparison.page.plot import Frame, axes, axis_names
 from alexnet_pipeline.comparison.records import Comparison, Response
 from alexnet_pipeline.errors import RefusedError
-from alexnet_pipeline.pages.axes import linear_axis
+from alexnet_pipeline.pages.axes import ChartAxis, linear_axis
 from alexnet_pipeline.pages.charts import path_data, spread
 
 Floats = NDArray[np.float64]
@@ -20,7 +21,7 @@ Floats = NDArray[np.float64]
 SIZE_MM, UNITS_PER_MM = (180.0, 74.0), 4.0
 TYPE = 10.0
 # Left, top, width and height of each plot, size of type and space for names, in units.
-RESPONSES, PARETO = Frame(36, 24, 240, 236, TYPE, 0), Frame(424, 24, 244, 236, TYPE, 50)
+RESPONSES, PARETO = Frame(42, 24, 234, 236, TYPE, 0), Frame(424, 24, 244, 236, TYPE, 50)
 # Height of a name beside a curve's end, with the space to the next.
 NAME_HEIGHT = 13.0
 # Greys that are distinct in print, and dashes; together they repeat after twelve curves.
@@ -68,31 +69,17 @@ def paper_figure(comparison: Comparison) -> str:
 
 
 def _response_parts(responses: Sequence[Response]) -> list[str]:
-    frame, size = RESPONSES, TYPE
-    bottom, right = frame.top + frame.height, frame.left + frame.width
+    frame = RESPONSES
+    across = ChartAxis(0.0, 0.5, (0.0, 0.1, 0.2, 0.3, 0.4, 0.5))
     upward = linear_axis(max(1.0, *(max(response.gains) for response in responses)), ends_on_tick=False)
-    parts = []
-    for value in upward.ticks:
-        y = bottom - frame.height * value / upward.high
-        parts.append(
-            f'<path class="{"grid" if value else "base"}" d="M{frame.left:g},{y:.1f}H{right:g}"/>'
-            f'<text class="tick" text-anchor="end" x="{frame.left - 5:g}" y="{y + 3:.1f}">{value:.1f}</text>'
-        )
-    for value in (0.0, 0.1, 0.2, 0.3, 0.4, 0.5):
-        x = frame.left + frame.width * value / 0.5
-        parts.append(
-            f'<text class="tick" text-anchor="middle" x="{x:.1f}" y="{bottom + 1.5 * size:.1f}">{value:g}</text>'
-        )
-    nyquist = frame.left + frame.width / responses[0].scale
-    parts.append(
-        f'<line class="nyquist" x1="{nyquist:.1f}" x2="{nyquist:.1f}" y1="{frame.top:g}" y2="{bottom:g}"/>'
-        f'<text class="hint" x="{nyquist + 3:.1f}" y="{frame.top + 8:g}">Nyquist</text>'
-        f'<text text-anchor="middle" x="{frame.left + frame.width / 2:g}" y="{bottom + 3 * size:g}">'
-        "frequency (cycles per source pixel)</text>"
-        f'<text text-anchor="middle" x="{frame.left - 26:g}" y="{frame.top + frame.height / 2:g}" '
-        f'transform="rotate(-90 {frame.left - 26:g} {frame.top + frame.height / 2:g})">gain</text>'
-    )
-    return [*parts, *_curves(responses, upward.high)]
+    nyquist, bottom = frame.left + frame.width / responses[0].scale, frame.top + frame.height
+    return [
+        *axes(across, upward, frame, lambda frequency: f"{frequency:g}", lambda gain: f"{gain:.1f}"),
+        *axis_names(frame, "frequency (cycles per source pixel)", "gain"),
+        f'<line class="nyquist" x1="{nyquist:.1f}" x2="{nyquist:.1f}" y1="{frame.top:g}" y2="{bottom:g}"/>',
+        f'<text class="hint" x="{nyquist + 3:.1f}" y="{frame.top + 8:g}">Nyquist</text>',
+        *_curves(responses, upward.high),
+    ]
 
 
 def _curves(responses: Sequence[Response], top: float) -> list[str]:

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
-import numpy as np
-
 from alexnet_pipeline.comparison.page.name_placement import Box, Mark, NamePosition, place_names
+from alexnet_pipeline.comparison.page.plot import Frame, axes, axis_names
 from alexnet_pipeline.comparison.records import Comparison, MethodResult
-from alexnet_pipeline.pages.axes import ChartAxis, roomy_axis
+from alexnet_pipeline.pages.axes import roomy_axis
 from alexnet_pipeline.pages.charts import MINUS
 
 Weighting = Literal["white", "natural"]
@@ -36,18 +35,6 @@ class Point:
     passband: float
     alias_db: float
     time_ms: float
-
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """Position of the plot, size of its type, and space for names to its right, in the SVG's units."""
-
-    left: float
-    top: float
-    width: float
-    height: float
-    type_size: float
-    spare: float
 
 
 def points_of(comparison: Comparison, weighting: Weighting) -> list[Point]:
@@ -98,8 +85,8 @@ def pareto_parts(points: Sequence[Point], frame: Frame) -> list[str]:
     slowest = max(point.time_ms for point in points)
     marks = [
         Mark(
-            x=frame.left + frame.width * _share(across, point.passband),
-            y=bottom - frame.height * _share(upward, point.alias_db),
+            x=frame.left + frame.width * across.at(point.passband),
+            y=bottom - frame.height * upward.at(point.alias_db),
             radius=radius_of(point.time_ms, slowest, size),
             name_width=LETTER * size * len(point.name) + 2,
         )
@@ -114,7 +101,8 @@ def pareto_parts(points: Sequence[Point], frame: Frame) -> list[str]:
     path = "L".join(f"{x:.1f},{y:.1f}" for x, y in corners)
     drawn = sorted(zip(points, marks, styles, strict=True), key=lambda bubble: -bubble[1].radius)
     return [
-        *_axes(across, upward, frame),
+        *axes(across, upward, frame, lambda share: f"{100 * share:.6g}", lambda db: f"{db:g}"),
+        *axis_names(frame, "pass band kept (%)", "alias energy (dB)"),
         f'<text class="hint" text-anchor="end" x="{right - 4:.1f}" y="{bottom - size / 2:.1f}">{BETTER}</text>',
         f'<path class="frontier" d="M{path}"/>',
         *(_bubble(*bubble) for bubble in drawn),
@@ -159,37 +147,6 @@ def _name(name: str, mark: Mark, position: NamePosition, style: str, size: float
         anchor, at = "end", box.right
     anchored = f'text-anchor="{anchor}" x="{at:.1f}" y="{box.bottom - 0.32 * size:.1f}"'
     return f'{leader}<text class="label {style}" {anchored}>{html.escape(name)}</text>'
-
-
-def _share(axis: ChartAxis, value: float) -> float:
-    return float(axis.share(np.array([value]))[0])
-
-
-def _axes(across: ChartAxis, upward: ChartAxis, frame: Frame) -> list[str]:
-    size, left, top = frame.type_size, frame.left, frame.top
-    right, bottom = left + frame.width, top + frame.height
-    parts = []
-    for value in upward.ticks:
-        y = bottom - frame.height * _share(upward, value)
-        parts.append(f'<line class="grid" x1="{left:.1f}" x2="{right:.1f}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(_text("tick", "end", left - 0.6 * size, y + 0.35 * size, f"{value:g}".replace("-", MINUS)))
-    for value in across.ticks:
-        x = left + frame.width * _share(across, value)
-        parts.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{top:.1f}" y2="{bottom:.1f}"/>')
-        parts.append(_text("tick", "middle", x, bottom + 1.5 * size, f"{100 * value:.6g}"))
-    aside, middle = left - 3.1 * size, top + frame.height / 2
-    return [
-        *parts,
-        f'<path class="base" fill="none" d="M{left:.1f},{top:.1f}V{bottom:.1f}H{right:.1f}"/>',
-        _text("axis", "middle", left + frame.width / 2, bottom + 3 * size, "pass band kept (%)"),
-        f'<g transform="rotate(-90 {aside:.1f} {middle:.1f})">',
-        _text("axis", "middle", aside, middle, "alias energy (dB)"),
-        "</g>",
-    ]
-
-
-def _text(style: str, anchor: str, x: float, y: float, text: str) -> str:
-    return f'<text class="{style}" text-anchor="{anchor}" x="{x:.1f}" y="{y:.1f}">{text}</text>'
 
 
 def _staircase(steps: Sequence[Mark]) -> list[tuple[float, float]]:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import hashlib
+import json
+import math
+import statistics
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment
 
-from alexnet_pipeline.comparison.page import figures, tables
+from alexnet_pipeline.comparison.inference import LEVEL
+from alexnet_pipeline.comparison.page import figures
 from alexnet_pipeline.comparison.page.gallery import (
     LESS_RGB,
     MORE_RGB,
@@ -21,7 +26,7 @@ from alexnet_pipeline.comparison.page.gallery import (
 )
 from alexnet_pipeline.comparison.page.paper_figure import paper_figure
 from alexnet_pipeline.comparison.page.pareto import decibels, front, points_of
-from alexnet_pipeline.comparison.records import Comparison
+from alexnet_pipeline.comparison.records import Comparison, MatrixEntry, NetworkResults
 from alexnet_pipeline.comparison.summary import columns_of, fixed
 from alexnet_pipeline.files import write_whole
 from alexnet_pipeline.pages.charts import MINUS, png_uri
@@ -32,6 +37,8 @@ TEMPLATE, SCRIPT = "template.html", "report.js"
 OPEN_PHOTOS = 2
 # Arrows in the heads of columns: which direction is good.
 ARROWS = {"higher": "↑", "lower": "↓", "neither": ""}
+# Tint of the largest error in the matrix, so that its text stays readable.
+MOST_HEAT = 0.6
 # Rows of the table of images; the embedded numbers hold all.
 LISTED_IMAGES = 2000
 
@@ -62,7 +69,6 @@ def write_figure(comparison: Comparison, output: Path) -> None:
 
 
 def _context(comparison: Comparison, gallery: Gallery) -> dict[str, Any]:
-    columns = columns_of(comparison)
     script = (Path(__file__).parent / SCRIPT).read_text("utf-8")
     analytic = any(method.responses for method in comparison.methods)
     return {
@@ -70,15 +76,13 @@ def _context(comparison: Comparison, gallery: Gallery) -> dict[str, Any]:
         "noun": "method" if comparison.kind == "methods" else "shard set",
         "first_name": comparison.methods[0].name if comparison.kind == "methods" else "the first set",
         "ranked": any(metric.better != "neither" for metric in comparison.metrics),
-        "columns": columns,
-        "rows": tables.rows_of(comparison, columns),
+        "columns": columns_of(comparison),
         "analytic": analytic,
         "front": [point.name for point in front(points_of(comparison, "white"))] if analytic else [],
         "legend": figures.time_legend(comparison),
         "panels": figures.response_panels(comparison),
         "histogram": figures.scale_histogram(comparison) if comparison.images else None,
-        "tests": tables.tests_of(comparison, columns),
-        "heat": tables.heat_map(comparison.training) if comparison.training else (),
+        "significant": LEVEL,
         "gallery": gallery,
         "open_photos": OPEN_PHOTOS,
         "listed": comparison.images[:LISTED_IMAGES],
@@ -86,7 +90,7 @@ def _context(comparison: Comparison, gallery: Gallery) -> dict[str, Any]:
         "difference_levels": scale_of(gallery.photos),
         "more_rgb": MORE_RGB,
         "less_rgb": LESS_RGB,
-        "numbers": tables.embedded_json(comparison),
+        "numbers": _embedded_json(comparison),
         "script": script,
         "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     }
@@ -100,6 +104,8 @@ def _environment() -> Environment:
         sizes_chart=figures.sizes_chart,
         difference_uri=_difference_uri,
         difference_words=_difference_words,
+        heat=_heat,
+        consistency=_consistency,
     )
     environment.filters.update(png=png_uri, fixed=fixed, decibels=decibels)
     environment.filters.update(count=_count, counted=_counted, percent=_percent, p_value=_p_value)
@@ -115,6 +121,36 @@ def _difference_words(photo: Exhibit, number: int) -> tuple[str, str]:
     signed = signed_levels(photo.outputs[0][1], photo.outputs[number][1])
     low, high = (f"{round(extreme):+d}".replace("-", MINUS) for extreme in (signed.min(), signed.max()))
     return f"{(signed**2).mean() ** 0.5:.1f}", f"{low} to {high}"
+
+
+def _heat(training: NetworkResults, entry: MatrixEntry) -> float:
+    """The tint of a cell of the matrix: 0 for the smallest error, `MOST_HEAT` for the largest."""
+    errors = [other.top1_mean for other in training.matrix]
+    low, high = min(errors), max(errors)
+    return MOST_HEAT * (entry.top1_mean - low) / (high - low) if high > low else 0.0
+
+
+def _consistency(training: NetworkResults, method: str) -> str:
+    """The consistency of a method's networks in percent: mean ± standard deviation over seeds."""
+    shares = [100 * shift.consistency for shift in training.shifts if shift.train == method]
+    deviation = f" ± {statistics.stdev(shares):.1f}" if len(shares) > 1 else ""
+    return f"{statistics.fmean(shares):.1f}{deviation}" if shares else ""
+
+
+def _embedded_json(comparison: Comparison) -> str:
+    """All numbers as JSON in which no text can end the script element; infinities and NaN become null."""
+    text = json.dumps(_finite(dataclasses.asdict(comparison)), separators=(",", ":"), allow_nan=False)
+    for letter in "<>&":
+        text = text.replace(letter, f"\\u{ord(letter):04x}")
+    return text
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _count(value: float) -> str:

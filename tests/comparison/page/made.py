@@ -68,7 +68,7 @@ def comparison(methods=METHODS, images=4, metrics=METRICS, kind="methods", train
         methods=numbers,
         metrics=metrics,
         tests=tuple(
-            PairedTest(metric.name, methods[0], method, 1.0, 0.5, 1.5, 0.01, identical=metric.name == "clipped_share")
+            PairedTest(methods[0], method, 1.0, 0.5, 1.5, 0.01, metric.name, identical=metric.name == "clipped_share")
             for metric in metrics
             for method in methods[1:]
         ),

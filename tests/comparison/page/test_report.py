@@ -80,6 +80,10 @@ def test_the_matrix_stands_in_a_trained_page_only(tmp_path):
     assert page.count('class="own"') == len(METHODS)
     assert html.escape(found.training.finding, quote=False) in page
     assert "91.0 ± 1.0" in page
+    heats = [float(heat) for heat in re.findall(r"--heat:([0-9.]+)", page)]
+    own = [heat for number, heat in enumerate(heats) if number % (len(METHODS) + 1) == 0]
+    assert (min(heats), max(heats)) == (0, 0.6)
+    assert set(own) == {0}
 
 
 def test_finished_shards_have_a_page_without_responses(tmp_path):

@@ -1,0 +1,51 @@
+"""Axes have round ticks and contain their values."""
+
+import math
+
+import numpy as np
+import pytest
+
+from alexnet_pipeline.pages.axes import linear_axis, log_axis, roomy_axis, x_axis, y_axis
+
+
+@pytest.mark.parametrize(
+    ("high", "ticks"),
+    [(1.0, (0, 0.2, 0.4, 0.6, 0.8, 1.0)), (37.0, (0, 10, 20, 30, 40)), (0.0, (0, 0.2, 0.4, 0.6, 0.8, 1.0))],
+)
+def test_linear_axes_end_on_a_round_tick(high, ticks):
+    """Nothing to show has an axis, too."""
+    axis = linear_axis(high)
+    assert axis.ticks == pytest.approx(ticks)
+    assert (axis.low, axis.high) == (0, pytest.approx(ticks[-1]))
+
+
+def test_an_axis_may_end_at_its_last_value():
+    """The ticks stay within."""
+    axis = linear_axis(37.0, ends_on_tick=False)
+    assert (axis.high, axis.ticks[-1]) == (37, 30)
+
+
+def test_roomy_axes_have_space_at_either_end():
+    """As a share of the range; a single value has some, too."""
+    axis = roomy_axis([-10.0, 0.0])
+    assert (axis.low, axis.high) == pytest.approx((-10.8, 0.8))
+    assert roomy_axis([5.0]).low < 5 < roomy_axis([5.0]).high
+    assert roomy_axis([0.5, 2.0], 0).low == 0.5
+
+
+def test_log_axes_lie_between_ticks():
+    """1, 2 and 5 within few decades; powers of ten alone within many."""
+    assert log_axis(0.3, 9).ticks == pytest.approx((0.2, 0.5, 1, 2, 5, 10))
+    assert log_axis(1e-4, 90).ticks == pytest.approx((1e-4, 1e-3, 1e-2, 0.1, 1, 10, 100))
+    axis = log_axis(1, 100)
+    assert axis.share(np.array([1.0, 10, 100])) == pytest.approx([0, 0.5, 1])
+    assert axis.at(math.sqrt(10)) == pytest.approx(0.25)
+
+
+def test_ticks_are_drawn_where_their_values_are():
+    """In percent across and in pixels down; the unit is beside the last value."""
+    axis = linear_axis(4.0)
+    across, upward = "".join(x_axis(axis, 100, "px <")), "".join(y_axis(axis, 100, lambda value: f"{value:g} dB"))
+    assert 'x="25.00%" y="118">1</text>' in across
+    assert "px &lt;</text>" in across
+    assert 'y="75.0" dy=".35em">1 dB</text>' in upward

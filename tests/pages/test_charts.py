@@ -1,0 +1,63 @@
+"""Line charts and images in pages."""
+
+import base64
+from xml.etree import ElementTree
+
+import cv2
+import numpy as np
+import pytest
+
+from alexnet_pipeline.errors import PipelineError
+from alexnet_pipeline.pages.charts import Series, line_chart, png_uri, spread, thinned
+
+
+def series(points: int, **about: object) -> Series:
+    x = np.arange(points, dtype=np.float64)
+    return Series("a <b>", "s0", x, x % 7, **about)
+
+
+def test_a_chart_is_an_svg_with_its_title_labels_and_values():
+    """Whatever the names are."""
+    svg = line_chart("Loss & error", [series(9)], x_unit="steps", text=lambda value: f"{value:g} bits")
+    root = ElementTree.fromstring(svg)
+    assert root.get("aria-label") == "Loss & error"
+    texts = [element.text for element in root.iter("text")]
+    assert {"a <b>", "1 bits", "steps"} <= set(texts)
+    assert line_chart("Empty", [series(0)], x_unit="", text=str) == ""
+
+
+def test_long_series_become_means_with_a_band():
+    """The band is from the smallest to the largest; short series stay as they are."""
+    thin = thinned(series(700), 100)
+    assert thin.x.tolist() == [7 * run + 3 for run in range(100)]
+    assert set(thin.y) == {3}
+    assert (set(thin.low), set(thin.high)) == ({0}, {6})
+    short = series(5)
+    assert thinned(short, 100) is short
+
+
+def test_labels_do_not_touch():
+    """They are moved apart about their mean and stay within the chart."""
+    assert spread([50, 50], 10, 200) == [45, 55]
+    assert spread([10, 100], 10, 200) == [10, 100]
+    places = spread([195, 198, 199], 10, 200)
+    assert places[-1] <= 204
+    assert min(np.diff(places)) >= 10
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_images_become_png(channels):
+    """Pixels come back, colour by colour; grey is stored as grey."""
+    image = np.random.default_rng(0).integers(0, 256, (5, 7, channels), np.uint8)
+    data = base64.b64decode(png_uri(image).removeprefix("data:image/png;base64,"))
+    stored = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    np.testing.assert_array_equal(stored[..., [2, 1, 0, 3][:channels]], image)
+    grey = base64.b64decode(png_uri(np.full((2, 2, 3), 9, np.uint8)).partition(",")[2])
+    assert cv2.imdecode(np.frombuffer(grey, np.uint8), cv2.IMREAD_UNCHANGED).shape == (2, 2)
+
+
+@pytest.mark.parametrize("image", [np.zeros((2, 2), np.uint8), np.zeros((2, 2, 3)), np.zeros((0, 2, 3), np.uint8)])
+def test_what_is_no_image_is_refused(image):
+    """The message says what was found."""
+    with pytest.raises(PipelineError, match="expected HWC uint8"):
+        png_uri(image)
