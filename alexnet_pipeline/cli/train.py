@@ -138,7 +138,7 @@ def bench_train_command(ctx: click.Context, /, **options: Any) -> None:
     from alexnet_pipeline.alexnet.bench import measure_training  # noqa: PLC0415
 
     speed = measure_training(**given(options))
-    line = f"{speed.what}: {speed.images_per_s:,.1f} images/s, {speed.step_ms:.1f} ms per step (median)"
+    line = f"{speed.what}: {speed.images_per_s:,.1f} images/s, {speed.step_ms:,.1f} ms per step (median)"
     print_result(ctx, speed, [line])
 
 

@@ -1,6 +1,7 @@
 """The log of a run says what happened, and is read again whatever a crash left of it."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -34,7 +35,7 @@ def write(run: Path, *lines) -> None:
 def test_sums_are_means_over_images(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of loss and errors, without images that do not count; time waited and pace by the clock."""
     now = [100.0]
-    monkeypatch.setattr(metrics.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(metrics, "time", SimpleNamespace(perf_counter=lambda: now[0]))
     sums = StepSums.begin(ALONE.device)
     scores = torch.tensor([[2.0, 1.0], [2.0, 1.0], [0.0, 1.0]])
     sums = sums.add(torch.tensor(3.0), scores, torch.tensor([0, 1, -1]), 0.5)

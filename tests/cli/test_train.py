@@ -1,0 +1,279 @@
+"""The commands of training do what the functions do, and heed signals."""
+
+import dataclasses
+import importlib
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from click.testing import CliRunner, Result
+
+from alexnet_pipeline import evaluate, report, shard, train
+from alexnet_pipeline.alexnet import bench as measuring
+from alexnet_pipeline.alexnet.options import EvaluateOptions, LoadOptions, StepOptions, TrainOptions
+from alexnet_pipeline.alexnet.recipe import RecipeChanges
+from alexnet_pipeline.cli import train as commands
+from alexnet_pipeline.cli.main import cli
+from alexnet_pipeline.cli.train import SAME_REQUEST_S, StopRequest, stopping
+from alexnet_pipeline.errors import InterruptedRunError
+from alexnet_pipeline.options import parameters_of
+from tests.alexnet.made import FLAGS, HOW, SIZE, SMALL, digest
+
+SETTINGS = {**HOW, **SMALL, "checkpoint_every": 2}
+PROGRAM = [sys.executable, "-m", "alexnet_pipeline"]
+ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture(scope="module")
+def shards(raw_folders: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """train/ and val/ of the sample, small."""
+    out = tmp_path_factory.mktemp("shards")
+    shard(raw_folders, out, methods=["area"], size=SIZE, shard_size=20, workers=1, progress=False)
+    return out / "area"
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of 50 steps, started from Python."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("runs") / "whole"
+    train(shards, run_dir=folder, progress=False, **SETTINGS)
+    torch.set_num_threads(before)
+    return folder
+
+
+def invoke(*arguments: object) -> Result:
+    return CliRunner().invoke(cli, [str(argument) for argument in arguments])
+
+
+def test_train_is_its_function(shards: Path, uninterrupted: Path, tmp_path: Path) -> None:
+    """The same bits from the same words, and the summary as JSON or as lines."""
+    done = invoke("--json", "train", shards, "--run-dir", tmp_path / "a", *FLAGS, "--towers", "one")
+    assert done.exit_code == 0, done.output
+    summary = json.loads(done.stdout)
+    assert (summary["steps"], summary["images"], summary["errors"]["total_images"]) == (50, 590, 20)
+    assert digest(tmp_path / "a") == digest(uninterrupted)
+    lines = invoke("-q", "train", shards, "--run-dir", tmp_path / "b", *FLAGS, "--steps", 1).stdout.splitlines()
+    assert lines[0].startswith(f"{tmp_path / 'b'}: 1 step, 12 images, checkpoint ")
+    assert lines[1].startswith("val, centre crop, 20 images: top-1 error ")
+
+
+def test_evaluate_is_its_function(shards: Path, uninterrupted: Path, tmp_path: Path) -> None:
+    """One run, and an ensemble."""
+    for runs in ([uninterrupted], [uninterrupted, uninterrupted]):
+        words = [*runs, "--shards", shards / "val", "--crops", "10", "--device", "cpu"]
+        done = invoke("--json", "evaluate", *words, "--predictions", tmp_path / "lines")
+        found = evaluate(runs, shards=shards / "val", crops=10, device="cpu", progress=False)
+        assert json.loads(done.stdout) == json.loads(json.dumps(dataclasses.asdict(found)))
+        assert len((tmp_path / "lines").read_text().splitlines()) == 20
+    text = invoke("evaluate", uninterrupted, "--shards", shards / "val", "--device", "cpu").stdout.splitlines()
+    assert text[0] == f"{uninterrupted} on {shards / 'val'} (area), centre crop, 20 images"
+    assert [line.partition(" error")[0] for line in text[1:]] == ["top-1", "top-5"]
+
+
+def test_report_is_its_function(uninterrupted: Path, tmp_path: Path) -> None:
+    """The same page."""
+    done = invoke("report", uninterrupted, "-o", tmp_path / "a.html")
+    assert done.stdout == f"report: {tmp_path / 'a.html'}\n"
+    report(uninterrupted, tmp_path / "b.html", progress=False)
+    assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
+
+
+def test_bench_load_is_its_function(shards: Path) -> None:
+    """Counts whole batches."""
+    words = [shards, "--batch-size", 8, "--images", 30, "--device", "cpu", "--threads", 1]
+    found = json.loads(invoke("--json", "bench", "load", *words).stdout)
+    assert found["images"] >= 30
+    assert found["what"] == f"{shards / 'train'} (jpg) on cpu"
+    line = invoke("bench", "load", *words).stdout
+    assert line.startswith(f"{found['what']}: ")
+    assert line.rstrip().endswith(" ms of CPU per image")
+
+
+def test_bench_train_is_its_function(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock that goes on by a second whenever it is read."""
+    now = iter(range(1000))
+    monkeypatch.setattr(measuring, "time", SimpleNamespace(perf_counter=lambda: float(next(now))))
+    words = ["--preset", "quarter", "--width", 0.05, "--batch-size", 3, "--steps", 2, "--classes", 5, "--device", "cpu"]
+    line = invoke("bench", "train", *words, "--norm", "none").stdout
+    assert line == "quarter, norm none, batch 3, fp32 on cpu: 3.0 images/s, 1,000.0 ms per step (median)\n"
+    assert invoke("bench", "train", "--synthetic").exit_code == 2
+
+
+VALUES = {int: "3", float: "0.25", bool: True, str: "x", Path: "some/path"}
+
+
+@pytest.mark.parametrize(
+    ("command", "function", "records"),
+    [
+        (["train", "s", "--run-dir", "r"], "alexnet.train.train", (RecipeChanges, TrainOptions)),
+        (["evaluate", "r", "--shards", "s"], "alexnet.evaluate.evaluate", (EvaluateOptions,)),
+        (["bench", "load", "s"], "alexnet.bench.measure_loading", (LoadOptions,)),
+        (["bench", "train"], "alexnet.bench.measure_training", (RecipeChanges, StepOptions)),
+    ],
+    ids=["train", "evaluate", "bench load", "bench train"],
+)
+def test_every_flag_reaches_its_function(monkeypatch, command, function, records) -> None:
+    """With the value given, and nothing that was not given."""
+    module, _, name = function.rpartition(".")
+    calls = []
+
+    class CalledError(Exception):
+        pass
+
+    def called(*arguments, **options):
+        calls.append(options)
+        raise CalledError
+
+    monkeypatch.setattr(importlib.import_module(f"alexnet_pipeline.{module}"), name, called)
+    invoke(*command)
+    parameters = [parameter for record in records for parameter in parameters_of(record)]
+    assert not calls[-1].keys() & {parameter.name for parameter in parameters}
+    for parameter in parameters:
+        value = parameter.choices[-1] if parameter.choices else VALUES[parameter.kind]
+        flag = f"--{parameter.flag}"
+        invoke(*command, flag) if parameter.kind is bool else invoke(*command, flag, value)
+        assert calls[-1][parameter.name] == parameter.convert(value), flag
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [
+        ("--lighting", "-1"),
+        ("--learning-rate", "nan"),
+        ("--timeout", "-1"),
+        ("--seed", "10000000000000"),
+        ("--seed", "1e13"),
+        ("--batch-size", "0"),
+        ("--width", "1000"),
+        ("--dropout", "1"),
+        ("--threads", "0"),
+        ("--preset", "caffe"),
+        ("--towers", "three"),
+        ("--resume", "yes"),
+    ],
+)
+def test_impossible_values_are_one_line(flag: str, value: str) -> None:
+    """With the flag and exit code 2, before anything is looked at."""
+    done = invoke("train", "/nowhere", "--run-dir", "/nowhere", flag, value)
+    assert done.exit_code == 2
+    assert done.stderr.count("\n") == 1
+    assert flag in done.stderr
+    assert "Traceback" not in done.output
+
+
+def test_refusals_name_flags(shards: Path, uninterrupted: Path, tmp_path: Path) -> None:
+    """Where the library names parameters."""
+    again = invoke("train", shards, "--run-dir", uninterrupted, *FLAGS)
+    assert (again.exit_code, again.stdout) == (2, "")
+    assert "resume it with --resume auto, or choose another --run-dir" in again.stderr
+    other = invoke("train", shards, "--run-dir", uninterrupted, *FLAGS, "--resume", "auto", "--seed", 1)
+    assert "(seed: 0, now 1)" in other.stderr
+    plateau = invoke("train", shards / "train", "--run-dir", tmp_path, "--preset", "paper")
+    assert "give --val, or choose --schedule steps" in plateau.stderr
+
+
+def test_missing_packages_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what installs them."""
+    monkeypatch.setattr(commands.importlib.util, "find_spec", lambda name: None)
+    done = invoke("train", "s", "--run-dir", "r")
+    assert done.exit_code == 2
+    assert "torch is not installed; pip install 'alexnet-pipeline[train]'" in done.stderr
+
+
+def test_killed_runs_end_alike(shards: Path, uninterrupted: Path, tmp_path: Path) -> None:
+    """SIGKILL at random moments, resumed each time: the same bits as without."""
+    folder, chance = tmp_path / "run", random.Random(5)
+    command = [*PROGRAM, "-q", "train", str(shards), "--run-dir", str(folder), *FLAGS]
+    command += ["--resume", "auto", "--towers", "one"]
+    kills = 0
+    for _ in range(int(os.environ.get("ALEXNET_PIPELINE_KILLS", "3"))):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=ONE_THREAD)
+        before = set(folder.glob("checkpoints/step-*"))
+        while process.poll() is None and not set(folder.glob("checkpoints/step-*")) - before:
+            time.sleep(0.002)
+        time.sleep(chance.uniform(0.0, 0.1))
+        process.kill()
+        kills += process.wait() == -signal.SIGKILL
+    subprocess.run(command, check=True, env=ONE_THREAD, stdout=subprocess.DEVNULL)
+    assert kills
+    assert digest(folder) == digest(uninterrupted)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_and_says_so(shards: Path, uninterrupted: Path, tmp_path: Path, number: int) -> None:
+    """A line with the step and how to continue, the exit code of the signal, and the same bits once resumed."""
+    command = [*PROGRAM, "train", str(shards), "--run-dir", str(tmp_path), *FLAGS, "--towers", "one"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=ONE_THREAD) as process:
+        assert process.stderr
+        assert process.stderr.readline() == "training 50 steps on CPU (one device)\n"
+        process.send_signal(number)
+        process.send_signal(number)  # at once after the first: the same request
+        text = process.stderr.read()
+    assert process.returncode == 128 + number
+    assert "of 50; --resume auto continues from there" in text
+    assert "Traceback" not in text
+    train(shards, run_dir=tmp_path, progress=False, resume="auto", **SETTINGS)
+    assert digest(tmp_path) == digest(uninterrupted)
+
+
+def test_signals_soon_after_the_first_are_the_same_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A later one ends the run at once."""
+    now = [100.0]
+    monkeypatch.setattr(commands, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    request = StopRequest()
+    assert request() == 0
+    request.note(signal.SIGTERM)
+    now[0] += SAME_REQUEST_S
+    request.note(signal.SIGINT)
+    assert request() == signal.SIGTERM
+    now[0] += 0.1
+    with pytest.raises(KeyboardInterrupt):
+        request.note(signal.SIGINT)
+
+
+def test_a_second_signal_ends_the_command_at_once(shards: Path, tmp_path: Path, monkeypatch) -> None:
+    """Whatever the library does meanwhile; the line says that the last steps are lost."""
+    now = [100.0]
+    monkeypatch.setattr(commands, "time", SimpleNamespace(monotonic=lambda: now[0]))
+
+    def busy(*arguments, stop, **options):
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop() == signal.SIGTERM
+        now[0] += SAME_REQUEST_S + 1
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(30)
+        pytest.fail("the second signal did not end it")
+
+    monkeypatch.setattr(importlib.import_module("alexnet_pipeline.alexnet.train"), "train", busy)
+    done = invoke("train", shards, "--run-dir", tmp_path)
+    assert done.exit_code == 128 + signal.SIGTERM
+    assert "at once, without a new checkpoint; --resume auto continues from the last one" in done.stderr
+
+
+def test_handlers_are_put_back() -> None:
+    """However the block ends."""
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.getsignal(number) for number in numbers]
+    with pytest.raises(InterruptedRunError) as error, stopping() as stop:
+        assert [signal.getsignal(number) for number in numbers] == [stop.note] * 2
+        raise KeyboardInterrupt
+    assert error.value.exit_code == 128 + signal.SIGINT
+    assert [signal.getsignal(number) for number in numbers] == before
