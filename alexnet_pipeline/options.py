@@ -246,7 +246,7 @@ def _read_hint(hint: Any) -> tuple[type, tuple[Any, ...], bool, bool]:
 def _read_int(value: Any) -> int:
     if isinstance(value, bool):
         raise TypeError
-    return int(value.replace("_", "").replace(",", "")) if isinstance(value, str) else value.__index__()
+    return int(value.replace("_", "").replace(",", "")) if isinstance(value, str) else operator.index(value)
 
 
 def _read_float(value: Any) -> float:
