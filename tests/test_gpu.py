@@ -1,15 +1,16 @@
-"""What only a GPU can show: the same batches, the same network, two stacks on one device. Skipped without one."""
+"""A GPU gives the CPU's batches and the CPU's network, also with two stacks on one device; skipped without one."""
 
 from pathlib import Path
 
 import pytest
 import torch
 
-from alexnet_pipeline import shard, train
+from alexnet_pipeline import bench, evaluate, shard, train
 from alexnet_pipeline.alexnet.exchange import Local, Whole
-from alexnet_pipeline.alexnet.network import AlexNet, NetworkOptions
-from alexnet_pipeline.batches.dataset import ShardSet, open_shards
+from alexnet_pipeline.alexnet.network import AlexNet
+from alexnet_pipeline.alexnet.recipe import NetworkOptions
 from alexnet_pipeline.batches.loader import Loader
+from alexnet_pipeline.dataset.open import ShardSet, open_shards
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="PyTorch finds no GPU")
 SIDE, CROP = 80, 70
@@ -19,7 +20,8 @@ SMALL = NetworkOptions(classes=10, width=0.1, crop_px=67, dropout=0.0)
 @pytest.fixture(scope="module", params=["jpg", "raw"])
 def data(request: pytest.FixtureRequest, raw_folders: Path, tmp_path_factory: pytest.TempPathFactory) -> ShardSet:
     out = tmp_path_factory.mktemp("shards")
-    shard(raw_folders, out, methods=["area"], size=SIDE, encoding=request.param, shard_size=20, workers=1)
+    how = {"methods": ["area"], "size": SIDE, "encoding": request.param, "shard_size": 20, "workers": 1}
+    shard(raw_folders, out, progress=False, **how)
     return open_shards(out / "area" / "train")
 
 
@@ -64,8 +66,20 @@ def test_the_network_is_the_cpus() -> None:
 
 @pytest.mark.parametrize("towers", ["one", "local"])
 def test_training_on_the_gpu(data: ShardSet, tmp_path: Path, towers: str) -> None:
-    """Steps in bf16, with a finite loss, and resumes."""
+    """Steps in bf16, resumed, evaluated; torch's generators are left as they were."""
     options = {"preset": "quarter", "width": 0.1, "batch_size": 16, "device": "cuda", "towers": towers, "epochs": 4}
-    train(data.folder, run_dir=tmp_path, steps=4, **options)
-    done = train(data.folder, run_dir=tmp_path, steps=4, resume="auto", **options)
-    assert done.steps == 4
+    options |= {"steps": 4, "progress": False}
+    before = torch.get_rng_state(), torch.cuda.get_rng_state()
+    train(data.folder, run_dir=tmp_path, **options)
+    done = train(data.folder, run_dir=tmp_path, resume="auto", **options)
+    assert (done.steps, done.images) == (4, 59)
+    assert evaluate(tmp_path, shards=data.folder, device="cuda", progress=False).errors.total_images == 59
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert torch.equal(torch.cuda.get_rng_state(), before[1])
+
+
+def test_benchmarks_run_on_the_gpu(data: ShardSet) -> None:
+    """Both, and say where."""
+    assert bench("load", data.folder, images=50, batch_size=16, device="cuda").what.endswith("on cuda:0")
+    tiny = {"preset": "quarter", "batch_size": 4, "steps": 2, "classes": 5}
+    assert bench("train", device="cuda", **tiny).what.endswith("bf16 on cuda:0")

@@ -1,10 +1,10 @@
-"""What a training batch costs, as multiples of strictly decoding its pictures, measured in one run on real pictures.
+"""What a training batch costs, as multiples of strictly decoding its images, measured in one run on real images.
 
     python tools/benchmark_loader.py ../shared/data/imagenet-sample
 
-The pictures are sharded to 256x256 twice: as JPEG of quality 90, and raw. Every loader gives float32 batches of 128
-random 224 crops, mirrored at random, less the channel mean; each runs in a process of its own on few and on many
-images, and the figures are the slope between the two, medians over repetitions.
+The images are sharded to 256x256 twice: as JPEG of quality 90, and raw. Every loader gives float32 batches of 128
+random 224 crops with random flips, less the channel mean; each runs in its own process on few and on many images,
+and the figures are the slope between the two, medians over repetitions.
 """
 
 from __future__ import annotations
@@ -43,20 +43,17 @@ def make_shards(source: Path, scratch: Path) -> dict[str, Path]:
 
 def decode_alone(folder: Path, images: int) -> None:
     """The floor: strict decoding, nothing else, over bytes that lie in memory."""
-    pictures = []
+    files = []
     for tar in sorted(folder.glob("*.tar")):
         with tarfile.open(tar) as opened:
-            pictures += [opened.extractfile(m).read() for m in opened if m.name.endswith(".jpg")]  # type: ignore[union-attr]
+            files += [opened.extractfile(m).read() for m in opened if m.name.endswith(".jpg")]  # type: ignore[union-attr]
     for number in range(images):
-        simplejpeg.decode_jpeg(pictures[number % len(pictures)], "RGB", strict=True)
+        simplejpeg.decode_jpeg(files[number % len(files)], "RGB", strict=True)
 
 
 def by_loader(folder: Path, images: int) -> None:
     """Ours."""
-    from alexnet_pipeline.batches.dataset import open_shards
-    from alexnet_pipeline.batches.loader import Loader
-
-    loader = Loader(open_shards(folder), BATCH, crop_px=CROP_PX, threads=THREADS)
+    loader = alexnet_pipeline.Loader(folder, BATCH, crop_px=CROP_PX, threads=THREADS)
     seen = 0
     for batch, _ in chain.from_iterable(repeat(loader)):
         seen += len(batch)
@@ -101,7 +98,7 @@ CHILDREN: dict[str, tuple[str, Callable[[Path, int], None]]] = {
 
 
 def measure(source: Path, repeats: int) -> Iterator[tuple[str, float, float]]:
-    """(what, CPU ms, wall ms) an image, in turn, so that a drift of the machine meets all alike."""
+    """(what, CPU ms, wall ms) per image, in turn, so that a drift of the machine affects all alike."""
     with tempfile.TemporaryDirectory() as scratch:
         folders = make_shards(source, Path(scratch))
         for _ in range(repeats):
@@ -129,7 +126,7 @@ def main() -> None:
     print(f"# benchmark_loader, {datetime.datetime.now(datetime.UTC).date()}\n")
     print(f"`python tools/benchmark_loader.py SOURCE --repeats {given.repeats}`\n")
     print(f"{platform.processor() or platform.machine()}, {THREADS} threads, Python {platform.python_version()}\n")
-    print("| what | CPU ms an image | x floor | wall ms an image |\n|---|---|---|---|")
+    print("| what | CPU ms per image | x floor | wall ms per image |\n|---|---|---|---|")
     for name, values in figures.items():
         ratio = statistics.median(cpu / floor for (cpu, _), floor in zip(values, floors, strict=True))
         cpu, wall = (statistics.median(value[place] for value in values) for place in (0, 1))

@@ -17,7 +17,6 @@ import statistics
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -27,8 +26,8 @@ from torch import nn
 
 import alexnet_pipeline
 from alexnet_pipeline.alexnet import network, normalize
-from alexnet_pipeline.alexnet.throughput import measure_training
-from alexnet_pipeline.training_api import recipe_of
+from alexnet_pipeline.alexnet.bench import measure_training
+from alexnet_pipeline.progress import Advance, Event
 
 OURS, NONE, TORCH = "our response normalisation", "no normalisation", "torch.nn.LocalResponseNorm"
 SMALL_STEPS, EVERY_STEPS = 2000, 250
@@ -41,7 +40,7 @@ def torch_norm(channels: int, alpha: float, groups: int = 1) -> nn.Module:
 
 @contextmanager
 def norm(name: str) -> Iterator[str]:
-    """The recipe's word for a variant, with the network's own class replaced where it is PyTorch's."""
+    """The option `norm` of a variant, with the network's own class replaced where it is PyTorch's."""
     if name == TORCH:
         with mock.patch.object(network, "LocalResponseNorm", torch_norm):
             yield "lrn"
@@ -50,58 +49,38 @@ def norm(name: str) -> Iterator[str]:
 
 
 def step_times(preset: str, batch: int, precision: Any, steps: int, repeats: int) -> dict[str, list[float]]:
-    """Median milliseconds of a step, by variant, a value a repetition."""
-    found: dict[str, list[float]] = {}
+    """Median milliseconds of a step, by variant, one value per repetition."""
+    times: dict[str, list[float]] = {}
     for _ in range(repeats):
         for name in (OURS, NONE, TORCH):
             with norm(name) as word:
-                recipe = recipe_of(preset, batch_size=batch, norm=word)
-                found.setdefault(name, []).append(measure_training(recipe, steps=steps, precision=precision).step_ms)
-    return found
+                speed = measure_training(preset=preset, batch_size=batch, norm=word, steps=steps, precision=precision)
+                times.setdefault(name, []).append(speed.step_ms)
+    return times
 
 
-@dataclass
-class Memory:
-    """Watches a training's resident memory."""
-
-    steps: list[tuple[int, float]] = field(default_factory=list)
-
-    def begin(self, steps: int, done: int, where: str) -> None:
-        """Ignore."""
-
-    def evaluated(self, line: dict[str, Any]) -> None:
-        """Ignore."""
-
-    def warn(self, line: str) -> None:
-        """Show."""
-        print(line)
-
-    def step(self, line: dict[str, Any]) -> None:
-        """Read it."""
-        if line["step"] % EVERY_STEPS:
-            return  # epochs end on lines of their own
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-        self.steps.append((line["step"], pages * os.sysconf("SC_PAGE_SIZE") / 1e6))
+def resident_mb() -> float:
+    """Memory of this process."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 def memory_of_small_steps() -> list[tuple[int, float]]:
     """(steps, resident MB) at each 250 of 2,000 small steps."""
-    watcher = Memory()
+    memory: list[tuple[int, float]] = []
+
+    def read_memory(event: Event) -> None:
+        if isinstance(event, Advance) and event.done % EVERY_STEPS == 0:  # epochs end on lines of their own
+            memory.append((event.done, resident_mb()))
+
     with tempfile.TemporaryDirectory() as folder:
         raw, shards = Path(folder) / "raw", Path(folder) / "shards"
-        alexnet_pipeline.write_sample(raw)
+        alexnet_pipeline.sample(raw)
         alexnet_pipeline.shard(raw, shards, methods=["lanczos"], split=["train"], size=128)
-        alexnet_pipeline.train(
-            shards / "lanczos",
-            run_dir=Path(folder) / "run",
-            preset="quarter",
-            batch_size=8,
-            width=0.125,
-            steps=SMALL_STEPS,
-            log_every=EVERY_STEPS,
-            watcher=watcher,
-        )
-    return watcher.steps
+        how: dict[str, Any] = {"preset": "quarter", "batch_size": 8, "width": 0.125, "steps": SMALL_STEPS}
+        run = Path(folder) / "run"
+        alexnet_pipeline.train(shards / "lanczos", run_dir=run, log_every=EVERY_STEPS, progress=read_memory, **how)
+    return memory
 
 
 def main() -> None:
@@ -123,8 +102,8 @@ def main() -> None:
         ratio = statistics.median(value / none for value, none in zip(values, times[NONE], strict=True))
         print(f"| {name} | {statistics.median(values):.0f} | {ratio:.2f} |")
     print(f"\nResident memory over {SMALL_STEPS:,} small steps:\n\n| step | MB |\n|---|---|")
-    for step, resident_mb in memory_of_small_steps():
-        print(f"| {step:,} | {resident_mb:.0f} |")
+    for step, megabytes in memory_of_small_steps():
+        print(f"| {step:,} | {megabytes:.0f} |")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""What a machine with a GPU shows: the GPU tests, loading, training, and the distance from the roofline.
+"""What a machine with a GPU reaches: the GPU tests, loading, training, and the share of the roofline.
 
     pip install -e '.[test]' && python tools/gpu_check.py RAW_IMAGES
 
-RAW_IMAGES is what `alexnet-pipeline shard` takes; the embedded sample is made where it is left out. The table goes to
-standard output in Markdown, ready for tools/results/.
+RAW_IMAGES is what `alexnet-pipeline shard` takes; without it the embedded sample is generated. Tables go to standard
+output in Markdown, ready for tools/results/.
 """
 
 from __future__ import annotations
@@ -20,8 +20,7 @@ from pathlib import Path
 import torch
 
 import alexnet_pipeline
-from alexnet_pipeline.alexnet.throughput import measure_loading, measure_training
-from alexnet_pipeline.training_api import recipe_of
+from alexnet_pipeline.alexnet.bench import measure_loading, measure_training
 
 ROOT = Path(__file__).parent.parent
 # Images a second of the paper's network on one H200 in bf16, by arithmetic alone (790 TFLOP/s), and with memory
@@ -32,33 +31,32 @@ BATCHES = (128, 256, 1024)
 
 
 def tests_pass() -> bool:
-    """Whether the GPU tests do."""
+    """Whether the GPU tests pass."""
     command = [sys.executable, "-m", "pytest", "-q", "tests/test_gpu.py"]
     return subprocess.run(command, cwd=ROOT, check=False, stdout=sys.stderr).returncode == 0
 
 
 def loading_rows(source: Path | None, scratch: Path) -> Iterator[str]:
-    """A table row an encoding."""
+    """A row of the table for each encoding."""
     if source is None:
         source = scratch / "raw"
-        alexnet_pipeline.write_sample(source)
+        alexnet_pipeline.sample(source)
     for encoding in ("jpg", "raw"):
         out = scratch / encoding
         alexnet_pipeline.shard(source, out, methods=["lanczos"], encoding=encoding, quality=90)
         folder = next(out.glob("lanczos/*/manifest.json")).parent
-        found = measure_loading(folder, batch_size=256, images=LOAD_IMAGES, device="cuda")
-        decoder = "decoded on the GPU" if encoding == "jpg" else "as they are"
-        yield f"| load {encoding}, {decoder} | {found.images_per_s:,.0f} | {found.cpu_ms:.3f} |"
+        speed = measure_loading(folder, batch_size=256, images=LOAD_IMAGES, device="cuda")
+        decoder = "decoded on the GPU" if encoding == "jpg" else "not encoded"
+        yield f"| load {encoding}, {decoder} | {speed.images_per_s:,.0f} | {speed.cpu_ms:.3f} |"
 
 
 def training_rows() -> Iterator[str]:
-    """A table row a batch size and norm."""
+    """A row of the table for each batch size and norm."""
     for norm in ("lrn", "none"):
         for batch in BATCHES:
-            recipe = recipe_of("paper", batch_size=batch, norm=norm)
-            found = measure_training(recipe, steps=STEPS, device="cuda", precision="bf16")
-            share = found.images_per_s / ROOFLINE_TRAFFIC
-            yield f"| train {found.what} | {found.images_per_s:,.0f} | {100 * share:.0f} % |"
+            speed = measure_training(batch_size=batch, norm=norm, steps=STEPS, device="cuda", precision="bf16")
+            share = speed.images_per_s / ROOFLINE_TRAFFIC
+            yield f"| train {speed.what} | {speed.images_per_s:,.0f} | {100 * share:.0f} % |"
 
 
 def main() -> None:
@@ -72,7 +70,7 @@ def main() -> None:
     print(f"# gpu_check, {datetime.datetime.now(datetime.UTC).date()}\n")
     print(f"{torch.cuda.get_device_name()}, {platform.machine()}, Python {platform.python_version()}, ", end="")
     print(f"torch {torch.__version__}; GPU tests {'passed' if passed else 'FAILED'}\n")
-    print("| what | images/s | CPU ms an image |\n|---|---|---|")
+    print("| what | images/s | CPU ms per image |\n|---|---|---|")
     with tempfile.TemporaryDirectory() as scratch:
         for row in loading_rows(given.source, Path(scratch)):
             print(row, flush=True)

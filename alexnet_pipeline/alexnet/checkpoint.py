@@ -206,10 +206,10 @@ def check_identity(saved: SavedState, mine: Identity) -> None:
 
 
 def _settings(identity: Identity) -> dict[str, object]:
-    """All that counts, flat, by the names of parameters where there are any; the network's follow the recipe's."""
+    """All that counts, flat, by the names of parameters where there are any; the network's crop is the one that was taken."""
     names = {parameter.field: parameter.name for parameter in parameters_of(Recipe)}
     plain = dataclasses.asdict(identity)
-    parts = {**plain.pop("network"), **plain.pop("recipe"), **plain}
+    parts = {**plain.pop("recipe"), **plain.pop("network"), **plain}
     return {names.get(field, field): value for field, value in parts.items()}
 
 
