@@ -67,6 +67,7 @@ def test_more_methods_share_their_noise() -> None:
     assert pairs[0].difference == pytest.approx(contrast @ results)
     assert pairs[0].high - pairs[0].low == pytest.approx(2 * stats.t.ppf(0.975, 6) * error)
     assert pairs[0].p_value == pytest.approx(3 * 2 * stats.t.sf(contrast @ results / error, 6))
+    assert pairs[0].detectable == pytest.approx(detectable_difference(error, 6, 0.05 / 3))
 
 
 def test_a_real_difference_is_said_and_noise_is_not() -> None:
