@@ -22,7 +22,7 @@ from alexnet_pipeline.comparison.records import Comparison
 from alexnet_pipeline.comparison.sets import compare_sets
 from alexnet_pipeline.errors import RefusedError
 from alexnet_pipeline.options import make, takes_options
-from alexnet_pipeline.progress import Progress, reporting
+from alexnet_pipeline.progress import Progress, Stage, reporting
 from alexnet_pipeline.raw.source import Source, open_source
 
 StrPath = str | os.PathLike[str]
@@ -70,6 +70,7 @@ def compare(
         else:
             opened = open_source(Path(source))
             networks = _import_networks(opened, source, training) if choices.train else None
+            report(Stage("listing the source"))
             images, rejects = sample_images(opened, choices)
             comparison, read = compare_methods(
                 images, choices, source=str(source), command=command, rejects=rejects, report=report

@@ -1,4 +1,4 @@
-"""The results of a comparison: plain frozen records, which the report shows and `--json` prints."""
+"""The results of a comparison: plain frozen records, which the report shows and the command prints as JSON."""
 
 from __future__ import annotations
 

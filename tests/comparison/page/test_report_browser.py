@@ -55,7 +55,7 @@ def column(page, number):
 
 @pytest.mark.parametrize("page", [390, 820, 1280], indirect=True)
 def test_it_fits_the_window(page):
-    """Nothing makes the page scroll sideways, and pictures are shown at whole multiples."""
+    """Nothing makes the page scroll sideways, and images are shown at whole multiples."""
     width, window = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
     assert width <= window
     assert page.locator(".flicker img").first.evaluate("(image) => [image.clientWidth, image.naturalWidth]") == [
