@@ -16,10 +16,17 @@ import click
 
 from alexnet_pipeline.cli import compare, demo, shard, train
 from alexnet_pipeline.cli.console import print_result, printable, warn
-from alexnet_pipeline.cli.options import Command, global_options, name_variables, settings, unknown_variables
-from alexnet_pipeline.errors import InterruptedRunError, PipelineError, RefusedError
+from alexnet_pipeline.cli.options import (
+    INVOKED,
+    Command,
+    global_options,
+    name_variables,
+    settings,
+    unknown_variables,
+)
+from alexnet_pipeline.errors import SIGNAL_EXIT, InterruptedRunError, PipelineError, RefusedError
 
-INTERRUPTED = "Interrupted. Run the same command to resume."
+RESUME = "Run the same command to resume."
 # A parameter as messages of the library name it: `size`, `resume='auto'`.
 PARAMETER = re.compile(r"`([a-z_]+)(?:=([^`]*))?`")
 
@@ -51,7 +58,7 @@ class Group(click.Group):
             click.echo(f"error: {printable(_usage_text(error))}", err=True)
             code = error.exit_code
         except click.Abort:
-            code = 128 + signal.SIGINT
+            code = SIGNAL_EXIT + signal.SIGINT
         sys.exit(code if isinstance(code, int) else 0)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -61,8 +68,8 @@ class Group(click.Group):
         try:
             with _terminated_as_error():
                 return super().invoke(ctx)
-        except KeyboardInterrupt:
-            _fail(ctx, InterruptedRunError(signal.SIGINT, INTERRUPTED))
+        except KeyboardInterrupt as interruption:
+            _fail(ctx, _interrupted(signal.SIGINT, interruption))
         except PipelineError as error:
             _fail(ctx, error)
         except OSError as error:
@@ -72,7 +79,7 @@ class Group(click.Group):
 @contextmanager
 def _terminated_as_error() -> Iterator[None]:
     def terminate(number: int, frame: object) -> None:
-        raise InterruptedRunError(number, INTERRUPTED)
+        raise InterruptedRunError(number, f"Interrupted. {RESUME}")
 
     before = signal.signal(signal.SIGTERM, terminate)
     try:
@@ -84,17 +91,24 @@ def _terminated_as_error() -> Iterator[None]:
 def _fail(ctx: click.Context, error: PipelineError) -> None:
     if settings(ctx)["verbose"]:
         traceback.print_exception(error)
-    text = _with_flags(str(error), ctx)
-    click.echo(text if isinstance(error, InterruptedRunError) else f"error: {printable(text)}", err=True)
+    if isinstance(error, InterruptedRunError):
+        error = _interrupted(error.exit_code - SIGNAL_EXIT, error)
+    text = printable(_with_flags(str(error), ctx))
+    click.echo(text if isinstance(error, InterruptedRunError) else f"error: {text}", err=True)
     ctx.exit(error.exit_code)
+
+
+def _interrupted(number: int, cause: BaseException) -> InterruptedRunError:
+    """The interruption with the note that the work left on it, of how far it came."""
+    notes = getattr(cause, "__notes__", [])
+    if notes:
+        return InterruptedRunError(number, f"Interrupted: {notes[0]}. {RESUME}")
+    return cause if isinstance(cause, InterruptedRunError) else InterruptedRunError(number, f"Interrupted. {RESUME}")
 
 
 def _with_flags(text: str, ctx: click.Context) -> str:
     """A message of the library with flags in place of the parameters that the invoked command has."""
-    command: click.Command = ctx.command
-    for name in (ctx.invoked_subcommand, *sys.argv[1:]):
-        inner = command.get_command(ctx, name or "") if isinstance(command, click.Group) else None
-        command = inner or command
+    command: click.Command = ctx.meta.get(INVOKED, ctx.command)
     parameters = {parameter.name: parameter for parameter in command.params}
 
     def flag(match: re.Match[str]) -> str:

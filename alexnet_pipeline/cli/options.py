@@ -20,6 +20,8 @@ OTHER_VARIABLES = frozenset({f"{PREFIX}_DATA"})
 # Global options by parameter name, and their values until they are given.
 GLOBALS: dict[str, Any] = {"quiet": False, "verbose": False, "as_json": False, "no_progress": False}
 PATH = click.Path(path_type=Path)
+# Where the invoked command stands in a context's `meta`.
+INVOKED = "alexnet_pipeline.invoked"
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -30,6 +32,11 @@ class Command(click.Command):
     def __init__(self, *arguments: Any, **about: Any) -> None:
         super().__init__(*arguments, **about)
         self.params += global_options()
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run; whoever handles an error learns which command it was."""
+        ctx.meta[INVOKED] = self
+        return super().invoke(ctx)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the command's own options, then the global ones."""
@@ -212,7 +219,7 @@ def _defaults(ctx: click.Context, command: click.Command, table: dict[str, Any],
         elif isinstance(command, click.Group):
             raise click.BadParameter(f"{where}: [{key}] is not a command's table")
         elif key not in options:
-            close = difflib.get_close_matches(key, options, n=1)
+            close = difflib.get_close_matches(key, [name for name in options if "_" not in name], n=1)
             hint = f"; did you mean {close[0]!r}?" if close else ""
             raise click.BadParameter(f"{where} has no option {key!r}{hint}")
         else:

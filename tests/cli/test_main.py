@@ -1,8 +1,14 @@
 """The command line as a user meets it: results on stdout, one line for what is wrong, exit codes."""
 
+import importlib.metadata
 import json
+import os
+import pty
+import re
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 from click.testing import CliRunner
@@ -21,18 +27,13 @@ def test_a_run_from_end_to_end(raw_tars, tmp_path) -> None:
     train, val = json.loads(done.stdout)
     assert (train["images"], val["images"], train["rejects"][0]["reason"]) == (59, 20, "truncated")
     again = run(
-        "shard",
-        raw_tars,
-        tmp_path / "out",
-        "--method",
-        "lanczos",
-        "--shard-size",
-        30,
-        "--accept",
-        "truncated",
+        "shard", raw_tars, tmp_path / "out", "--method", "lanczos", "--shard-size", 30, "--accept", "truncated"
     )
     assert again.exit_code == 0
-    assert run("verify", tmp_path / "out", "--deep").exit_code == 0
+    assert "20 images in 1 shard, " in again.stdout
+    done = run("verify", tmp_path / "out", "--deep")
+    assert done.exit_code == 0
+    assert done.stdout.startswith("verify: sound: 2 data sets, 3 shards, 79 images")
     sheet = tmp_path / "sheet.png"
     seen = run("inspect", tmp_path / "out" / "lanczos" / "val", "--contact-sheet", sheet)
     assert seen.exit_code == 0
@@ -41,93 +42,106 @@ def test_a_run_from_end_to_end(raw_tars, tmp_path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "word"),
+    ("arguments", "words"),
     [
-        (["shardd"], 2, "Did you mean 'shard'"),
-        (["shard", "/nowhere", "/tmp/x"], 2, "found nothing"),
-        (["verify", "/nowhere"], 2, "no shards"),
-        (["inspect", "/nowhere"], 2, "no tar"),
-        (["merge", "/nowhere"], 2, "nothing was begun"),
-        (["shard", ".", "/tmp/x", "--method", "lanczo"], 2, "did you mean lanczos"),
-        (["shard", ".", "/tmp/x", "--method", "lanczos", "--method", "lanczos"], 2, "named twice"),
-        (["shard", ".", "/tmp/x", "--accept", "boredom"], 2, "expected one of"),
-        (["shard", ".", "/tmp/x", "--shard-range", "5:5"], 2, "0:100"),
-        (["shard", ".", "/tmp/x", "--quality", "101"], 2, "quality"),
-        (["shard", ".", "/tmp/x", "--name", "../x"], 2, "name"),
-        (["shard", ".", "/tmp/x", "--shard-size", "0"], 2, "at least 1"),
-        (["shard", ".", "/tmp/x", "--method", "opencv:linear", "--linear-light"], 2, "gamma"),
-        (["compare"], 2, "nothing to compare"),
-        (["compare", "/nowhere"], 2, "found nothing"),
-        (["compare", "/nowhere", "--shards", "a"], 2, "leave source"),
-        (["compare", ".", "--scale", "1"], 2, "scale"),
-        (["train", "/nowhere", "--run-dir", "/tmp/x"], 2, "/nowhere"),
-        (["evaluate", "/nowhere", "--shards", "/nowhere"], 2, "/nowhere"),
-        (["report", "/nowhere"], 2, "/nowhere"),
+        (["shardd"], "did you mean 'shard'"),
+        (["--bogus"], "no such option"),
+        (["shard", "a"], "missing argument 'OUT'"),
+        (["shard", "/nowhere", "/tmp/x"], "no such file or directory"),
+        (["shard", __file__, "/tmp/x"], "is a file"),
+        (["shard", "s3://a/b", "/tmp/x"], "is a URL"),
+        (["shard", ".", __file__], "a file is in its way"),
+        (["verify", "/nowhere"], "no such file or directory"),
+        (["inspect", "/nowhere"], "no such file or directory"),
+        (["merge", "/nowhere"], "nothing was begun"),
+        (["shard", ".", "/tmp/x", "--method", "lanczo"], "did you mean lanczos"),
+        (["shard", ".", "/tmp/x", "--method", "lanczos", "--method", "lanczos"], "--method: lanczos, lanczos names one"),
+        (["shard", ".", "/tmp/x", "--accept", "boredom"], "is not one of"),
+        (["shard", ".", "/tmp/x", "--shard-range", "5:5"], "0:100"),
+        (["shard", ".", "/tmp/x", "--quality", "101"], "--quality: 101"),
+        (["shard", ".", "/tmp/x", "--size", "100000"], "at most 4,096"),
+        (["shard", ".", "/tmp/x", "--seed", "10000000000000"], "--seed"),
+        (["shard", ".", "/tmp/x", "--name", "../x"], "--name"),
+        (["shard", ".", "/tmp/x", "--shard-size", "0"], "at least 1"),
+        (["shard", ".", "/tmp/x", "--method", "opencv:linear", "--linear-light"], "leave --linear-light out"),
+        (["shard", ".", "/tmp/x", "--restart", "--shard-range", "0:1"], "--restart with --shard-range"),
+        (["help", "nothing"], "no command 'nothing'"),
+        (["train", "/nowhere", "--run-dir", "/tmp/x"], "/nowhere"),
+        (["train", "/nowhere", "--run-dir", "/tmp/x", "--lighting", "-1"], "--lighting"),
+        (["train", "/nowhere", "--run-dir", "/tmp/x", "--learning-rate", "nan"], "--learning-rate"),
+        (["train", "/nowhere", "--run-dir", "/tmp/x", "--timeout", "-1"], "--timeout"),
+        (["evaluate", "/nowhere", "--shards", "/nowhere"], "/nowhere"),
+        (["report", "/nowhere"], "/nowhere"),
     ],
 )
-def test_what_is_wrong_is_said_in_a_line(arguments, code, word) -> None:
-    """With exit code 2, and no traceback."""
-    done = run(*arguments)
-    assert done.exit_code == code
-    assert word in done.stderr
+def test_what_is_wrong_is_said_in_a_line(raw_folders, monkeypatch, arguments, words) -> None:
+    """With exit code 2, flags in place of parameters, and no traceback."""
+    monkeypatch.chdir(raw_folders)
+    done = run("-q", *arguments)
+    assert done.exit_code == 2, done.output
+    assert words in done.stderr
     assert "Traceback" not in done.output
+    assert done.stderr.count("\n") == 1
     assert done.stdout == ""
 
 
-def test_verbose_shows_the_traceback() -> None:
-    """Only then."""
-    assert "Traceback" in run("-v", "verify", "/nowhere").stderr
+def test_messages_of_the_library_name_parameters(raw_folders, tmp_path) -> None:
+    """And the command line shows its flags for them, values included."""
+    shard = ["shard", raw_folders, tmp_path, "--split", "val", "--size", 32]
+    assert run(*shard).exit_code == 0
+    done = run(*shard, "--quality", 80)
+    assert done.exit_code == 2
+    assert "quality: 95, now 80" in done.stderr
+    assert "begin again with --restart" in done.stderr
+
+
+def test_help_and_version() -> None:
+    """`help COMMAND`, `--help`, `-h` and both names of the version."""
+    assert run("help", "shard").stdout == run("shard", "--help").stdout == run("shard", "-h").stdout
+    assert "images/s" in run("help", "bench", "load").stdout or "Load" in run("help", "bench", "load").stdout
+    assert run("help").stdout.startswith("Usage")
+    version = f"alexnet-pipeline {importlib.metadata.version('alexnet-pipeline')}\n"
+    assert run("--version").stdout == run("-V").stdout == version
 
 
 def test_dry_run_writes_nothing(raw_folders, tmp_path) -> None:
     """And says how many, how large, how long."""
     done = run("shard", raw_folders, tmp_path / "out", "--dry-run", "--method", "nearest")
     assert done.exit_code == 0
-    for word in ("60 images", "about", "free"):
+    for word in ("60 images, 1 shard", "about", "free"):
         assert word in done.stdout
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("preset", ["cuda-convnet2", "torchvision"])
 def test_presets(raw_folders, tmp_path, preset) -> None:
-    """Each gives the other tool's method, and verifies."""
-    done = run("--json", "shard", raw_folders, tmp_path, "--preset", preset, "--split", "val")
+    """Each gives the other tool's method, which another option replaces; and verifies."""
+    done = run("--json", "shard", raw_folders, tmp_path, "--preset", preset, "--split", "val", "--size", 48)
     assert done.exit_code == 0
     method = json.loads(done.stdout)[0]["method"]
     assert method == {"cuda-convnet2": "opencv:area+cubic", "torchvision": "bilinear-aa"}[preset]
     assert run("verify", tmp_path).exit_code == 0
-
-
-def test_configuration_and_variables(raw_folders, tmp_path) -> None:
-    """A file gives defaults, a variable wins over it, an option over both; typing errors are told."""
-    config = tmp_path / "c.toml"
-    config.write_text('[shard]\nmethods = ["nearest"]\nshard-size = 7\nsplit = ["val"]\n')
-    done = run("--json", "--config", config, "shard", raw_folders, tmp_path / "a")
-    assert (json.loads(done.stdout)[0]["method"], json.loads(done.stdout)[0]["shards"]) == ("nearest", 3)
-    variables = {"ALEXNET_PIPELINE_SHARD_SHARD_SIZE": "10"}
-    done = run("--json", "--config", config, "shard", raw_folders, tmp_path / "b", env=variables)
-    assert json.loads(done.stdout)[0]["shards"] == 2
-    config.write_text("[shard]\nshardsize = 7\n")
-    done = run("--config", config, "shard", raw_folders, tmp_path / "c")
-    assert done.exit_code == 2
-    assert "shardsize" in done.stderr
+    done = run("--json", "shard", raw_folders, tmp_path, "--preset", preset, "--method", "area", "--split", "val")
+    assert json.loads(done.stdout)[0]["method"] == "area"
 
 
 def test_methods_and_doctor_and_json() -> None:
-    """Lists for people and for programs."""
+    """Lists for people and for programs; the doctor names what the package depends on, and nothing else."""
     assert "sinc(x) sinc(x/3)" in run("methods").stdout
     assert {"lanczos", "antialias", "pillow:lanczos"} <= {
-        m["name"] for m in json.loads(run("--json", "methods").stdout)
+        m["name"] for m in json.loads(run("methods", "--json").stdout)
     }
-    assert {p["package"] for p in json.loads(run("--json", "doctor").stdout)} >= {
-        "numba",
-        "torch",
-        "pillow-simd",
+    parts = {part["package"]: part["extra"] for part in json.loads(run("--json", "doctor").stdout)}
+    core = {
+        re.match(r"[\w-]+", line)[0]
+        for line in importlib.metadata.requires("alexnet-pipeline")
+        if "extra ==" not in line
     }
+    assert {package for package, extra in parts.items() if not extra} == core
 
 
 def test_demo(tmp_path) -> None:
-    """The newcomer's command, with a smaller sample."""
+    """The newcomer's command, with a smaller sample; and again, with nothing left to do."""
     folder = tmp_path / "demo"
     assert run("sample", folder / "raw", "--train-images", 20, "--val-images", 10).exit_code == 0
     done = run("demo", folder)
@@ -136,43 +150,19 @@ def test_demo(tmp_path) -> None:
     assert "nearest aliases most" in done.stdout
     for page in ("run.html", "comparison.html", "lanczos.png"):
         assert (folder / page).stat().st_size > 10_000
-
-
-def test_compare(raw_folders, tmp_path) -> None:
-    """Table and verdict on the screen, the same numbers as JSON, a report and a figure; shard sets, too."""
-    report, figure = tmp_path / "r.html", tmp_path / "f.svg"
-    common = ["compare", raw_folders, "--images", 6, "--methods", "nearest,lanczos", "--workers", 1, "-o", report]
-    done = run(*common, "--figure", figure)
-    assert done.exit_code == 0, done.output
-    assert "nearest aliases most" in done.stdout
-    assert "</html>" in report.read_text()
-    assert figure.read_text().rstrip().endswith("</svg>")
-    found = json.loads(run("--json", *common).stdout)
-    assert [method["name"] for method in found["methods"]] == ["nearest", "lanczos"]
-    assert len(found["pictures"]) == 6
-    methods = ["--method", "nearest", "--method", "lanczos", "--split", "val"]
-    assert run("shard", raw_folders, tmp_path / "out", *methods).exit_code == 0
-    sets = [word for name in ("lanczos", "nearest") for word in ("--shards", tmp_path / "out" / name / "val")]
-    done = run("compare", *sets, "-o", report)
-    assert done.exit_code == 0, done.output
-    assert "20 pictures" in done.stdout
-    (tmp_path / "only").symlink_to(raw_folders / "train")
-    done = run("compare", tmp_path / "only", "--train")
-    assert done.exit_code == 2
-    assert "needs the splits train and val" in done.stderr
-    assert "data:image/png" in report.read_text()
+    assert set(json.loads(run("demo", folder, "--json").stdout)) >= {"datasets", "training", "evaluation", "verdict"}
 
 
 def test_every_command_has_help_with_an_example() -> None:
-    """As STYLE asks."""
+    """As the house asks."""
     for name in cli.commands:
         assert "Example:" in run(name, "--help").stdout, name
 
 
 def test_help_imports_nothing_heavy() -> None:
     """`--help` answers at once."""
-    code = "import sys; from alexnet_pipeline import cli; "
-    code += "print([m for m in ('numba', 'numpy', 'cv2', 'rich', 'torch') if m in sys.modules])"
+    code = "import sys; from alexnet_pipeline.cli import main; "
+    code += "print([m for m in ('numba', 'numpy', 'cv2', 'rich', 'torch', 'scipy') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 
@@ -188,50 +178,48 @@ def test_hostile_names_reach_no_terminal(tmp_path) -> None:
     assert "\\x1b[31mred.jpg" in done.stdout
 
 
-def test_compare_with_training(raw_folders, tmp_path) -> None:
-    """The shards are those that the options ask for, the report holds the finding, rejects give exit code 3."""
-    from alexnet_pipeline.dataset.manifest import read_manifest
-
-    report = tmp_path / "r.html"
-    words = ["--methods", "nearest,area", "--size", 80, "--geometry", "squash", "--limit", 50, "--images", 4]
-    words += ["--seeds", 1, "--steps", 1, "--workers", 1]
-    done = run("compare", raw_folders, "--train", *words, "-o", report)
-    assert done.exit_code == 3, done.output
-    assert "One seed has no deviation" in done.stdout
-    for split, images in (("train", 49), ("val", 20)):
-        manifest = read_manifest(tmp_path / "r-training" / "shards" / "area" / split)
-        assert (manifest.options.size_px, manifest.options.geometry) == (80, "squash")
-        assert manifest.total_images == images
-    page = report.read_text()
-    assert "One seed has no deviation" in page
-    assert "nvidia-dali-cuda130" in page
-    again = run("compare", raw_folders, "--train", *words, "-o", report, "--accept", "truncated")
-    assert again.exit_code == 0, again.output
+def test_an_interrupted_run_says_how_far_it_came(raw_folders, tmp_path) -> None:
+    """And what to do next, in one line; the same for SIGTERM."""
+    command = [sys.executable, "-m", "alexnet_pipeline", "-q", "shard", str(raw_folders), str(tmp_path)]
+    command += ["--shard-size", "4", "--workers", "1"]
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
+    )
+    while len(list(tmp_path.glob("*/*/*.tar"))) < 2:
+        time.sleep(0.01)
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _, text = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert re.fullmatch(r"Interrupted: \d+ of 20 shards finished\. Run the same command to resume\.\n", text), text
 
 
-@pytest.mark.parametrize(
-    ("words", "told"),
-    [
-        (["--steps", "3"], "--steps has no effect here"),
-        (["--shards", "a", "--quality", "10"], "--quality has no effect here"),
-        (["-o", "."], "is a folder"),
-        (["-o", "nowhere/r.html"], "is no folder"),
-    ],
-)
-def test_compare_refuses_before_it_works(raw_folders, words, told) -> None:
-    """What would do nothing, and what could not be written in the end."""
-    source = [] if "--shards" in words else [raw_folders]
-    done = run("compare", *source, *words)
-    assert done.exit_code == 2
-    assert told in done.stderr
+def test_the_first_run_says_that_it_compiles(raw_folders, tmp_path) -> None:
+    """In place of a bar that stands still; later runs need not."""
+    variables = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    for out, words in (("a", True), ("b", False)):
+        command = [sys.executable, "-m", "alexnet_pipeline", "shard", str(raw_folders), str(tmp_path / out)]
+        command += ["--split", "val", "--size", "16"]
+        done = subprocess.run(command, env=variables, capture_output=True, text=True, check=True)
+        assert ("compiling kernels (first run only)" in done.stderr) is words
 
 
-def test_configuration_reaches_every_option(tmp_path) -> None:
-    """By its long name, in commands within commands too."""
-    config = tmp_path / "c.toml"
-    config.write_text('[compare]\nscale = [2.0]\n[bench.load]\nbatch-size = 7\n[shard]\nmethod = ["nearest"]\n')
-    assert run("--config", config, "methods").exit_code == 0
-    config.write_text("[bench.load]\nbatchsize = 7\n")
-    done = run("--config", config, "methods")
-    assert done.exit_code == 2
-    assert "[bench.load] has no option 'batchsize'" in done.stderr
+def test_a_terminal_shows_a_bar(raw_folders, tmp_path) -> None:
+    """With counts of the whole, and results on stdout as ever."""
+    command = [sys.executable, "-m", "alexnet_pipeline", "shard", str(raw_folders), str(tmp_path)]
+    command += ["--split", "val", "--size", "16", "--shard-size", "5"]
+    leader, follower = pty.openpty()
+    process = subprocess.Popen(command, stderr=follower, stdout=subprocess.PIPE, text=True)
+    os.close(follower)
+    shown = b""
+    while True:
+        try:
+            block = os.read(leader, 1 << 16)
+        except OSError:
+            break
+        if not block:
+            break
+        shown += block
+    os.close(leader)
+    assert "20 images in 4 shards" in process.communicate()[0]
+    assert b"20/20" in shown
