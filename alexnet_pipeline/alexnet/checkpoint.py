@@ -206,7 +206,7 @@ def check_identity(saved: SavedState, mine: Identity) -> None:
 
 
 def _settings(identity: Identity) -> dict[str, object]:
-    """All that counts, flat, by the names of parameters where there are any; the network's crop is the one that was taken."""
+    """All that counts, flat, by the names of parameters where there are any."""
     names = {parameter.field: parameter.name for parameter in parameters_of(Recipe)}
     plain = dataclasses.asdict(identity)
     parts = {**plain.pop("recipe"), **plain.pop("network"), **plain}

@@ -61,6 +61,11 @@ def error_rates(protocol: str, total_images: int, loss_sum: float, wrong1: int, 
     )
 
 
+def count_text(count: int, noun: str) -> str:
+    """Like `1 step` and `1,200 steps`."""
+    return f"{count:,} {noun if count == 1 else noun + 's'}"
+
+
 def best_classes(scores: Tensor) -> Tensor:
     """(N, 5) classes of the highest scores, best first; fewer where there are fewer classes."""
     return scores.topk(min(TOP, scores.shape[1])).indices

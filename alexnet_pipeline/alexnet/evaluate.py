@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from alexnet_pipeline.alexnet.error_rates import PROTOCOLS, ErrorRates, best_classes, error_rates
+from alexnet_pipeline.alexnet.error_rates import PROTOCOLS, ErrorRates, best_classes, count_text, error_rates
 from alexnet_pipeline.alexnet.options import EvaluateOptions
 from alexnet_pipeline.alexnet.predict import BATCH_IMAGES, Predictions, check_count, predict
 from alexnet_pipeline.alexnet.processes import Process
@@ -84,8 +84,8 @@ class Evaluation:
     def __repr__(self) -> str:
         errors = self.errors
         return (
-            f"Evaluation({', '.join(self.runs)} on {self.shards}, {errors.protocol}, {errors.total_images:,} images: "
-            f"{errors.top1_text()}, {errors.top5_text()})"
+            f"Evaluation({', '.join(self.runs)} on {self.shards}, {errors.protocol}, "
+            f"{count_text(errors.total_images, 'image')}: {errors.top1_text()}, {errors.top5_text()})"
         )
 
     def _repr_html_(self) -> str:

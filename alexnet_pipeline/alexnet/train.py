@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from alexnet_pipeline.alexnet.checkpoint import Checkpoint, load_newest, newest_path
-from alexnet_pipeline.alexnet.error_rates import ErrorRates
+from alexnet_pipeline.alexnet.error_rates import ErrorRates, count_text
 from alexnet_pipeline.alexnet.evaluate import measure
 from alexnet_pipeline.alexnet.metrics import Line, StepSums, ValidationLine, check_tensorboard
 from alexnet_pipeline.alexnet.optimizer import backward, set_learning_rate
@@ -59,7 +59,8 @@ class TrainSummary:
 
     def __repr__(self) -> str:
         errors = f", val {self.errors.top1_text()}" if self.errors else ""
-        return f"TrainSummary({self.run}: {self.steps:,} steps, {self.images:,} images{errors})"
+        steps, images = count_text(self.steps, "step"), count_text(self.images, "image")
+        return f"TrainSummary({self.run}: {steps}, {images}{errors})"
 
 
 @takes_options(RecipeChanges, TrainOptions)
@@ -118,7 +119,7 @@ def _find_checkpoint(folder: Path, options: TrainOptions, report: Report) -> Che
 def _train(run: Run, state: TrainState, stop: Stop) -> TrainSummary:
     total = run.identity.total_steps
     run.report(Stage("train", total=total, done=state.step, unit="steps"))
-    run.report(Message(f"training {total:,} steps on {_devices_text(run)}"))
+    run.report(Message(f"training {count_text(total, 'step')} on {_devices_text(run)}"))
     while state.step < total and not is_over(run.recipe, state.plateau):
         state = _epoch(run, state, stop)
     if run.val and state.validated_step != state.step:
@@ -197,8 +198,8 @@ def _validate(run: Run, state: TrainState) -> TrainState:
     assert run.val is not None
     errors = measure(run.model, run.val, run.process, run.forward)
     _write(run, ValidationLine(state.step, state.images, state.step / len(run.loader), errors))
-    found = f"{errors.protocol}, {errors.total_images:,} images: {errors.top1_text()}"
-    run.report(Message(f"val: step {state.step:,}, {found}"))
+    counted = f"{errors.protocol}, {count_text(errors.total_images, 'image')}"
+    run.report(Message(f"val: step {state.step:,}, {counted}: {errors.top1_text()}"))
     return replace(state, errors=errors, validated_step=state.step)
 
 

@@ -41,10 +41,21 @@ def test_loading_counts_what_was_asked_for(shards: Path, monkeypatch: pytest.Mon
 
 
 def test_training_takes_the_median_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a second, by a clock that goes on by a second whenever it is read."""
-    monkeypatch.setattr(measuring, "time", SimpleNamespace(perf_counter=Clock()))
-    speed = bench("train", **TINY)
-    assert speed == TrainingSpeed("quarter, norm batch, batch 3, fp32 on cpu", 3, 3.0, 1000.0)
+    """Of those after the warm-up, by a clock on which each step takes the time given here."""
+    steps_s, now = [9.0, 8.0, 7.0, 4.0, 1.0, 2.0], [0.0]
+    ticks = (tick for step_s in steps_s for tick in (0.0, step_s))
+
+    def clock() -> float:
+        now[0] += next(ticks)
+        return now[0]
+
+    monkeypatch.setattr(measuring, "time", SimpleNamespace(perf_counter=clock))
+    speed = bench("train", **{**TINY, "steps": 3})
+    assert speed == TrainingSpeed("quarter, norm batch, batch 3, fp32 on cpu", 3, 1.5, 2000.0)
+
+
+def test_training_is_of_the_network_asked_for() -> None:
+    """Its normalisation, its precision."""
     assert bench("train", **TINY, precision="bf16", norm="none").what == "quarter, norm none, batch 3, bf16 on cpu"
 
 

@@ -12,13 +12,16 @@ from tests.alexnet.made import run
 
 
 def test_predictions_are_probabilities_of_every_image(shards: Path, uninterrupted: Path) -> None:
-    """In the shards' order, with the labels' truth; a moved crop gives others."""
+    """In the shards' order, with the labels' truth; a moved crop and ten crops give others."""
     val = open_shards(shards / "val")
     first, moved = (predict([uninterrupted], val, shift_px=shift_px, device="cpu") for shift_px in (0, 1))
     torch.testing.assert_close(first.probabilities.sum(1), torch.ones(20))
     assert first.labels.tolist() == [val.read_label(sample) for sample in range(20)]
     assert first.steps == (50,)
     assert not torch.equal(first.probabilities, moved.probabilities)
+    ten = predict([uninterrupted], val, crops=10, device="cpu").probabilities
+    torch.testing.assert_close(ten.sum(1), torch.ones(20))
+    assert not torch.allclose(ten, first.probabilities)
 
 
 def test_an_ensemble_is_the_mean_of_its_networks(shards: Path, uninterrupted: Path, tmp_path: Path) -> None:

@@ -112,6 +112,18 @@ def test_a_page_says_what_the_run_reached(run):
     assert page.count('<svg class="chart"') == 5
 
 
+def test_the_headline_is_the_newest(run):
+    """Of each protocol, from training and from evaluations of this run on its validation set."""
+    append(run, validation(30, dataclasses.replace(ERRORS, top1_error=0.27)))
+    older = evaluation(run, steps=(3,), errors=dataclasses.replace(ERRORS, protocol="10 crops", top1_error=0.99))
+    ensemble = evaluation(
+        run, runs=("a", "b"), errors=dataclasses.replace(ERRORS, protocol="10 crops", top1_error=0.01)
+    )
+    for name, one in (("a", older), ("z", older), ("y", ensemble)):
+        (run / "evaluations" / f"{name}.json").write_bytes(to_json(one))
+    assert re.findall(r"<b>([\d.]+) %</b>", page_of(run)) == ["27", "12", "31", "12"]
+
+
 def test_hostile_names_stay_text(run):
     """A class or folder named like a script is shown, not run."""
     page = page_of(run)

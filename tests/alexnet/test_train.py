@@ -11,16 +11,18 @@ import threading
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from alexnet_pipeline import evaluate, train
+from alexnet_pipeline import evaluate, open_shards, train
 from alexnet_pipeline.alexnet import metrics
 from alexnet_pipeline.alexnet.checkpoint import load_newest, newest_path
 from alexnet_pipeline.alexnet.metrics import read_metrics
-from alexnet_pipeline.alexnet.run_folder import read_run
-from alexnet_pipeline.batches.loader import Loader
+from alexnet_pipeline.alexnet.network import initial_state
+from alexnet_pipeline.alexnet.run_folder import read_mean, read_run
+from alexnet_pipeline.batches.loader import Loader, mean_of
 from alexnet_pipeline.errors import InterruptedRunError, PipelineError, RefusedError
 from alexnet_pipeline.progress import Advance, Message, Stage, silent
 from tests.alexnet.made import HOW, SMALL, digest, run, weights
@@ -217,13 +219,60 @@ def test_the_run_says_what_it_is(shards: Path, tmp_path: Path) -> None:
     assert record.parameters == learnt
 
 
+def test_the_seed_decides_weights_order_and_dropout(shards: Path, tmp_path: Path) -> None:
+    """Each of them, in a run whose rate is too low to change a weight."""
+    run(shards, tmp_path, seed=3, steps=1, learning_rate=1e-30)
+    saved = load_newest(tmp_path / "checkpoints", silent)
+    network = saved.state.identity.network
+    for name, value in initial_state(network, 3).items():
+        if name.endswith(("weight", "bias")):
+            torch.testing.assert_close(saved.weights[name], value, rtol=0, atol=1e-29, msg=name)
+    assert saved.state.loaders[0].seed == 3
+    assert torch.equal(saved.random["cpu-0"], torch.Generator().manual_seed(3 * 1_000_003).get_state())
+
+
+def test_the_recipe_reaches_the_data(shards: Path, tmp_path: Path) -> None:
+    """Lighting, batches, and what is subtracted."""
+    run(shards, tmp_path / "a", steps=1, lighting=0.3, mean="channel")
+    run(shards, tmp_path / "b", steps=1, lighting=0, mean="image", batch_size=7)
+    states = [load_newest(tmp_path / name / "checkpoints", silent).state.loaders[0] for name in "ab"]
+    assert [(state.lighting, state.global_batch_images) for state in states] == [(0.3, 12), (0.0, 7)]
+    train_set = open_shards(shards / "train")
+    for name, kind in (("a", "channel"), ("b", "image")):
+        np.testing.assert_array_equal(read_mean(tmp_path / name), mean_of(train_set, kind, 70))
+
+
+def test_lines_and_checkpoints_come_when_asked_for(shards: Path, tmp_path: Path) -> None:
+    """After so many steps and after each epoch, and so many checkpoints stay."""
+    run(shards, tmp_path / "a", steps=9, log_every=3, checkpoint_every=4, keep_checkpoints=5)
+    run(shards, tmp_path / "b", steps=9, log_every=100, keep_checkpoints=1)
+    assert [line.step for line in read_metrics(tmp_path / "a").steps] == [3, 5, 6, 9]
+    assert [line.step for line in read_metrics(tmp_path / "b").steps] == [5, 9]
+    kept = [sorted(int(path.name[5:]) for path in (tmp_path / name / "checkpoints").iterdir()) for name in "ab"]
+    assert kept == [[4, 5, 8, 9], [9]]
+
+
+def test_threads_and_timeout_are_passed_on(shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the decoders, and to the group of processes."""
+    training, making = (importlib.import_module(f"alexnet_pipeline.alexnet.{name}") for name in ("train", "run"))
+    given = {}
+    join, loader = training.join, making.Loader
+    monkeypatch.setattr(training, "join", lambda *arguments: given.update(join=arguments) or join(*arguments))
+    monkeypatch.setattr(making, "Loader", lambda *arguments, **how: given.update(how) or loader(*arguments, **how))
+    run(shards, tmp_path, steps=1, threads=3, timeout=77, towers="local")
+    assert given["join"] == ("local", "cpu", 77.0)
+    assert given["threads"] == 3
+
+
 def test_a_split_alone_has_no_validation(shards: Path, tmp_path: Path) -> None:
-    """Paths may be text; the validation set may be named."""
+    """Paths may be text; a validation set that is named comes before the one beside."""
     done = run(str(shards / "train"), str(tmp_path / "a"), steps=1)
     assert done.errors is None
     assert read_run(tmp_path / "a").val is None
     named = run(shards / "train", tmp_path / "b", steps=1, val=str(shards / "val"))
     assert named.errors.total_images == 20
+    other = run(shards, tmp_path / "c", steps=1, val=shards / "train")
+    assert other.errors.total_images == 59
 
 
 def test_the_last_validation_is_the_last_networks(shards: Path, tmp_path: Path) -> None:
