@@ -46,6 +46,7 @@ class Option:
         below: smallest value that is too large.
         name: of the parameter; empty for the field's name without its unit.
         flag: of the command line without dashes; empty for the parameter's name.
+        also: more flags for the same, with their dashes.
         metavar: what stands for the value in the help; empty for the type's name.
         default_text: what the default amounts to, where the value does not tell.
     """
@@ -57,11 +58,12 @@ class Option:
     below: float | None = None
     name: str = ""
     flag: str = ""
+    also: tuple[str, ...] = ()
     metavar: str = ""
     default_text: str = ""
 
 
-def option(default: Any, help: str, **about: Any) -> Any:  # noqa: A002 - as click calls it
+def option(default: Any, help: str, **about: Any) -> Any:
     """Declare a field that is an option; see `Option` for the keywords."""
     return dataclasses.field(default=default, metadata={METADATA: Option(help, **about)})
 
@@ -165,13 +167,13 @@ def make(record: type[Record], given: Mapping[str, Any], base: Record | None = N
         RefusedError: a value is of another type or outside its bounds; the message names the parameter.
     """
     values = {}
-    for parameter in parameters_of(record):
+    for parameter in parameters_of(record):  # type: ignore[arg-type] # a type is hashable
         if parameter.name in given:
             try:
                 values[parameter.field] = parameter.convert(given[parameter.name])
             except ValueError as error:
                 raise RefusedError(f"`{parameter.name}`: {error}") from error
-    return record(**values) if base is None else typing.cast(Record, dataclasses.replace(base, **values))  # type: ignore[type-var]
+    return record(**values) if base is None else dataclasses.replace(base, **values)  # type: ignore[type-var]
 
 
 def takes_options(*records: type) -> Callable[[Function], Function]:

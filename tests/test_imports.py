@@ -94,7 +94,9 @@ def test_the_library_neither_prints_nor_takes_signals() -> None:
     own_processes = {"preload.py", "workers.py", "write.py"}
     for path in FILES:
         if path.relative_to(PACKAGE).parts[0] != "cli":
-            calls = {ast.unparse(node.func) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)}
+            calls = {
+                ast.unparse(node.func) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)
+            }
             assert "print" not in calls, path
             assert "signal.signal" not in calls or path.name in own_processes, path
 

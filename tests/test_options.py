@@ -97,7 +97,9 @@ def test_functions_take_the_options_of_records() -> None:
         work("x", sid=5)
 
 
-@pytest.mark.parametrize("name", ["shard", "estimate", "verify", "inspect", "compare", "train", "evaluate", "bench", "sample", "resize"])
+@pytest.mark.parametrize(
+    "name", ["shard", "estimate", "verify", "inspect", "compare", "train", "evaluate", "bench", "sample", "resize"]
+)
 def test_public_functions_document_every_parameter(name) -> None:
     """`help(alexnet_pipeline.shard)` says all by itself."""
     function = getattr(alexnet_pipeline, name)

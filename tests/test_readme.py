@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from alexnet_pipeline.cli import cli
+from alexnet_pipeline.cli.main import cli
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

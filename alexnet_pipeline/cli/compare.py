@@ -27,7 +27,7 @@ REPORT = Path("comparison.html")
 
 @click.command("compare", cls=Command)
 @click.argument("source", type=PATH, required=False)
-@options_of(CompareOptions, NetworkOptions)
+@options_of(CompareOptions, NetworkOptions, output=str(REPORT), work_dir="beside the report")
 @accept_option
 @click.pass_context
 def compare_command(ctx: click.Context, /, source: Path | None, accept: tuple[str, ...], **options: Any) -> None:
@@ -95,15 +95,4 @@ def _stop_requests() -> Iterator[Callable[[], int]]:
             signal.signal(number, handler)
 
 
-def _adapt(name: str, *flags: str, default: str = "") -> None:
-    """Give an option more flags, or a default that only the command has."""
-    option = next(option for option in compare_command.params if option.name == name)
-    assert isinstance(option, click.Option)
-    option.opts += flags
-    option.help = f"{option.help}  [default: {default}]" if default else option.help
-
-
-_adapt("methods", "--methods")
-_adapt("output", "-o", default=str(REPORT))
-_adapt("work_dir", default="beside the report")
 COMMANDS = (compare_command,)

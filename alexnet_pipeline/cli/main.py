@@ -114,7 +114,7 @@ def _with_flags(text: str, ctx: click.Context) -> str:
     def flag(match: re.Match[str]) -> str:
         parameter = parameters.get(match[1])
         if isinstance(parameter, click.Argument):
-            return parameter.make_metavar(ctx)
+            return str(parameter.human_readable_name).upper()
         if not isinstance(parameter, click.Option):
             return match[0]
         value = (match[2] or "").strip("'\"")
@@ -128,7 +128,11 @@ def _with_flags(text: str, ctx: click.Context) -> str:
 def _usage_text(error: click.ClickException) -> str:
     """What is wrong with the command line, in one line with the flag and where to look."""
     text = " ".join(error.format_message().split())
-    if isinstance(error, click.BadParameter) and error.param is not None and not isinstance(error, click.MissingParameter):
+    if (
+        isinstance(error, click.BadParameter)
+        and error.param is not None
+        and not isinstance(error, click.MissingParameter)
+    ):
         text = f"{error.param.opts[0] if isinstance(error.param, click.Option) else error.param.human_readable_name}: "
         text += " ".join(error.message.split())
     path = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else ""
@@ -151,7 +155,13 @@ def _print_version(ctx: click.Context, option: click.Parameter, value: bool) -> 
     "TOML file given as --config.",
 )
 @click.option(
-    "-V", "--version", is_flag=True, expose_value=False, is_eager=True, callback=_print_version, help="Print the version."
+    "-V",
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_print_version,
+    help="Print the version.",
 )
 def cli() -> None:
     """Turn raw ImageNet into 256x256 WebDataset shards with exactly specified resampling, and train AlexNet on them."""

@@ -81,16 +81,21 @@ class _MethodName(click.ParamType[str]):
         return [CompletionItem(done + comma + name) for name in method_names() if name.startswith(rest)]
 
 
-def options_of(*records: type, without: tuple[str, ...] = ()) -> Decorator:
+def options_of(*records: type, without: tuple[str, ...] = (), **defaults: str) -> Decorator:
     """Give a command the options of records, in the order of their fields.
 
     What the user does not set is left out of the command's `options` by `given`, so that defaults stay the records'.
+
+    Args:
+        records: types with option fields.
+        without: names of parameters that the command does not have.
+        defaults: by parameter, what the help says of a default that only the command has.
     """
     parameters = [p for record in records for p in parameters_of(record) if p.name not in without]
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         for parameter in reversed(parameters):
-            command = _decorator(parameter)(command)
+            command = _decorator(parameter, defaults.get(parameter.name, parameter.default_text()))(command)
         return command
 
     return decorate
@@ -109,7 +114,7 @@ def settings(ctx: click.Context) -> dict[str, Any]:
 def global_options() -> list[click.Option]:
     """The options that work before and after the command."""
 
-    def flag(*names: str, help: str) -> click.Option:  # noqa: A002 - as click calls it
+    def flag(*names: str, help: str) -> click.Option:
         return click.Option(names, is_flag=True, default=None, expose_value=False, callback=_note_global, help=help)
 
     return [
@@ -148,10 +153,9 @@ def unknown_variables(root: click.Command) -> Iterator[str]:
             yield f"{name} is set, but no option has this variable" + (f"; did you mean {close[0]}?" if close else "")
 
 
-def _decorator(parameter: Parameter) -> Decorator:
+def _decorator(parameter: Parameter, default: str) -> Decorator:
     about = parameter.option
-    names = [f"--{parameter.flag}", parameter.name]
-    default = parameter.default_text()
+    names = [f"--{parameter.flag}", parameter.name, *about.also]
     common: dict[str, Any] = {"help": about.help + (f"  [default: {default}]" if default else ""), "default": None}
     if parameter.kind is bool:
         switch = parameter.default is not False
@@ -193,7 +197,7 @@ def _read_config(ctx: click.Context, option: click.Parameter, path: Path | None)
         raise click.BadParameter(f"{path}: {getattr(error, 'strerror', None) or error}") from error
     root = ctx.find_root()
     found = _defaults(root, root.command, tables, str(path))
-    names = []
+    names: list[str] = []
     inner: click.Context | None = ctx
     while inner is not None and inner.parent is not None:
         names.insert(0, inner.info_name or "")

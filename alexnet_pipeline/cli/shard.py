@@ -87,7 +87,7 @@ def merge_command(ctx: click.Context, out: Path) -> None:
 @click.argument("path", type=PATH)
 @options_of(VerifyOptions)
 @click.pass_context
-def verify_command(ctx: click.Context, path: Path, **options: Any) -> None:
+def verify_command(ctx: click.Context, /, path: Path, **options: Any) -> None:
     """Check every data set at or below PATH against its manifest; exit with 1 if anything is wrong.
 
     \b
@@ -107,7 +107,7 @@ def verify_command(ctx: click.Context, path: Path, **options: Any) -> None:
 @click.argument("path", type=PATH)
 @options_of(InspectOptions)
 @click.pass_context
-def inspect_command(ctx: click.Context, path: Path, **options: Any) -> None:
+def inspect_command(ctx: click.Context, /, path: Path, **options: Any) -> None:
     """Print the first samples of a data set, or of any WebDataset tar.
 
     \b

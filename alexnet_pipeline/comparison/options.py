@@ -32,6 +32,7 @@ class CompareOptions:
         DEFAULT_METHODS,
         "Downsampling methods, at least two; see `methods`.",
         flag="method",
+        also=("--methods",),
         metavar="NAME",
         default_text=", ".join(DEFAULT_METHODS),
     )
@@ -54,7 +55,7 @@ class CompareOptions:
     seed: int = option(0, "Seed for the sample of images.", least=0, most=MAX_SEED)
     workers: int | None = option(None, "Number of worker processes.", least=1, default_text="cores")
     train: bool = option(False, "Also train networks on the shards of each method and test each on those of all.")
-    output: Path | None = option(None, "Write the report, one self-contained HTML file.", metavar="FILE")
+    output: Path | None = option(None, "Write the report, one self-contained HTML file.", also=("-o",), metavar="FILE")
     figure: Path | None = option(None, "Write a publication-ready figure (SVG).", metavar="FILE")
 
     def conversions(self) -> tuple[Conversion, ...]:

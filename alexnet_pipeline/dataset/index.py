@@ -55,8 +55,7 @@ def read_dali_index(data: bytes) -> ShardIndex:
     if len(words) != step * (len(lines) - 1):
         raise ValueError(f"it has {len(words)} words, expected {step} a line")
     spans = {
-        words[at]: np.array([words[at + 1 :: step], words[at + 2 :: step]], np.int64).T
-        for at in range(0, step, WORDS)
+        words[at]: np.array([words[at + 1 :: step], words[at + 2 :: step]], np.int64).T for at in range(0, step, WORDS)
     }
     return ShardIndex([name.partition(".")[0] for name in words[WORDS - 1 :: step]], spans)
 

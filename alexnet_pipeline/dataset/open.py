@@ -131,7 +131,7 @@ class ShardSet:
 
     def _read(self, sample: int, spans: NDArray[np.int64]) -> bytes:
         offset, size = spans[sample].tolist()
-        return self.tars[self.shard[sample]][offset : offset + size]
+        return bytes(self.tars[self.shard[sample]][offset : offset + size])
 
 
 def open_shards(folder: Path | str) -> ShardSet:

@@ -110,7 +110,7 @@ def splat(typing: Any, value: Any) -> Any:
 
 @intrinsic
 def transpose(typing: Any, source: Any, at: Any, step: Any, target: Any, to: Any, target_step: Any) -> Any:
-    """Transpose 8 x 8 float32: rows are read from `at` on, `step` apart, and written from `to` on, `target_step` apart."""
+    """Transpose 8 x 8 float32: rows are read from `at`, `step` apart, and written from `to`, `target_step` apart."""
     if not (_is_contiguous(source, types.float32) and _is_contiguous(target, types.float32)):
         return None
 

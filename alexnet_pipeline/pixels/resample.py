@@ -68,9 +68,7 @@ def prepare() -> None:
     keep()
 
 
-def _resample_each(
-    image: Bytes, placement: Placement, methods: Sequence[Method], *, linear_light: bool
-) -> list[Bytes]:
+def _resample_each(image: Bytes, placement: Placement, methods: Sequence[Method], *, linear_light: bool) -> list[Bytes]:
     rows, columns = placement.rows, placement.columns
     samples = columns.count * 3
     results = np.empty((len(methods), _whole_bands(rows.count), _whole_bands(samples)), np.uint8)
@@ -132,7 +130,7 @@ def _passes(
     A band of the output takes at most `band_rows` rows of the source. The results have room for whole bands.
     """
     rows, columns, pitch = row_first.shape[1], column_first.shape[1], results.shape[2]
-    first, last = ends(column_first, column_taps, np.int64(0), columns)
+    first, last = ends(column_first, column_taps, columns - columns, columns)
     width = 3 * (last - first)
     room = (width + TILE) * BAND
     # Made here, for LLVM then knows that they do not overlap: a band per method between the passes; a tile of the

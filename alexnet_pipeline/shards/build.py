@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from alexnet_pipeline.pixels import compiled
 from alexnet_pipeline.progress import Advance, Progress, Report, Stage, reporting, warn_to
 from alexnet_pipeline.records import Reject, SetOptions
 from alexnet_pipeline.shards.finish import finish
-from alexnet_pipeline.shards.journal import JournalEntry, SetState, find_states
+from alexnet_pipeline.shards.journal import JournalEntry, find_states
 from alexnet_pipeline.shards.options import RunOptions, Selection
 from alexnet_pipeline.shards.plan import ShardJob, Target, source_stamp
 from alexnet_pipeline.shards.resume import check_restart, check_resumable

@@ -59,7 +59,9 @@ class SampleViews(tuple[SampleView, ...]):
     __slots__ = ()
 
     def _repr_html_(self) -> str:
-        rows = [(each.key, each.label, each.record.name if each.record else "", f"{each.size_bytes:,}") for each in self]
+        rows = [
+            (each.key, each.label, each.record.name if each.record else "", f"{each.size_bytes:,}") for each in self
+        ]
         return html_table(("key", "label", "source", "bytes"), rows)
 
 

@@ -17,7 +17,7 @@ class Selection:
     """What to make of a source."""
 
     methods: tuple[str, ...] = option(
-        (), "Downsampling methods; see `methods`.", flag="method", default_text=SetOptions.method
+        (), "Downsampling methods; see `methods`.", flag="method", also=("--methods",), default_text=SetOptions.method
     )
     splits: tuple[str, ...] = option(
         (), "Splits to write: train, val, test.", name="split", default_text="all that the source has"

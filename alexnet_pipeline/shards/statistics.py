@@ -142,7 +142,11 @@ def _add_pixels(
         block = flat[3 * first : 3 * min(pixels, first + BLOCK_PIXELS)]
         r = g = b = rr = rg = rb = gg = gb = bb = np.int32(0)
         for pixel in range(block.size // 3):
-            red, green, blue = np.int32(block[3 * pixel]), np.int32(block[3 * pixel + 1]), np.int32(block[3 * pixel + 2])
+            red, green, blue = (
+                np.int32(block[3 * pixel]),
+                np.int32(block[3 * pixel + 1]),
+                np.int32(block[3 * pixel + 2]),
+            )
             r, g, b = np.int32(r + red), np.int32(g + green), np.int32(b + blue)
             rr, rg, rb = np.int32(rr + red * red), np.int32(rg + red * green), np.int32(rb + red * blue)
             gg, gb, bb = np.int32(gg + green * green), np.int32(gb + green * blue), np.int32(bb + blue * blue)

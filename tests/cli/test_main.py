@@ -26,9 +26,7 @@ def test_a_run_from_end_to_end(raw_tars, tmp_path) -> None:
     assert done.exit_code == 3, done.output
     train, val = json.loads(done.stdout)
     assert (train["images"], val["images"], train["rejects"][0]["reason"]) == (59, 20, "truncated")
-    again = run(
-        "shard", raw_tars, tmp_path / "out", "--method", "lanczos", "--shard-size", 30, "--accept", "truncated"
-    )
+    again = run("shard", raw_tars, tmp_path / "out", "--method", "lanczos", "--shard-size", 30, "--accept", "truncated")
     assert again.exit_code == 0
     assert "20 images in 1 shard, " in again.stdout
     done = run("verify", tmp_path / "out", "--deep")
@@ -55,7 +53,10 @@ def test_a_run_from_end_to_end(raw_tars, tmp_path) -> None:
         (["inspect", "/nowhere"], "no such file or directory"),
         (["merge", "/nowhere"], "nothing was begun"),
         (["shard", ".", "/tmp/x", "--method", "lanczo"], "did you mean lanczos"),
-        (["shard", ".", "/tmp/x", "--method", "lanczos", "--method", "lanczos"], "--method: lanczos, lanczos names one"),
+        (
+            ["shard", ".", "/tmp/x", "--method", "lanczos", "--method", "lanczos"],
+            "--method: lanczos, lanczos names one",
+        ),
         (["shard", ".", "/tmp/x", "--accept", "boredom"], "is not one of"),
         (["shard", ".", "/tmp/x", "--shard-range", "5:5"], "0:100"),
         (["shard", ".", "/tmp/x", "--quality", "101"], "--quality: 101"),

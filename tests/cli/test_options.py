@@ -107,7 +107,9 @@ def test_a_wrong_file_is_one_line(tmp_path, text, words) -> None:
 def test_a_file_reaches_every_command(tmp_path) -> None:
     """Those within commands, too, and given after the command."""
     config = tmp_path / "c.toml"
-    config.write_text('[compare]\nscale = [2.0]\n[bench.load]\nbatch-size = 7\n[shard]\nmethod = ["nearest"]\nsize = 0\n')
+    config.write_text(
+        '[compare]\nscale = [2.0]\n[bench.load]\nbatch-size = 7\n[shard]\nmethod = ["nearest"]\nsize = 0\n'
+    )
     assert run("--config", config, "methods").exit_code == 0
     done = run("shard", "a", "b", "--config", config)
     assert done.exit_code == 2

@@ -207,7 +207,10 @@ def test_encoding_is_exact_or_as_asked() -> None:
     png = encode(picture(), Conversion(encoding="png", quality=1, subsampling="420"))
     assert (decode(png) == picture()).all()
     assert png == encode(picture(), Conversion(encoding="png", quality=1, subsampling="420"))
-    assert simplejpeg.decode_jpeg_header(encode(picture(), Conversion(encoding="jpg", quality=90, subsampling="420")))[3] == "420"
+    assert (
+        simplejpeg.decode_jpeg_header(encode(picture(), Conversion(encoding="jpg", quality=90, subsampling="420")))[3]
+        == "420"
+    )
     assert simplejpeg.decode_jpeg_header(jpeg(picture()))[3] == "444"
     sizes = [len(encode(picture(), Conversion(encoding="jpg", quality=q, subsampling="420"))) for q in (50, 90, 100)]
     assert sizes == sorted(sizes)

@@ -1,4 +1,4 @@
-"""Compiled code is kept between starts; a cache that is full, damaged, read-only or absent costs time, never the run."""
+"""Compiled code is kept between starts; a cache that is full, damaged, read-only or absent costs time only."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ print(sum(resample._passes.stats.cache_hits.values()), compiled.cache_folder())
 
 def start(**variables: str) -> tuple[int, str]:
     """How much compiled code a fresh process found, and where it keeps it."""
-    kept = {name: value for name, value in os.environ.items() if name not in {"NUMBA_CACHE_DIR", "XDG_CACHE_HOME", "HOME"}}
+    kept = {
+        name: value for name, value in os.environ.items() if name not in {"NUMBA_CACHE_DIR", "XDG_CACHE_HOME", "HOME"}
+    }
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM], env=kept | variables, capture_output=True, text=True, check=True
     )
@@ -86,6 +88,6 @@ def test_a_full_disk_costs_time_only(tmp_path: Path) -> None:
 
 def test_a_chosen_folder_is_used(tmp_path: Path) -> None:
     """NUMBA_CACHE_DIR wins over all other places."""
-    hits, folder = start(NUMBA_CACHE_DIR=str(tmp_path / "mine"), XDG_CACHE_HOME=str(tmp_path / "other"))
+    _, folder = start(NUMBA_CACHE_DIR=str(tmp_path / "mine"), XDG_CACHE_HOME=str(tmp_path / "other"))
     assert Path(folder).parent == tmp_path / "mine"
     shutil.rmtree(folder)

@@ -19,8 +19,8 @@ import numpy as np
 import pytest
 
 import alexnet_pipeline as api
-from alexnet_pipeline.errors import PipelineError, RefusedError
 from alexnet_pipeline.dataset.manifest import read_manifest
+from alexnet_pipeline.errors import PipelineError, RefusedError
 from alexnet_pipeline.pixels.codec import decode, decode_sample
 from alexnet_pipeline.shards.journal import SetState
 

@@ -51,7 +51,9 @@ def test_a_killed_worker_costs_nothing(raw_folders, tmp_path) -> None:
     killer = threading.Thread(target=kill)
     killer.start()
     try:
-        done = api.shard(raw_folders, tmp_path / "wild", shard_size=20, split=["train"], workers=2, progress=events.append)
+        done = api.shard(
+            raw_folders, tmp_path / "wild", shard_size=20, split=["train"], workers=2, progress=events.append
+        )
     finally:
         stop.set()
         killer.join()

@@ -9,8 +9,8 @@ import simplejpeg
 
 from alexnet_pipeline.errors import RefusedError
 from alexnet_pipeline.pixels.codec import decode
-from alexnet_pipeline.synthetic.sample import BROKEN_INDEX, CLASSES, PNG_INDEX, TURNED_INDEX, sample
 from alexnet_pipeline.synthetic.patterns import PATTERNS, render
+from alexnet_pipeline.synthetic.sample import BROKEN_INDEX, CLASSES, PNG_INDEX, TURNED_INDEX, sample
 
 
 def hashes(folder: Path) -> dict[str, str]:

@@ -10,8 +10,8 @@ import pytest
 
 from alexnet_pipeline.errors import RejectedImageError
 from alexnet_pipeline.pixels import codec
-from alexnet_pipeline.pixels.formats import strictness
 from alexnet_pipeline.pixels.codec import decode, decode_sample, encode, versions
+from alexnet_pipeline.pixels.formats import strictness
 from alexnet_pipeline.pixels.formats.strictness import essential_png
 from alexnet_pipeline.pixels.formats.tiff import neutral, read_fields
 from alexnet_pipeline.records import Conversion, Reason
