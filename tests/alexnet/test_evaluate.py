@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from alexnet_pipeline import evaluate, shard
+from alexnet_pipeline import evaluate, open_shards, shard
 from alexnet_pipeline.alexnet.evaluate import Evaluation, read_evaluations
+from alexnet_pipeline.alexnet.predict import predict
 from alexnet_pipeline.errors import RefusedError
 from alexnet_pipeline.progress import Advance, Stage, silent
 from tests.alexnet.made import SIZE, run
@@ -26,6 +27,13 @@ def test_evaluation_counts_and_remembers(shards: Path, uninterrupted: Path, tmp_
     assert len({row["key"] for row in rows}) == 20
     assert one.errors.top1_error == wrong / 20
     assert sum(row.images for row in one.classes) == 20
+    val = open_shards(shards / "val")
+    found = predict([uninterrupted], val, crops=10, device="cpu").probabilities
+    assert [row["key"] for row in rows] == list(val.keys())
+    for row, probabilities in zip(rows, found.tolist(), strict=True):
+        best = sorted(probabilities, reverse=True)[:5]
+        assert [taken["probability"] for taken in row["best"]] == pytest.approx(best, abs=1e-6)
+        assert val.manifest.classes[probabilities.index(best[0])] == row["best"][0]["class"]
     assert sum(confusion.count for confusion in one.confusions) == wrong
 
 
