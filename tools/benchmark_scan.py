@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 from alexnet_pipeline.raw.source import open_source
-from alexnet_pipeline.records import MethodOptions
+from alexnet_pipeline.records import SetOptions
 from alexnet_pipeline.shards import ustar
 from alexnet_pipeline.shards.plan import plan_shards
 
@@ -47,7 +47,7 @@ def main() -> None:
         cpu, wall = time.process_time(), time.monotonic()
         listing = open_source(Path(scratch)).listings()[0]
         listed = time.monotonic()
-        plan = plan_shards(listing, MethodOptions())
+        plan = plan_shards(listing, SetOptions())
         plan.digest()
         done = time.monotonic()
         cpu = time.process_time() - cpu

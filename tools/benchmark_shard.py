@@ -1,9 +1,9 @@
-"""What sharding costs, as multiples of strict decoding plus encoding, measured in one run on real pictures.
+"""What sharding costs, as multiples of strict decoding plus encoding, measured in one run on real images.
 
     python tools/benchmark_shard.py ../shared/data/imagenet-sample
 
-The pictures are random crops of the given ones, so that sizes do not repeat and no cache of weights flatters.
-Every command is run on few and on many pictures; CPU time per picture is the slope between the two, so that
+The images are random crops of the given ones, so that sizes do not repeat and no cache of weights flatters.
+Every command is run on few and on many images; CPU time per image is the slope between the two, so that
 start-up stays apart, and every figure is the median of the repetitions. Each peer runs in a virtual environment
 that is made here.
 """
@@ -28,7 +28,7 @@ from process_cost import run, slope
 
 from alexnet_pipeline.pixels import codec
 from alexnet_pipeline.pixels.convert import convert
-from alexnet_pipeline.records import MethodOptions
+from alexnet_pipeline.records import Conversion
 
 QUALITY = 90
 SHARD_SIZE = "500"
@@ -45,8 +45,8 @@ PEERS = {
 }
 
 
-def make_pictures(source: Path, target: Path, count: int) -> list[Path]:
-    """Random crops of the source's pictures, each of its own size, in class folders."""
+def make_images(source: Path, target: Path, count: int) -> list[Path]:
+    """Random crops of the source's images, each of its own size, in class folders."""
     random = np.random.Generator(np.random.PCG64(0))
     originals = sorted(p for p in source.glob("*/*") if p.is_file())
     paths = []
@@ -67,7 +67,7 @@ def make_pictures(source: Path, target: Path, count: int) -> list[Path]:
 
 
 def floor_ms(paths: list[Path]) -> float:
-    """CPU ms a picture of strict decoding plus encoding a 256x256 of it at quality 90."""
+    """CPU ms an image of strict decoding plus encoding a 256x256 of it at quality 90."""
     started = time.process_time()
     for path in paths:
         image = simplejpeg.decode_jpeg(path.read_bytes())
@@ -77,17 +77,17 @@ def floor_ms(paths: list[Path]) -> float:
 
 
 def bound_ms(paths: list[Path]) -> float:
-    """CPU ms a picture that four methods may take: 1.05 of one decoding by libjpeg, four resamplings and encodings."""
+    """CPU ms an image that four methods may take: 1.05 of one decoding by libjpeg, four resamplings and encodings."""
     spent = 0.0
     # Method by method, so that what the engine keeps of one is as likely of use as in a run.
     for number, method in enumerate(FOUR):
-        options = MethodOptions(method=method, quality=QUALITY)
+        conversion = Conversion(method=method, quality=QUALITY)
         for path in paths:
             begun = time.process_time()
             image = simplejpeg.decode_jpeg(path.read_bytes(), strict=True)
             decoded = time.process_time()
-            pixels, _ = convert(image, options)
-            codec.encode(pixels, encoding="jpg", quality=QUALITY, subsampling="420")
+            pixels, _ = convert(image, conversion)
+            codec.encode(pixels, conversion)
             spent += time.process_time() - (decoded if number else begun)
     return 1.05 * spent / len(paths) * 1e3
 
@@ -101,7 +101,7 @@ def make_environment(folder: Path, packages: list[str]) -> Path:
 
 
 def shard(source: Path, out: Path, methods: tuple[str, ...], workers: int, limit: int) -> tuple[float, float, int]:
-    """What `run` says of sharding so many pictures."""
+    """What `run` says of sharding so many images."""
     shutil.rmtree(out, ignore_errors=True)
     command = [sys.executable, "-m", "alexnet_pipeline", "-q", "shard", str(source), str(out)]
     command += [word for method in methods for word in ("--method", method)]
@@ -109,10 +109,22 @@ def shard(source: Path, out: Path, methods: tuple[str, ...], workers: int, limit
     return run([*command, "--shard-size", SHARD_SIZE])
 
 
+def first_tar_s(source: Path, scratch: Path) -> tuple[float, float]:
+    """CPU s from the command to its first small tar: with nothing compiled, and with kernels of an earlier run."""
+    cache = scratch / "kernels"
+    shutil.rmtree(cache, ignore_errors=True)
+    spent = []
+    for _ in range(2):
+        shutil.rmtree(scratch / "first", ignore_errors=True)
+        command = [sys.executable, "-m", "alexnet_pipeline", "-q", "shard", str(source), str(scratch / "first")]
+        spent.append(run([*command, "--limit", "16"], NUMBA_CACHE_DIR=str(cache))[0])
+    return spent[0], spent[1]
+
+
 def peer(python: Path, script: str, paths: list[Path]) -> tuple[float, float, int]:
-    """What `run` says of a peer's script over the pictures."""
+    """What `run` says of a peer's script over the images."""
     with tempfile.TemporaryDirectory() as folder:
-        listed = Path(folder) / "pictures.list"
+        listed = Path(folder) / "images.list"
         listed.write_text("".join(f"{path}\n" for path in paths), "utf-8")
         script_path = Path(__file__).parent / "peers" / script
         return run([str(python), str(script_path), str(listed), str(Path(folder) / "out"), str(QUALITY)])
@@ -123,7 +135,7 @@ def measure(source: Path, images: int, repeats: int, peers_too: bool) -> dict[st
     figures: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as scratch:
         raw, out = Path(scratch) / "raw", Path(scratch) / "out"
-        paths = make_pictures(source, raw, images)
+        paths = make_images(source, raw, images)
         peers = {
             name: (make_environment(Path(scratch) / name.replace(" ", "-"), packages), script)
             for name, (packages, script) in (PEERS if peers_too else {}).items()
@@ -153,6 +165,7 @@ def measure(source: Path, images: int, repeats: int, peers_too: bool) -> dict[st
             row["lanczos, 2 workers, wall"], row["lanczos, 1 worker, wall"] = wall_two, wall_one
             row["efficiency from 1 to 2 workers"] = wall_one / wall_two / 2
             row["largest process, resident MB"] = resident / 1e3
+            row["first tar, cold, CPU s"], row["first tar, warm, CPU s"] = first_tar_s(raw, Path(scratch))
             for name, value in row.items():
                 figures.setdefault(name, []).append(value)
     return figures
@@ -161,10 +174,10 @@ def measure(source: Path, images: int, repeats: int, peers_too: bool) -> dict[st
 def report(figures: dict[str, list[float]]) -> str:
     """A Markdown table of medians."""
     floor = statistics.median(figures["floor"])
-    lines = ["| what | ms a picture (median) | x floor |", "|---|---|---|"]
+    lines = ["| what | ms an image (median) | x floor |", "|---|---|---|"]
     for name, values in figures.items():
         value = statistics.median(values)
-        plain = name.startswith(("efficiency", "largest", "part"))
+        plain = name.startswith(("efficiency", "largest", "part", "first"))
         ratio = (
             "" if plain else f"{statistics.median(v / f for v, f in zip(values, figures['floor'], strict=True)):.2f}"
         )

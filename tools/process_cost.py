@@ -1,8 +1,9 @@
-"""A command in, what it and all its descendants cost out: CPU and wall seconds, and the largest process's memory."""
+"""What a command and all its descendants cost: CPU and wall seconds, and the memory of the largest process."""
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -27,7 +28,7 @@ sys.exit(process.returncode)
 """
 
 
-def run(command: list[str]) -> tuple[float, float, int]:
+def run(command: list[str], **variables: str) -> tuple[float, float, int]:
     """(CPU s, wall s, largest resident kB of a process) of a command and all its descendants."""
     with tempfile.NamedTemporaryFile("r") as report:
         subprocess.run(
@@ -35,6 +36,7 @@ def run(command: list[str]) -> tuple[float, float, int]:
             check=True,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            env=os.environ | variables,
         )
         cpu, wall, resident = json.load(report)
     return cpu, wall, resident
