@@ -248,7 +248,7 @@ def _read_state(path: Path, text: bytes) -> _StateFile:
 
 
 def _foreign(path: Path, why: str) -> str:
-    return f"checkpoint {path} was written by another version of this package ({why}); choose another `run_dir`"
+    return f"checkpoint {path} was written by another version of this package ({why}); train again, in another folder"
 
 
 def _load(path: Path, digest: str) -> dict[str, Tensor]:

@@ -104,7 +104,9 @@ def read_run(run: Path) -> RunRecord:
     try:
         return from_json(path.read_bytes(), RunRecord)
     except (OSError, ValueError) as error:
-        raise PipelineError(f"cannot read {path}: {error}; resuming the run writes it again") from error
+        raise PipelineError(
+            f"cannot read {path}: {error}; resuming the run writes it again, if this version trained it"
+        ) from error
 
 
 def read_mean(run: Path) -> NDArray[np.float32]:
