@@ -64,11 +64,6 @@ def print_result(ctx: click.Context, result: Any, lines: Sequence[str]) -> None:
         click.echo("\n".join(lines))
 
 
-def rate_text(name: str, share: float, interval: Sequence[float]) -> str:
-    """An error rate in percent beside its 95 % interval."""
-    return f"{name} error {100 * share:.1f} % ({100 * interval[0]:.1f} to {100 * interval[1]:.1f})"
-
-
 @contextmanager
 def reporting(ctx: click.Context, *, plain: bool = False) -> Iterator[Report]:
     """Report progress as the global options ask: a bar on a terminal, else a line now and then.

@@ -146,7 +146,7 @@ def read_manifest(folder: Path) -> Manifest:
     path = folder / MANIFEST
     try:
         text = path.read_bytes()
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise RefusedError(_missing(folder)) from error
     except OSError as error:
         raise PipelineError(f"cannot read {path}: {error.strerror}") from error

@@ -63,7 +63,8 @@ class Verification:
         return f"<{verdict}: {len(self.folders)} data sets, {self.shards:,} shards, {self.images:,} images>"
 
     def _repr_html_(self) -> str:
-        return html_table(("file", "problem"), [(each.path, each.text) for each in self.problems]) or repr(self)
+        rows = [(each.path, each.text) for each in self.problems]
+        return html_table(("file", "problem"), rows or [(", ".join(self.folders), "none: sound")])
 
 
 @takes_options(VerifyOptions)
@@ -92,7 +93,7 @@ def verify(path: str | os.PathLike[str], *, progress: Progress = True, **options
     shards = [shard for manifest in manifests.values() for shard in manifest.shards if shard.tar]
     with reporting(progress) as report, ThreadPoolExecutor(chosen.workers or core_count()) as pool:
         check = functools.partial(_run, pool, report, problems)
-        files = [(folder, each, shard) for folder, each in manifests.items() for shard in each.shards if shard.tar]
+        files = [(folder, each, shard) for folder, each in manifests.items() for shard in each.shards]
         check(Stage("verify", len(files), unit="shards"), lambda task: _check_shard(*task), files)
         samples = [task for folder in manifests for task in _sample_tasks(folder, problems)]
         stage = Stage("verify samples", len(samples), unit="parts")
@@ -198,7 +199,10 @@ def _check_file(folder: Path, file: FileRecord) -> Iterator[Problem]:
 
 def _check_shard(folder: Path, manifest: Manifest, shard: ShardRecord) -> Iterator[Problem]:
     """A shard's files against the manifest, and its tar against its index."""
-    assert shard.tar and shard.idx
+    if not (shard.tar and shard.idx):
+        if shard.tar or shard.idx or shard.samples_images:
+            yield Problem(str(folder / MANIFEST), f"shard {shard.index} has samples, but no tar or no index")
+        return
     damage = [*_check_file(folder, shard.tar), *_check_file(folder, shard.idx)]
     yield from damage
     if damage:

@@ -63,6 +63,38 @@ def test_a_killed_worker_costs_nothing(raw_folders, tmp_path) -> None:
     assert hashes(tmp_path / "wild") == hashes(tmp_path / "calm")
 
 
+# Notes the process of every compilation of numba.
+WATCH = """
+import os
+from numba.core import event
+
+class Listener(event.Listener):
+    def on_start(self, event):
+        with open({log!r}, "a") as log:
+            log.write(f"{{os.getpid()}}\\n")
+
+    def on_end(self, event):
+        pass
+
+event.register("numba:compile", Listener())
+"""
+
+
+def test_kernels_compile_once_and_in_no_worker(raw_folders, tmp_path) -> None:
+    """In the server that forks workers, whatever their number; a second run compiles nothing."""
+    log = tmp_path / "log"
+    (tmp_path / "sitecustomize.py").write_text(WATCH.format(log=str(log)))
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
+    processes = []
+    for out in ("a", "b"):
+        log.write_text("")
+        command = [sys.executable, "-m", "alexnet_pipeline", "-q", "shard", str(raw_folders), str(tmp_path / out)]
+        command += ["--split", "val", "--size", "16", "--shard-size", "2", "--workers", "3"]
+        subprocess.run(command, env=environment, check=True, capture_output=True)
+        processes.append(set(log.read_text().split()))
+    assert [len(each) for each in processes] == [1, 0]
+
+
 DEADLY = b"\xff\xd8\xff deadly"
 
 

@@ -1,0 +1,127 @@
+"""A finished data set, opened: every sample's image, label, key and record, and what does not belong is refused."""
+
+import dataclasses
+import hashlib
+import json
+import tarfile
+
+import numpy as np
+import pytest
+
+from alexnet_pipeline import open_shards, shard
+from alexnet_pipeline.dataset.manifest import MANIFEST, read_manifest, write_manifest
+from alexnet_pipeline.errors import PipelineError, RefusedError
+from alexnet_pipeline.pixels.codec import decode_sample
+
+
+@pytest.fixture(scope="module")
+def made(raw_folders, tmp_path_factory):
+    """A small data set in three shards, as arrays."""
+    out = tmp_path_factory.mktemp("made")
+    shard(raw_folders, out, split="val", size=24, shard_size=8, encoding="raw", methods="area")
+    return out / "area" / "val"
+
+
+@pytest.fixture
+def copy(made, tmp_path):
+    """One that may be damaged."""
+    folder = tmp_path / "set"
+    folder.mkdir()
+    for path in made.iterdir():
+        if path.is_file():
+            (folder / path.name).write_bytes(path.read_bytes())
+    return folder
+
+
+def test_every_sample_is_what_its_tar_holds(made) -> None:
+    """By Python's tarfile, in the same order."""
+    shards = open_shards(str(made))
+    members = {}
+    for tar in sorted(made.glob("*.tar")):
+        with tarfile.open(tar) as archive:
+            members |= {member.name: archive.extractfile(member).read() for member in archive}
+    keys = list(shards.keys())
+    assert keys == list(dict.fromkeys(name.partition(".")[0] for name in members))
+    assert len(keys) == len(shards) == 20
+    for position, key in enumerate(keys):
+        assert shards.read_image(position) == members[f"{key}.npy"]
+        assert shards.read_label(position) == int(members[f"{key}.cls"])
+        assert dataclasses.asdict(shards.read_record(position)) == json.loads(members[f"{key}.json"])
+    assert shards.mean_image().shape == (24, 24, 3)
+    images = [decode_sample(shards.read_image(position), "raw") for position in range(20)]
+    np.testing.assert_allclose(shards.statistics().mean, np.mean(images, (0, 1, 2)))
+
+
+def reseal(folder, **changes) -> None:
+    """Write the manifest with changes, and with a digest that fits."""
+    manifest = dataclasses.replace(read_manifest(folder), digest="", **changes)
+    write_manifest(folder, manifest)
+
+
+def test_files_that_are_not_the_manifests_are_refused(copy) -> None:
+    """Another index, a shorter tar, another shard's tar, another mean image; each names its file."""
+    first, second = sorted(copy.glob("*.tar"))[:2]
+    whole = first.read_bytes()
+    for data in (whole[:-512], second.read_bytes()):
+        first.write_bytes(data)
+        with pytest.raises(PipelineError, match=first.name):
+            open_shards(copy)
+    first.write_bytes(whole)
+    index = first.with_suffix(".idx")
+    index.write_bytes(index.read_bytes().replace(b"v1.2 8", b"v1.2 7"))
+    with pytest.raises(PipelineError, match=index.name):
+        open_shards(copy)
+
+
+def test_an_index_that_lies_is_refused_even_if_sealed(copy) -> None:
+    """A count or a place that does not fit, with checksums made to fit."""
+    manifest = read_manifest(copy)
+    path = copy / manifest.shards[0].idx.name
+    whole = path.read_bytes()
+    lies = (b"v1.2 8", b"v1.2 7"), (b" 512 ", b" 99999999 "), (b"cls", b"cLs")
+    for lie in (whole.replace(*change, 1) for change in lies):
+        path.write_bytes(lie)
+        idx = dataclasses.replace(
+            manifest.shards[0].idx, sha256=hashlib.sha256(lie).hexdigest(), size_bytes=len(lie)
+        )
+        reseal(copy, shards=(dataclasses.replace(manifest.shards[0], idx=idx), *manifest.shards[1:]))
+        with pytest.raises(PipelineError, match=r"000000\.(idx|tar)"):
+            open_shards(copy)
+
+
+def test_a_label_that_is_none_is_named(copy) -> None:
+    """Where the manifest knows fewer classes than the shards use."""
+    manifest = read_manifest(copy)
+    reseal(copy, classes=manifest.classes[:3], class_totals_images=manifest.class_totals_images[:3])
+    shards = open_shards(copy)
+    with pytest.raises(PipelineError, match="expected 0 to 2"):
+        [shards.read_label(position) for position in range(len(shards))]
+
+
+def test_what_is_no_data_set_is_refused_with_the_next_step(made, tmp_path) -> None:
+    """A tar, a folder above, an unfinished set, nothing."""
+    for place, words in (
+        (next(made.glob("*.tar")), "name its folder"),
+        (made.parents[1], "name one, like"),
+        (tmp_path, "`shard` resumes"),
+        (tmp_path / "nowhere", "no such file"),
+    ):
+        with pytest.raises(RefusedError, match=words):
+            open_shards(place)
+
+
+def test_a_manifest_of_another_version_or_shape_is_one_line(copy) -> None:
+    """Never a traceback, whatever types its fields have."""
+    whole = json.loads((copy / MANIFEST).read_bytes())
+    for change, error, words in (
+        ({"format_version": 99}, RefusedError, "format version 99"),
+        ({"classes": 3}, PipelineError, "Expected `array`"),
+        ({"shards": [{"index": "x"}]}, PipelineError, "damaged"),
+        ({"total_images": 21}, PipelineError, "digest"),
+    ):
+        (copy / MANIFEST).write_text(json.dumps({**whole, **change}))
+        with pytest.raises(error, match=words):
+            read_manifest(copy)
+    (copy / MANIFEST).write_text("[" * 100_000)
+    with pytest.raises(PipelineError, match="damaged"):
+        read_manifest(copy)
