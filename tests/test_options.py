@@ -40,8 +40,8 @@ def test_parameters_drop_the_unit_of_fields() -> None:
 
 def test_values_are_brought_to_their_types() -> None:
     """From text, from NumPy, and a text where several are meant is the only one."""
-    given = {"side": np.int64(3), "rate": "0.25", "names": "x", "place": "a/b", "span": "2:5", "other": 1}
-    assert make(Sizes, given) == Sizes(side_px=3, rate=0.25, names=("x",), place=Path("a/b"), span=(2, 5))
+    given = {"side": np.int64(3), "rate": "0.25", "names": "xy", "place": "a/b", "span": "2:5", "other": 1}
+    assert make(Sizes, given) == Sizes(side_px=3, rate=0.25, names=("xy",), place=Path("a/b"), span=(2, 5))
     assert make(Sizes, {"wait": None, "names": ["x", "y"], "span": (0, 1)}).names == ("x", "y")
     assert make(Sizes, {"rate": 0.25}, Sizes(side_px=7, inner=5)) == Sizes(side_px=7, rate=0.25, inner=5)
 

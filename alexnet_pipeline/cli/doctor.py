@@ -5,8 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 from dataclasses import dataclass
 
-from alexnet_pipeline.tables import html_table
-
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -25,16 +23,6 @@ class Part:
     extra: str
     version: str | None
     get: str
-
-
-class Parts(tuple[Part, ...]):
-    """All parts."""
-
-    __slots__ = ()
-
-    def _repr_html_(self) -> str:
-        rows = [(part.package, part.version or "missing", part.enables, part.get) for part in self]
-        return html_table(("package", "version", "enables", "install"), rows)
 
 
 # (package, what it enables, extra)
@@ -59,9 +47,9 @@ PARTS = (
 SIMD_NEEDS = "; needs a C compiler, libjpeg and zlib headers"
 
 
-def doctor() -> Parts:
+def doctor() -> list[Part]:
     """List installed and missing dependencies, what each one enables, and how to install it."""
-    return Parts(_part(*row) for row in PARTS)
+    return [_part(*row) for row in PARTS]
 
 
 def _part(package: str, enables: str, extra: str) -> Part:

@@ -42,8 +42,7 @@ def resample_by_library(image: NDArray[np.uint8], placement: Placement, method: 
     rows, columns = placement.rows, placement.columns
     if rows.full * columns.full > MAX_TARGET_PIXELS:
         raise RejectedImageError(Reason.TOO_LARGE, f"{method.name} would compute {rows.full}x{columns.full}")
-    filters = {"opencv": _by_opencv, "pillow": _by_pillow}
-    whole = filters[method.library](image, rows.full, columns.full, method.kernel)
+    whole = np.asarray(_resize(image, rows.full, columns.full, method), np.uint8)
     part = whole[rows.start : rows.start + rows.count, columns.start : columns.start + columns.count]
     return on_canvas(np.ascontiguousarray(part), placement)
 
@@ -59,13 +58,7 @@ def resample_floats(image: NDArray[np.float32], full_px: tuple[int, int], method
     Returns:
         float32 of that size.
     """
-    height, width = full_px
-    if method.library == "opencv":
-        flag = OPENCV_FLAGS[_opencv_name(method.kernel, height, image.shape[0])]
-        return np.asarray(cv2.resize(image, (width, height), interpolation=flag), np.float32)
-    pillow = _pillow()
-    filter_ = getattr(pillow.Resampling, method.kernel.upper())
-    return np.asarray(pillow.fromarray(image).resize((width, height), filter_), np.float32)
+    return np.asarray(_resize(image, *full_px, method), np.float32)
 
 
 def library_weights(axis: Axis, method: Method) -> NDArray[np.float64]:
@@ -101,21 +94,14 @@ def versions() -> dict[str, str]:
         return {}
 
 
-def _by_opencv(image: NDArray[np.uint8], height: int, width: int, name: str) -> NDArray[np.uint8]:
-    flag = OPENCV_FLAGS[_opencv_name(name, height, image.shape[0])]
-    return np.asarray(cv2.resize(image, (width, height), interpolation=flag), np.uint8)
-
-
-def _opencv_name(name: str, height: int, source_height: int) -> str:
+def _resize(image: NDArray[Any], height: int, width: int, method: Method) -> Any:
+    if method.library == "pillow":
+        pillow = _pillow()
+        return pillow.fromarray(image).resize((width, height), getattr(pillow.Resampling, method.kernel.upper()))
+    name = method.kernel
     if name == "area+cubic":  # cuda-convnet2's make-data: INTER_AREA down, INTER_CUBIC up
-        return "area" if height < source_height else "cubic"
-    return name
-
-
-def _by_pillow(image: NDArray[np.uint8], height: int, width: int, name: str) -> NDArray[np.uint8]:
-    pillow = _pillow()
-    filter_ = getattr(pillow.Resampling, name.upper())
-    return np.asarray(pillow.fromarray(image).resize((width, height), filter_))
+        name = "area" if height < image.shape[0] else "cubic"
+    return cv2.resize(image, (width, height), interpolation=OPENCV_FLAGS[name])
 
 
 def _pillow() -> Any:

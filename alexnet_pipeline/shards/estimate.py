@@ -17,10 +17,8 @@ from alexnet_pipeline.raw.read import read_image
 from alexnet_pipeline.records import RawImage, SetOptions
 from alexnet_pipeline.shards.journal import free_bytes
 from alexnet_pipeline.shards.options import RunOptions, Selection
-from alexnet_pipeline.shards.plan import Plan
 from alexnet_pipeline.shards.sets import plan_sets, select
 from alexnet_pipeline.shards.workers import core_count
-from alexnet_pipeline.tables import html_table
 
 # Images that are converted to estimate time and disk.
 PROBE_IMAGES = 32
@@ -55,10 +53,6 @@ class Estimate:
     seconds: float
     free_bytes: int
 
-    def _repr_html_(self) -> str:
-        rows = [(method, f"about {size / 1e6:,.1f} MB") for method, size in self.methods.items()]
-        return html_table(("method", "size"), rows)
-
 
 @takes_options(Selection, SetOptions, RunOptions)
 def estimate(source: str | os.PathLike[str], out: str | os.PathLike[str], **options: object) -> Estimate:
@@ -74,7 +68,9 @@ def estimate(source: str | os.PathLike[str], out: str | os.PathLike[str], **opti
     """
     chosen, run = select(options), make(RunOptions, options)
     layout, sets = plan_sets(local_path(source), local_path(out), chosen, make(Selection, options).splits)
-    spent_s, sizes = _probe(_evenly(sets[0].plan, PROBE_IMAGES), chosen)
+    plan = sets[0].plan
+    positions = plan.order[:: max(1, len(plan.order) // PROBE_IMAGES)][:PROBE_IMAGES]
+    spent_s, sizes = _probe([plan.listing.image(int(position)) for position in positions], chosen)
     splits = {planned.record.split: planned for planned in sets}
     images = sum(planned.record.images for planned in splits.values())
     return Estimate(
@@ -84,11 +80,6 @@ def estimate(source: str | os.PathLike[str], out: str | os.PathLike[str], **opti
         seconds=spent_s * images / (run.workers or core_count()),
         free_bytes=free_bytes(Path(out)),
     )
-
-
-def _evenly(plan: Plan, count: int) -> list[RawImage]:
-    positions = plan.order[:: max(1, len(plan.order) // count)][:count]
-    return [plan.listing.image(int(position)) for position in positions]
 
 
 def _probe(images: Sequence[RawImage], chosen: Sequence[SetOptions]) -> tuple[float, dict[str, float]]:

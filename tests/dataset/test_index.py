@@ -8,8 +8,12 @@ from alexnet_pipeline.dataset.index import dali_index, read_dali_index, timm_ind
 from alexnet_pipeline.dataset.manifest import FileRecord, ShardRecord
 
 SAMPLES = [
-    [("cls", 512, 4, f"k{number}.cls"), ("jpg", 1536, 70 + number, f"k{number}.jpg"), ("json", 2560, 9, f"k{number}.json")]
-    for number in range(3)
+    [
+        ("cls", 512, 4, f"k{number}.cls"),
+        ("jpg", 1536, 70 + number, f"k{number}.jpg"),
+        ("json", 2560, 9, f"k{number}.json"),
+    ]
+    for n in range(3)
 ]
 
 

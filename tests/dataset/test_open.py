@@ -81,9 +81,7 @@ def test_an_index_that_lies_is_refused_even_if_sealed(copy) -> None:
     lies = (b"v1.2 8", b"v1.2 7"), (b" 512 ", b" 99999999 "), (b"cls", b"cLs")
     for lie in (whole.replace(*change, 1) for change in lies):
         path.write_bytes(lie)
-        idx = dataclasses.replace(
-            manifest.shards[0].idx, sha256=hashlib.sha256(lie).hexdigest(), size_bytes=len(lie)
-        )
+        idx = dataclasses.replace(manifest.shards[0].idx, sha256=hashlib.sha256(lie).hexdigest(), size_bytes=len(lie))
         reseal(copy, shards=(dataclasses.replace(manifest.shards[0], idx=idx), *manifest.shards[1:]))
         with pytest.raises(PipelineError, match=r"000000\.(idx|tar)"):
             open_shards(copy)
