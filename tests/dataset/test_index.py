@@ -9,9 +9,9 @@ from alexnet_pipeline.dataset.manifest import FileRecord, ShardRecord
 
 SAMPLES = [
     [
-        ("cls", 512, 4, f"k{number}.cls"),
-        ("jpg", 1536, 70 + number, f"k{number}.jpg"),
-        ("json", 2560, 9, f"k{number}.json"),
+        ("cls", 512, 4, f"k{n}.cls"),
+        ("jpg", 1536, 70 + n, f"k{n}.jpg"),
+        ("json", 2560, 9, f"k{n}.json"),
     ]
     for n in range(3)
 ]

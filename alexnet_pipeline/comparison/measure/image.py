@@ -54,37 +54,29 @@ class _Subject:
 
     Attributes:
         image: decoded, HWC uint8.
-        source: the same as float32.
         placement: of the output.
         ideal: the ideal low-pass of the placement's part, computed in float64, clipped, kept as float32.
-        ideal_luma: its luma.
-        lows: smallest source value around each output pixel.
-        highs: largest.
-        neighbours: the image without its last and without its first column; None where it has only one.
+        extremes: smallest and largest source value around each output pixel.
     """
 
     image: Bytes
-    source: Floats
     placement: Placement
     ideal: Floats
-    ideal_luma: Floats
-    lows: Floats
-    highs: Floats
-    neighbours: tuple[Bytes, Bytes] | None
+    extremes: tuple[Floats, Floats]
 
 
 def image_measurer(conversions: Sequence[Conversion]) -> Callable[[RawImage], MeasuredImage | Reject]:
     """A function that measures an image from its file; the compiled code of every method is loaded first."""
     data = codec.encode(np.full(WARM_UP_SHAPE, 128, np.uint8), conversions[0])
     measure(RawImage("", 0, "", "", "", 0, len(data), 0), data, conversions)
-    return partial(_measure_file, conversions=conversions)
 
+    def measure_file(raw: RawImage) -> MeasuredImage | Reject:
+        try:
+            return measure(raw, read_image(raw), conversions)
+        except RejectedImageError as error:
+            return Reject(raw.name, str(error.reason), error.detail)
 
-def _measure_file(raw: RawImage, conversions: Sequence[Conversion]) -> MeasuredImage | Reject:
-    try:
-        return measure(raw, read_image(raw), conversions)
-    except RejectedImageError as error:
-        return Reject(raw.name, str(error.reason), error.detail)
+    return measure_file
 
 
 def measure(raw: RawImage, data: bytes, conversions: Sequence[Conversion]) -> MeasuredImage:
@@ -100,51 +92,56 @@ def measure(raw: RawImage, data: bytes, conversions: Sequence[Conversion]) -> Me
     """
     image, decode_ms = _timed(partial(codec.decode, data))
     resampled = _resample(image, conversions, raw.key)
-    subject = _subject(image, conversions[0])
-    values: list[dict[str, float]] = []
-    spectra: list[tuple[float, ...]] = []
-    for conversion, (output, resample_ms) in zip(conversions, resampled, strict=True):
-        output_luma = luma(part_of(output, subject.placement))
-        values.append(
-            {"decode_ms": decode_ms, "resample_ms": resample_ms}
-            | _quality(output, output_luma, subject, conversion)
-            | _shift_error(subject, conversion)
-            | _stored(output, subject, conversion)
-        )
-        spectra.append(tuple(radial_power(output_luma).tolist()))
-    disagreement, window = disagreement_of([output for output, _ in resampled])
+    placement = place(*image.shape[:2], conversions[0].size_px, conversions[0].geometry, conversions[0].rounding)
+    ideal = low_pass(image, placement).clip(0, 255).astype(np.float32)
+    subject = _Subject(image, placement, ideal, local_range(image, placement))
+    values = [
+        {"decode_ms": decode_ms, "resample_ms": resample_ms}
+        | _quality(output, subject, conversion)
+        | _shift_error(subject, conversion)
+        | _stored(output, subject, conversion)
+        for conversion, (output, resample_ms) in zip(conversions, resampled, strict=True)
+    ]
+    outputs = [output for output, _ in resampled]
+    parts = [part_of(output, placement) for output in outputs]
+    return assemble(raw.key, raw.name, raw.path, raw.offset, data, placement, outputs, parts, values)
+
+
+def assemble(
+    key: str,
+    name: str,
+    path: str,
+    offset: int,
+    data: bytes,
+    placement: Placement,
+    outputs: Sequence[Bytes],
+    parts: Sequence[Bytes],
+    values: Sequence[dict[str, float]],
+) -> MeasuredImage:
+    """Join what is known of an image, whose bytes are at `offset` of `path`; spectra are measured on `parts`."""
+    disagreement, window_px = disagreement_of(outputs)
+    shorter = min(placement.rows, placement.columns, key=lambda axis: axis.source)
     result = ImageResult(
-        key=raw.key,
-        name=raw.name,
-        path=raw.path,
-        offset=raw.offset,
+        key=key,
+        name=name,
+        path=path,
+        offset=offset,
         size_bytes=len(data),
         sha256=hashlib.sha256(data).hexdigest(),
-        height_px=image.shape[0],
-        width_px=image.shape[1],
-        scale=shorter_side_scale(subject.placement),
+        height_px=placement.rows.source,
+        width_px=placement.columns.source,
+        scale=shorter.source / shorter.full,
         disagreement=disagreement,
-        window_px=window,
-        values=by_metric(values),
+        window_px=window_px,
+        values={metric: tuple(method[metric] for method in values) for metric in values[0]},
     )
-    return MeasuredImage(result, tuple(spectra))
-
-
-def by_metric(values: Sequence[dict[str, float]]) -> dict[str, tuple[float, ...]]:
-    """Values by metric, for each method, as values for each method, by metric."""
-    return {name: tuple(method[name] for method in values) for name in values[0]}
+    return MeasuredImage(result, tuple(tuple(radial_power(luma(part)).tolist()) for part in parts))
 
 
 def part_of(canvas: Bytes, placement: Placement) -> Bytes:
     """The resampled part of an output: all of it, unless the geometry pads."""
     top, left = placement.corner_px
     return canvas[top : top + placement.rows.count, left : left + placement.columns.count]
-
-
-def shorter_side_scale(placement: Placement) -> float:
-    """Source pixels per output pixel along the source's shorter side."""
-    shorter = min(placement.rows, placement.columns, key=lambda axis: axis.source)
-    return shorter.source / shorter.full
 
 
 def disagreement_of(outputs: Sequence[Bytes]) -> tuple[float, tuple[int, int]]:
@@ -157,15 +154,10 @@ def disagreement_of(outputs: Sequence[Bytes]) -> tuple[float, tuple[int, int]]:
         The standard deviation across them, mean over all values, in levels; and (top, left) of the window of 64 x 64
         pixels, or of the whole where that is smaller, in which it is largest.
     """
-    sums = np.zeros(outputs[0].shape, np.int32)
-    squares = np.zeros(outputs[0].shape, np.int32)
-    for output in outputs:
-        wide = output.astype(np.int32)
-        sums += wide
-        squares += wide * wide
     # Integers up to the root, so that equal results differ by exactly 0.
-    variances = (len(outputs) * squares - sums * sums).astype(np.float64)
-    spread = (np.sqrt(variances) / len(outputs)).mean(axis=2)
+    sums = np.sum(outputs, axis=0, dtype=np.int32)
+    squares = sum(np.square(output, dtype=np.int32) for output in outputs)
+    spread = (np.sqrt(len(outputs) * squares - sums * sums) / len(outputs)).mean(axis=2)
     height, width = (min(side, WINDOW_PX) for side in spread.shape)
     totals = cv2.integral(spread)
     inside = totals[height:, width:] - totals[:-height, width:] - totals[height:, :-width] + totals[:-height, :-width]
@@ -188,36 +180,27 @@ def _resample(image: Bytes, conversions: Sequence[Conversion], key: str) -> list
     return turned[len(work) - start :] + turned[: len(work) - start]
 
 
-def _subject(image: Bytes, conversion: Conversion) -> _Subject:
-    height, width = image.shape[:2]
-    placement = place(height, width, conversion.size_px, conversion.geometry, conversion.rounding)
-    ideal = low_pass(image, placement).clip(0, 255).astype(np.float32)
-    neighbours = None
-    if width > 1:
-        neighbours = np.ascontiguousarray(image[:, :-1]), np.ascontiguousarray(image[:, 1:])
-    return _Subject(
-        image, image.astype(np.float32), placement, ideal, luma(ideal), *local_range(image, placement), neighbours
-    )
-
-
-def _quality(output: Bytes, output_luma: Floats, subject: _Subject, conversion: Conversion) -> dict[str, float]:
+def _quality(output: Bytes, subject: _Subject, conversion: Conversion) -> dict[str, float]:
     """Metrics of a result against the ideal low-pass, and of ringing before rounding and clipping."""
-    error = root_mean_square(part_of(output, subject.placement), subject.ideal)
-    exact = unrounded(subject.source, subject.placement, find_method(conversion.method))
+    part = part_of(output, subject.placement)
+    error = root_mean_square(part, subject.ideal)
+    exact = unrounded(subject.image, subject.placement, find_method(conversion.method))
     return {
         "psnr_db": psnr_db(error),
-        "ssim": ssim(output_luma, subject.ideal_luma),
+        "ssim": ssim(luma(part), luma(subject.ideal)),
         "error_levels": error,
-        "overshoot_levels": overshoot_levels(exact, subject.lows, subject.highs),
+        "overshoot_levels": overshoot_levels(exact, *subject.extremes),
         "clipped_share": clipped_share(exact),
     }
 
 
 def _shift_error(subject: _Subject, conversion: Conversion) -> dict[str, float]:
     """The effect of moving the image by a source pixel; an image of one column cannot move and has no error."""
-    if subject.neighbours is None:
+    if subject.image.shape[1] == 1:
         return {"shift_error_levels": 0.0}
-    (first, placement), (second, _) = (convert(image, conversion) for image in subject.neighbours)
+    (first, placement), (second, _) = (
+        convert(np.ascontiguousarray(image), conversion) for image in (subject.image[:, :-1], subject.image[:, 1:])
+    )
     step_px = placement.columns.full / placement.columns.source
     moved = shifted(part_of(first, placement).astype(np.float32), step_px)
     columns = placement.columns.count

@@ -30,18 +30,14 @@ def low_pass(image: NDArray[np.uint8], placement: Placement) -> Doubles:
     Returns:
         (rows kept, columns kept, channels) float64; like every ideal filter it rings beyond 0..255 at edges.
     """
-    planes = [
-        band_limit(band_limit(image[..., channel], placement.rows, 0), placement.columns, 1)
-        for channel in range(image.shape[2])
-    ]
-    return np.stack(planes, axis=2)
+    return band_limit(band_limit(image, placement.rows, 0), placement.columns, 1)
 
 
 def band_limit(values: NDArray[np.uint8] | Doubles, axis: Axis, along: int) -> Doubles:
     """Resample one dimension from `axis.source` to `axis.full` samples without aliasing; keep the axis's part."""
     coefficients = fft.dct(np.asarray(values, np.float64), axis=along)
-    kept = np.take(coefficients, range(min(axis.source, axis.full)), axis=along)
-    whole = fft.idct(kept, n=axis.full, axis=along) * (axis.full / axis.source)
+    # The inverse takes the first `n` coefficients, or adds zeros.
+    whole = fft.idct(coefficients, n=axis.full, axis=along) * (axis.full / axis.source)
     return np.asarray(np.take(whole, range(axis.start, axis.start + axis.count), axis=along))
 
 

@@ -11,6 +11,7 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 
 from alexnet_pipeline.comparison.records import Response
 from alexnet_pipeline.errors import RefusedError
@@ -20,7 +21,6 @@ from alexnet_pipeline.pixels.libraries import library_weights
 from alexnet_pipeline.pixels.weights import axis_weights
 
 Doubles = NDArray[np.float64]
-Complexes = NDArray[np.complex128]
 
 # Output samples of the axis: the size of an output image.
 OUTPUT_SAMPLES = 256
@@ -35,20 +35,20 @@ DRAWN = 129
 LOWEST_FREQUENCY = 1 / 500
 
 
-def dense_weights(axis: Axis, method: Method) -> Doubles:
-    """The weights that a method applies along one axis, ours or a library's, without rounding to bytes.
+def sparse_weights(axis: Axis, method: Method) -> sparse.csr_array:
+    """The weights of a method of ours along one axis: (count, source) float32."""
+    first, taps, weights = axis_weights(axis, method)
+    reach = np.arange(weights.shape[1])
+    used = reach < taps[:, None]
+    bounds = np.concatenate([[0], np.cumsum(taps)])
+    return sparse.csr_array((weights[used], (first[:, None] + reach)[used], bounds), shape=(axis.count, axis.source))
 
-    Returns:
-        (count, source) float64.
-    """
+
+def dense_weights(axis: Axis, method: Method) -> Doubles:
+    """The weights of any method, without rounding to bytes: (count, source) float64."""
     if method.library:
         return library_weights(axis, method)
-    first, taps, weights = axis_weights(axis, method)
-    dense = np.zeros((axis.count, axis.source))
-    positions = first[:, None] + np.arange(weights.shape[1])
-    used = np.arange(weights.shape[1]) < taps[:, None]
-    dense[np.nonzero(used)[0], positions[used]] = weights[used]
-    return dense
+    return np.asarray(sparse_weights(axis, method).toarray(), np.float64)
 
 
 def respond(name: str, scale: float) -> Response:
@@ -97,23 +97,10 @@ def response_of(weights: Doubles, name: str, scale: float) -> Response:
     )
 
 
-def frequency_response(weights: Doubles, centres: Doubles, frequencies: Doubles) -> Complexes:
-    """H_i(f) of each row of weights: (rows, frequencies) complex."""
-    first, taps = _taps(weights)
-    reach = np.arange(taps)
-    positions = np.minimum(first[:, None] + reach, weights.shape[1] - 1)
-    near = np.take_along_axis(weights, positions, axis=1)
-    near[first[:, None] + reach >= weights.shape[1]] = 0.0
-    about_first = near @ np.exp(-2j * np.pi * reach[:, None] * frequencies)
-    return np.asarray(about_first * np.exp(2j * np.pi * (centres - first)[:, None] * frequencies))
-
-
-def _taps(weights: Doubles) -> tuple[NDArray[np.int64], int]:
-    """The first tap of each row, and the number of taps of the widest row."""
-    used = weights != 0.0
-    first = used.argmax(axis=1)
-    last = weights.shape[1] - 1 - used[:, ::-1].argmax(axis=1)
-    return first, int((last - first).max()) + 1
+def frequency_response(weights: Doubles, centres: Doubles, frequencies: Doubles) -> NDArray[np.complex128]:
+    """H_i(f) of each row of weights: (rows, frequencies)."""
+    about_zero = weights @ np.exp(-2j * np.pi * np.arange(weights.shape[1])[:, None] * frequencies)
+    return np.asarray(about_zero * np.exp(2j * np.pi * centres[:, None] * frequencies))
 
 
 def _midpoints(low: float, high: float) -> Doubles:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
+from alexnet_pipeline.comparison.measure.responses import sparse_weights
 from alexnet_pipeline.pixels.geometry import Axis, Placement
 from alexnet_pipeline.pixels.kernels import Method
 from alexnet_pipeline.pixels.libraries import resample_floats
-from alexnet_pipeline.pixels.weights import axis_weights
 
 Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -20,11 +20,11 @@ Floats = NDArray[np.float32]
 NOTICED_LEVELS = 0.001
 
 
-def unrounded(image: Floats, placement: Placement, method: Method) -> Floats:
+def unrounded(image: NDArray[Any], placement: Placement, method: Method) -> Floats:
     """A method's result before rounding and clipping.
 
     Args:
-        image: HWC float32, 0..255.
+        image: HWC, 0..255, any type.
         placement: which rows and columns to keep; its canvas is left out.
         method: ours or a library's.
 
@@ -32,18 +32,14 @@ def unrounded(image: Floats, placement: Placement, method: Method) -> Floats:
         (rows kept, columns kept, channels) float32.
     """
     rows, columns = placement.rows, placement.columns
+    planes = np.ascontiguousarray(image.transpose(2, 0, 1), np.float32)
     if method.library:
-        planes = [
-            resample_floats(np.ascontiguousarray(image[..., channel]), (rows.full, columns.full), method)
-            for channel in range(image.shape[2])
-        ]
         part = np.s_[rows.start : rows.start + rows.count, columns.start : columns.start + columns.count]
-        return np.asarray(np.stack([plane[part] for plane in planes], axis=2), np.float32)
-    height, width, channels = image.shape
-    middle = _sparse_weights(rows, method) @ image.reshape(height, width * channels)
-    turned = middle.reshape(rows.count, width, channels).transpose(1, 0, 2)
-    result = _sparse_weights(columns, method) @ turned.reshape(width, rows.count * channels)
-    return np.ascontiguousarray(result.reshape(columns.count, rows.count, channels).transpose(1, 0, 2))
+        results = [resample_floats(plane, (rows.full, columns.full), method)[part] for plane in planes]
+    else:
+        down, across = sparse_weights(rows, method), sparse_weights(columns, method).T
+        results = [down @ plane @ across for plane in planes]
+    return np.stack(results, axis=2)
 
 
 def local_range(image: Bytes, placement: Placement) -> tuple[Floats, Floats]:
@@ -73,15 +69,6 @@ def overshoot_levels(values: Floats, lows: Floats, highs: Floats) -> float:
 def clipped_share(values: Floats) -> float:
     """The share of values that clipping to 0..255 changes by more than half a level."""
     return int(np.count_nonzero((values < -0.5) | (values > 255.5))) / values.size
-
-
-def _sparse_weights(axis: Axis, method: Method) -> sparse.csr_array:
-    first, taps, weights = axis_weights(axis, method)
-    reach = np.arange(weights.shape[1])
-    used = reach < taps[:, None]
-    columns = (first[:, None] + reach)[used]
-    bounds = np.concatenate([[0], np.cumsum(taps)])
-    return sparse.csr_array((weights[used], columns, bounds), shape=(axis.count, axis.source))
 
 
 def _extreme(image: Bytes, axis: Axis, along: int, pick: np.ufunc) -> Bytes:
