@@ -117,14 +117,14 @@ class Parameter:
 
     def _convert_one(self, value: Any) -> Any:
         try:
-            found = _READERS[self.kind](value)
+            converted = _READERS[self.kind](value)
         except (TypeError, ValueError, OverflowError) as error:
             raise ValueError(f"{value!r} is not {_KINDS[self.kind]}") from error
-        if self.choices and found not in self.choices:
+        if self.choices and converted not in self.choices:
             raise ValueError(f"{value!r} is not one of {', '.join(map(str, self.choices))}")
         if self.kind in {int, float}:
-            self._check_bounds(found)
-        return found
+            self._check_bounds(converted)
+        return converted
 
     def _check_bounds(self, value: float) -> None:
         about = self.option
@@ -144,15 +144,15 @@ class Parameter:
 def parameters_of(record: type) -> tuple[Parameter, ...]:
     """The options among a record's fields, in order."""
     hints = typing.get_type_hints(record)
-    found = []
+    parameters = []
     for field in dataclasses.fields(record):
         about = field.metadata.get(METADATA)
         if about is None:
             continue
         name = about.name or next((field.name.removesuffix(u) for u in UNITS if field.name.endswith(u)), field.name)
         flag = about.flag or name.replace("_", "-")
-        found.append(Parameter(field.name, name, flag, *_read_hint(hints[field.name]), field.default, about))
-    return tuple(found)
+        parameters.append(Parameter(field.name, name, flag, *_read_hint(hints[field.name]), field.default, about))
+    return tuple(parameters)
 
 
 def make(record: type[Record], given: Mapping[str, Any], base: Record | None = None) -> Record:
@@ -272,10 +272,10 @@ def _read_str(value: Any) -> str:
 def _read_range(value: Any) -> tuple[int, int]:
     """`A:B`, or a pair, as [A, B)."""
     first, last = value.split(":") if isinstance(value, str) else value
-    found = _read_int(first), _read_int(last)
-    if not 0 <= found[0] < found[1]:
+    span = _read_int(first), _read_int(last)
+    if not 0 <= span[0] < span[1]:
         raise ValueError
-    return found
+    return span
 
 
 _READERS: dict[type, Callable[[Any], Any]] = {

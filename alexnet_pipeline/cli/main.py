@@ -177,14 +177,14 @@ def help_command(ctx: click.Context, command: tuple[str, ...]) -> None:
     Example:
       alexnet-pipeline help shard
     """
-    found: click.Command = cli
+    shown: click.Command = cli
     context = ctx.find_root()
     for name in command:
-        inner = found.get_command(context, name) if isinstance(found, click.Group) else None
+        inner = shown.get_command(context, name) if isinstance(shown, click.Group) else None
         if inner is None:
             raise RefusedError(f"there is no command {' '.join(command)!r}; see `alexnet-pipeline --help`")
-        found, context = inner, click.Context(inner, parent=context, info_name=name)
-    click.echo(found.get_help(context))
+        shown, context = inner, click.Context(inner, parent=context, info_name=name)
+    click.echo(shown.get_help(context))
 
 
 @cli.command("methods", short_help="List every downsampling method.")
@@ -198,15 +198,15 @@ def methods_command(ctx: click.Context) -> None:
     """
     from alexnet_pipeline.pixels.kernels import KERNELS, SUPPORTS, methods  # noqa: PLC0415
 
-    found = methods()
-    lines = [f"{method.name:22} {method.kernel:14} {method.support or '-':7} {method.definition}" for method in found]
+    listed = methods()
+    lines = [f"{method.name:22} {method.kernel:14} {method.support or '-':7} {method.definition}" for method in listed]
     lines += [
         "",
         f"Any KERNEL:SUPPORT works too: {', '.join(KERNELS)} with {' or '.join(SUPPORTS)}.",
         "An axis of n samples becomes m: its scale is s = n/m, and output i is centred on (i + 1/2) s - 1/2. Its",
         "weights are k((j - centre)/f) over source samples j, normalised; float32 arithmetic, one rounding at the end.",
     ]
-    print_result(ctx, found, lines)
+    print_result(ctx, listed, lines)
 
 
 @cli.command("doctor", short_help="List what is installed, and how to install the rest.")

@@ -196,15 +196,15 @@ def _read_config(ctx: click.Context, option: click.Parameter, path: Path | None)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise click.BadParameter(f"{path}: {getattr(error, 'strerror', None) or error}") from error
     root = ctx.find_root()
-    found = _defaults(root, root.command, tables, str(path))
+    defaults = _defaults(root, root.command, tables, str(path))
     names: list[str] = []
     inner: click.Context | None = ctx
     while inner is not None and inner.parent is not None:
         names.insert(0, inner.info_name or "")
         inner = inner.parent
     for name in names:  # given after a command: its own table
-        found = found.get(name, {})
-    ctx.default_map = found
+        defaults = defaults.get(name, {})
+    ctx.default_map = defaults
 
 
 def _defaults(ctx: click.Context, command: click.Command, table: dict[str, Any], where: str) -> dict[str, Any]:
@@ -215,11 +215,11 @@ def _defaults(ctx: click.Context, command: click.Command, table: dict[str, Any],
         if isinstance(parameter, click.Option)
         for name in (*parameter.opts, parameter.name or "")
     }
-    found: dict[str, Any] = {}
+    defaults: dict[str, Any] = {}
     for key, value in table.items():
         inner = command.get_command(ctx, key) if isinstance(command, click.Group) else None
         if inner is not None and isinstance(value, dict):
-            found[key] = _defaults(ctx, inner, value, f"{where}: [{key}]")
+            defaults[key] = _defaults(ctx, inner, value, f"{where}: [{key}]")
         elif isinstance(command, click.Group):
             raise click.BadParameter(f"{where}: [{key}] is not a command's table")
         elif key not in options:
@@ -227,8 +227,8 @@ def _defaults(ctx: click.Context, command: click.Command, table: dict[str, Any],
             hint = f"; did you mean {close[0]!r}?" if close else ""
             raise click.BadParameter(f"{where} has no option {key!r}{hint}")
         else:
-            found[str(options[key].name)] = _toml_value(options[key], value, f"{where} {key}")
-    return found
+            defaults[str(options[key].name)] = _toml_value(options[key], value, f"{where} {key}")
+    return defaults
 
 
 def _toml_value(option: click.Option, value: Any, where: str) -> Any:

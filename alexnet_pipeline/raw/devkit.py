@@ -52,14 +52,14 @@ def read_devkit(path: Path) -> Devkit:
 
 
 def _members(path: Path) -> dict[str, bytes]:
-    found: dict[str, bytes] = {}
+    contents: dict[str, bytes] = {}
     with tarfile.open(path, "r:gz") as archive:
         for member in archive:
             wanted = member.name.partition("/")[2]
             if wanted in {META, GROUND_TRUTH} and member.isfile() and member.size <= MAX_MEMBER_BYTES:
                 handle = archive.extractfile(member)  # reads into memory, writes nothing
-                found[wanted] = handle.read() if handle else b""
-    return found
+                contents[wanted] = handle.read() if handle else b""
+    return contents
 
 
 def _leaf_wnids(meta: bytes) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,11 +37,11 @@ class Source:
         missing = [split for split in wanted if split not in self.splits]
         if missing:
             raise RefusedError(f"the source has no split {missing[0]!r}; it has {', '.join(self.splits)}")
-        found = [self.splits[split]() for split in wanted or self.splits]
-        empty = [listing.split for listing in found if not len(listing)]
+        listings = [self.splits[split]() for split in wanted or self.splits]
+        empty = [listing.split for listing in listings if not len(listing)]
         if empty:
             raise RefusedError(f"no images found in the split {empty[0]!r}")
-        return found
+        return listings
 
 
 def open_source(path: Path, label_order: LabelOrder = "wnid") -> Source:
@@ -65,7 +66,7 @@ def open_source(path: Path, label_order: LabelOrder = "wnid") -> Source:
     return Source(
         "class folders",
         classes,
-        {split: _deferred(folders.list_split, splits[split], split, classes) for split in sorted(splits)},
+        {split: functools.partial(folders.list_split, splits[split], split, classes) for split in sorted(splits)},
     )
 
 
@@ -77,11 +78,11 @@ def _ilsvrc(path: Path, devkit: Devkit | None, label_order: LabelOrder) -> Sourc
     classes = _in_order(tuple(sorted(names)), devkit, label_order)
     splits: dict[str, Callable[[], Listing]] = {}
     if train.exists():
-        splits["train"] = _deferred(ilsvrc.list_train, train, classes)
+        splits["train"] = functools.partial(ilsvrc.list_train, train, classes)
     if val.exists() and devkit is None:
-        splits["val"] = _deferred(_refuse_unlabelled, val)
+        splits["val"] = functools.partial(_refuse_unlabelled, val)
     elif val.exists() and devkit is not None:
-        splits["val"] = _deferred(ilsvrc.list_val, val, classes, devkit.validation_wnids())
+        splits["val"] = functools.partial(ilsvrc.list_val, val, classes, devkit.validation_wnids())
     return Source("ILSVRC2012", classes, splits)
 
 
@@ -97,7 +98,3 @@ def _in_order(names: tuple[str, ...], devkit: Devkit | None, label_order: LabelO
 
 def _refuse_unlabelled(val: Path) -> Listing:
     raise RefusedError(f"{val} needs {ilsvrc.DEVKIT} beside it for its labels; or choose `split='train'`")
-
-
-def _deferred(function: Callable[..., Listing], *arguments: object) -> Callable[[], Listing]:
-    return lambda: function(*arguments)

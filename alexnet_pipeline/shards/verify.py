@@ -117,8 +117,8 @@ def _run(
 ) -> None:
     """Check every task in threads: hashing and decoding release the interpreter."""
     report(stage)
-    for done, found in enumerate(pool.map(lambda task: list(check(task)), tasks), 1):
-        problems += found
+    for done, more in enumerate(pool.map(lambda task: list(check(task)), tasks), 1):
+        problems += more
         report(Advance(done, f"{len(problems):,} problems" if problems else ""))
 
 
@@ -219,10 +219,10 @@ def _check_shard(folder: Path, manifest: Manifest, shard: ShardRecord) -> Iterat
     if len(samples) != shard.samples_images:
         yield Problem(str(path), f"holds {len(samples)} samples, the manifest says {shard.samples_images}")
     for components in samples:
-        found = [extension for extension, *_ in components]
-        if set(found) != wanted or len(found) != len(wanted):
+        extensions = [extension for extension, *_ in components]
+        if set(extensions) != wanted or len(extensions) != len(wanted):
             key = components[0][3].partition(".")[0]
-            yield Problem(str(path), f"sample {key} has the members {', '.join(sorted(found))}")
+            yield Problem(str(path), f"sample {key} has the members {', '.join(sorted(extensions))}")
 
 
 def _samples(members: list[Member]) -> list[Components]:
