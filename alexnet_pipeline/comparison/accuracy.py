@@ -58,12 +58,13 @@ def detectable_difference(error: float, freedom: int, level: float = LEVEL) -> f
 
 def _entry(train: str, test: str, cells: Sequence[TrainedCell]) -> MatrixEntry:
     chosen = [cell for cell in cells if (cell.train, cell.test) == (train, test)]
-    top1, top5 = [cell.top1_error for cell in chosen], [cell.top5_error for cell in chosen]
-    return MatrixEntry(train, test, statistics.fmean(top1), _deviation(top1), statistics.fmean(top5), _deviation(top5))
+    top1 = mean_and_deviation([cell.top1_error for cell in chosen])
+    return MatrixEntry(train, test, *top1, *mean_and_deviation([cell.top5_error for cell in chosen]))
 
 
-def _deviation(values: Sequence[float]) -> float:
-    return statistics.stdev(values) if len(values) > 1 else 0.0
+def mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
+    """Over seeds; a single one has no deviation."""
+    return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else 0.0
 
 
 def _pairs(methods: Sequence[str], seeds: Sequence[int], cells: Sequence[TrainedCell]) -> tuple[TrainedPair, ...]:

@@ -49,12 +49,10 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
     Source: Holm 1979, step-down: the k-th smallest of n times n - k + 1, never less than the one before, at most 1.
     """
-    adjusted = [0.0] * len(p_values)
-    floor = 0.0
-    for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
-        floor = max(floor, min(1.0, (len(p_values) - rank) * p_values[index]))
-        adjusted[index] = floor
-    return adjusted
+    values = np.asarray(p_values, np.float64)
+    order = values.argsort(kind="stable")
+    stepped = np.maximum.accumulate(values[order] * np.arange(values.size, 0, -1))
+    return list(np.minimum(stepped, 1.0)[order.argsort()].tolist())
 
 
 def paired_tests(metric: str, names: Sequence[str], values: Doubles) -> tuple[PairedTest, ...]:
@@ -71,20 +69,12 @@ def paired_tests(metric: str, names: Sequence[str], values: Doubles) -> tuple[Pa
 def metric_means(
     metric: str, better: Better, names: Sequence[str], values: Doubles, tests: Sequence[PairedTest]
 ) -> tuple[MetricMean, ...]:
-    """Mean and interval of each method by one metric, which are best, and which do not differ from the best.
-
-    Args:
-        metric: its name.
-        better: which direction is good.
-        names: of the methods.
-        values: (images, methods).
-        tests: of this metric, every pair.
-    """
+    """The mean of one metric for each method, from (images, methods) values and the tests of every pair."""
     means = values.mean(axis=0)
     top = {"higher": means.max(), "lower": means.min(), "neither": math.nan}[better]
     best = {name for name, mean in zip(names, means, strict=True) if mean == top}
-    alike = {frozenset((test.first, test.second)) for test in tests if test.p_value >= LEVEL}
-    near = {name for name in names if any(frozenset((name, other)) in alike for other in best)} - best
+    alike = [{test.first, test.second} for test in tests if test.p_value >= LEVEL]
+    near = {name for pair in alike if pair & best for name in pair - best}
     return tuple(
         MetricMean(metric, *mean_interval(values[:, number]), best=name in best, near_best=name in near)
         for number, name in enumerate(names)

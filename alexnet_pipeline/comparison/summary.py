@@ -54,18 +54,23 @@ class Column:
 
 def columns_of(comparison: Comparison) -> tuple[Column, ...]:
     """A column for each metric."""
-    return tuple(_column(metric, means_of(comparison, metric.name)) for metric in comparison.metrics)
+    return tuple(_column(metric, means_of(comparison, metric.name).values()) for metric in comparison.metrics)
 
 
-def means_of(comparison: Comparison, metric: str) -> list[MetricMean]:
-    """The means of a metric, in the order of the methods."""
-    return [mean for method in comparison.methods for mean in method.measured if mean.metric == metric]
+def means_of(comparison: Comparison, metric: str) -> dict[str, MetricMean]:
+    """The mean of a metric for each method."""
+    return {method.name: mean for method in comparison.methods for mean in method.measured if mean.metric == metric}
 
 
 def fixed(value: float, decimals: int) -> str:
     """A number with so many decimals, a comma between thousands, and no sign before a zero."""
     text = f"{value:,.{decimals}f}"
     return text.removeprefix("-") if not text.strip("-0.,") else text
+
+
+def counted(count: int, noun: str) -> str:
+    """A count with its noun, like `1 image` and `1,200 images`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def as_lines(comparison: Comparison) -> list[str]:

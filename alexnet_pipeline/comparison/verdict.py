@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from alexnet_pipeline.comparison.inference import LEVEL
 from alexnet_pipeline.comparison.measure.metrics import TIMES
 from alexnet_pipeline.comparison.records import Comparison, MetricMean, PairedTest, Response
-from alexnet_pipeline.comparison.summary import means_of
+from alexnet_pipeline.comparison.summary import counted, means_of
 
 # Pairs that are named; further ones are counted.
 NAMED_PAIRS = 3
@@ -36,16 +36,19 @@ def _trade_off(responses: Sequence[Response]) -> str:
     kept = {response.method: round(100 * response.passband_white) for response in responses}
     head = f"At {responses[0].scale:g} source pixels per output pixel and white input"
     most, least, highest = max(alias.values()), min(alias.values()), max(kept.values())
-    remains = "nothing above Nyquist is removed" if most == 0 else "of the energy above Nyquist remains"
-    most_text = f"{most:.1f} dB{':' if most == 0 else ''} {remains}"
+    remains = ": nothing above Nyquist is removed" if most == 0 else " of the energy above Nyquist remains"
+    most_text = f"{most:.1f} dB{remains}"
     if most == least:
         return f"{head}, all methods alias equally ({most_text})."
-    worst, best, sharpest = _at(alias, most), _at(alias, least), _at(kept, highest)
-    share = _span([kept[name] for name in best])
+    worst = [name for name in alias if alias[name] == most]
+    best = [name for name in alias if alias[name] == least]
+    sharpest = [name for name in kept if kept[name] == highest]
+    shares = [kept[name] for name in best]
+    share = " to ".join(map(str, sorted({min(shares), max(shares)})))
     return (
-        f"{head}, {_join(worst)} {_verb(worst, 'alias')} most ({most_text}) and {_join(best)} least ({least:.1f} dB, "
-        f"with {share} % of the pass band kept); {_join(sharpest)} {_verb(sharpest, 'keep')} most of the pass band, "
-        f"{highest} %."
+        f"{head}, {_join(worst)} {'alias' if len(worst) > 1 else 'aliases'} most ({most_text}) and {_join(best)} least "
+        f"({least:.1f} dB, with {share} % of the pass band kept); {_join(sharpest)} "
+        f"{'keep' if len(sharpest) > 1 else 'keeps'} most of the pass band, {highest} %."
     )
 
 
@@ -58,41 +61,35 @@ def _errors(comparison: Comparison) -> str:
         return f"{identical[0]}."
     # Of methods that are identical, the first stands for all.
     hidden = {name for group in groups for name in group[1:]}
-    means = {name: mean for name, mean in _means(comparison, ERROR).items() if name not in hidden}
-    best, worst = (choose(means, key=lambda name: means[name].mean) for choose in (min, max))
-    tests = [test for test in comparison.tests if test.metric == ERROR]
-    test = next(test for test in tests if {test.first, test.second} == {best, worst})
+    means = {name: mean for name, mean in means_of(comparison, ERROR).items() if name not in hidden}
+    best, worst = _extremes(means)
+    test = _test_of(comparison, ERROR, best, worst)
     if test.p_value >= LEVEL:
-        first = f"Over {_images(total)}, no two methods differ significantly in their distance from an ideal low-pass"
+        first = "no two methods differ significantly in their distance from an ideal low-pass"
     else:
         first = (
-            f"Over {_images(total)}, {best} comes closest to an ideal low-pass and {worst} is farthest from it: root "
-            f"mean square error {means[best].mean:.2f} against {means[worst].mean:.2f} levels, {_difference(test)}"
+            f"{best} comes closest to an ideal low-pass and {worst} is farthest from it: root mean square error "
+            f"{means[best].mean:.2f} against {means[worst].mean:.2f} levels, {_difference(test)}"
         )
-        identical = [*_insignificant(tests, means, best), *identical]
-    return f"{'; '.join([first, *identical, _steadiest(comparison, means)])}."
+        identical = [*_insignificant(comparison, means, best), *identical]
+    moved = means_of(comparison, SHIFT)
+    steadiest = min(means, key=lambda name: moved[name].mean)
+    last = (
+        f"this error rewards sharpness, and when an image moves by one source pixel {steadiest} changes least "
+        f"({moved[steadiest].mean:.2f} levels)"
+    )
+    return f"Over {counted(total, 'image')}, {'; '.join([first, *identical, last])}."
 
 
-def _insignificant(tests: Iterable[PairedTest], shown: Iterable[str], best: str) -> list[str]:
+def _insignificant(comparison: Comparison, shown: Collection[str], best: str) -> list[str]:
     """A clause on the pairs whose errors do not differ significantly, those of the best method first."""
-    names = set(shown)
-    pairs = [
-        (test.first, test.second) for test in tests if test.p_value >= LEVEL and {test.first, test.second} <= names
-    ]
+    tests = [test for test in comparison.tests if test.metric == ERROR and test.p_value >= LEVEL]
+    pairs = [(test.first, test.second) for test in tests if test.first in shown and test.second in shown]
     pairs.sort(key=lambda pair: best not in pair)
     named = ", nor between ".join(f"{first} and {second}" for first, second in pairs[:NAMED_PAIRS])
     more = len(pairs) - NAMED_PAIRS
-    rest = f", nor in {more} more {'pair' if more == 1 else 'pairs'}" if more > 0 else ""
+    rest = f", nor in {counted(more, 'more pair')}" if more > 0 else ""
     return [f"it does not differ significantly between {named}{rest}"] if pairs else []
-
-
-def _steadiest(comparison: Comparison, shown: Iterable[str]) -> str:
-    means = {name: mean for name, mean in _means(comparison, SHIFT).items() if name in set(shown)}
-    least = min(means, key=lambda name: means[name].mean)
-    return (
-        f"this error rewards sharpness, and when an image moves by one source pixel {least} changes least "
-        f"({means[least].mean:.2f} levels)"
-    )
 
 
 def _identical_groups(comparison: Comparison) -> list[list[str]]:
@@ -100,15 +97,11 @@ def _identical_groups(comparison: Comparison) -> list[list[str]]:
     different = {
         (test.first, test.second) for test in comparison.tests if not test.identical and test.metric not in TIMES
     }
-    groups: list[list[str]] = []
-    for method in comparison.methods:
-        for group in groups:
-            if (group[0], method.name) not in different:
-                group.append(method.name)
-                break
-        else:
-            groups.append([method.name])
-    return [group for group in groups if len(group) > 1]
+    groups: dict[str, list[str]] = {}
+    for name in (method.name for method in comparison.methods):
+        head = next((head for head in groups if (head, name) not in different), name)
+        groups.setdefault(head, []).append(name)
+    return [group for group in groups.values() if len(group) > 1]
 
 
 def _differences(comparison: Comparison) -> str:
@@ -118,7 +111,7 @@ def _differences(comparison: Comparison) -> str:
     clauses = []
     for name in others:
         error, largest, share, ssim = (
-            _means(comparison, metric)[name].mean for metric in (ERROR, "most_levels", "differing_share", "ssim")
+            means_of(comparison, metric)[name].mean for metric in (ERROR, "most_levels", "differing_share", "ssim")
         )
         if largest == 0.0:
             clauses.append(f"{name} and {first} do not differ: {_all_identical(total)}")
@@ -128,23 +121,33 @@ def _differences(comparison: Comparison) -> str:
                 f"differ by more than one level, the largest difference within an image is {largest:.0f} levels on "
                 f"average, and SSIM is {ssim:.4f}"
             )
-    return f"Over {_images(total)}, {'; '.join(clauses)}."
+    return f"Over {counted(total, 'image')}, {'; '.join(clauses)}."
 
 
 def _file_sizes(comparison: Comparison) -> str:
     """Which set takes least space."""
-    means = _means(comparison, "file_bytes")
-    least, most = (choose(means, key=lambda name: means[name].mean) for choose in (min, max))
-    pairs = (test for test in comparison.tests if test.metric == "file_bytes")
-    test = next((test for test in pairs if {test.first, test.second} == {least, most}), None)
-    if test is None or test.identical:
+    means = means_of(comparison, "file_bytes")
+    least, most = _extremes(means)
+    if means[least].mean == means[most].mean:
         return f"All sets take the same space: {means[least].mean:,.0f} bytes per image."
+    test = _test_of(comparison, "file_bytes", least, most)
     if test.p_value >= LEVEL:
         return f"The sets do not differ significantly in size: about {means[least].mean:,.0f} bytes per image."
     return (
         f"Images of {least} take least space and those of {most} most: {means[least].mean:,.0f} against "
         f"{means[most].mean:,.0f} bytes, {_difference(test, 0)}."
     )
+
+
+def _extremes(means: Mapping[str, MetricMean]) -> tuple[str, str]:
+    """Two methods: one with the least mean, and of the others one with the highest."""
+    least = min(means, key=lambda name: means[name].mean)
+    return least, max((name for name in means if name != least), key=lambda name: means[name].mean)
+
+
+def _test_of(comparison: Comparison, metric: str, first: str, second: str) -> PairedTest:
+    pair = {first, second}
+    return next(test for test in comparison.tests if test.metric == metric and {test.first, test.second} == pair)
 
 
 def _difference(test: PairedTest, digits: int = 2) -> str:
@@ -154,31 +157,8 @@ def _difference(test: PairedTest, digits: int = 2) -> str:
     return f"a difference of {abs(test.difference):,.{digits}f} ({low:,.{digits}f} to {high:,.{digits}f}, {p_value})"
 
 
-def _means(comparison: Comparison, metric: str) -> dict[str, MetricMean]:
-    """The mean of a metric for each method."""
-    names = (method.name for method in comparison.methods)
-    return dict(zip(names, means_of(comparison, metric), strict=True))
-
-
-def _at(values: dict[str, float] | dict[str, int], value: float) -> list[str]:
-    return [name for name, other in values.items() if other == value]
-
-
 def _join(names: Sequence[str]) -> str:
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
-
-
-def _verb(names: Sequence[str], verb: str) -> str:
-    return verb if len(names) > 1 else f"{verb}es" if verb.endswith("s") else f"{verb}s"
-
-
-def _span(values: Sequence[int]) -> str:
-    low, high = min(values), max(values)
-    return f"{low}" if low == high else f"{low} to {high}"
-
-
-def _images(total: int) -> str:
-    return "1 image" if total == 1 else f"{total:,} images"
 
 
 def _all_identical(total: int) -> str:

@@ -71,7 +71,7 @@ def test_intervals_are_positions_within_their_column():
     """The lowest end is at 0 and the highest at 100 %; a constant column is filled."""
     found = comparison()
     column, constant = summary.columns_of(found)[:2]
-    positions = [column.position(mean) for mean in summary.means_of(found, column.metric.name)]
+    positions = [column.position(mean) for mean in summary.means_of(found, column.metric.name).values()]
     assert min(left for left, _ in positions) == 0
     assert max(left + width for left, width in positions) == pytest.approx(100)
-    assert {constant.position(mean) for mean in summary.means_of(found, constant.metric.name)} == {(0, 100)}
+    assert {constant.position(mean) for mean in summary.means_of(found, constant.metric.name).values()} == {(0, 100)}

@@ -45,11 +45,7 @@ def radial_power(plane: NDArray[Any]) -> Doubles:
 @functools.lru_cache(maxsize=64)
 def _layout(height: int, width: int) -> tuple[Doubles, NDArray[np.int64], NDArray[np.int64]]:
     """The window, the ring of each frequency (RINGS beyond 1/2), and the number of frequencies in each ring."""
-    window = np.outer(_hann(height), _hann(width))
+    hann = [np.sin(np.pi * (np.arange(side) + 0.5) / side) ** 2 for side in (height, width)]
     radius = np.hypot(fft.fftfreq(height)[:, None], fft.rfftfreq(width))
     rings = np.minimum((radius * 2 * RINGS).astype(np.int64), RINGS)
-    return window, rings, np.bincount(rings.ravel(), minlength=RINGS + 1)[:RINGS]
-
-
-def _hann(length: int) -> Doubles:
-    return np.asarray(np.sin(np.pi * (np.arange(length) + 0.5) / length) ** 2)
+    return np.outer(*hann), rings, np.bincount(rings.ravel(), minlength=RINGS + 1)[:RINGS]

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
 
 # Directions in which a name is tried beside its mark, best first: (x, y), y points down.
 DIRECTIONS = ((1, 0), (-1, 0), (1, -1), (1, 1), (-1, -1), (-1, 1), (0, -1), (0, 1))
@@ -19,29 +23,16 @@ OUTSIDE, ON_NAME, ON_MARK, ON_LINE = 100.0, 20.0, 8.0, 2.0
 FAR, DISLIKED = 12.0, 0.7
 
 
-@dataclass(frozen=True, slots=True)
-class Box:
-    """A rectangle: left, top, right, bottom."""
+class Box(NamedTuple):
+    """A rectangle."""
 
     left: float
     top: float
     right: float
     bottom: float
 
-    def overlap(self, other: Box) -> float:
-        """The area that both cover."""
-        width = min(self.right, other.right) - max(self.left, other.left)
-        height = min(self.bottom, other.bottom) - max(self.top, other.top)
-        return max(width, 0.0) * max(height, 0.0)
 
-    @property
-    def area(self) -> float:
-        """Width times height."""
-        return (self.right - self.left) * (self.bottom - self.top)
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(NamedTuple):
     """A disc with a name: its centre, its radius and the width of the name."""
 
     x: float
@@ -50,14 +41,8 @@ class Mark:
     name_width: float
 
 
-@dataclass(frozen=True, slots=True)
-class NamePosition:
-    """Where a name goes.
-
-    Attributes:
-        box: that the name fills.
-        leader: (x, y) on the box's edge nearest to the mark, for a line to it; None where the name is close.
-    """
+class NamePosition(NamedTuple):
+    """The box of a name, and where a line to the mark begins on its edge; None where the name is close."""
 
     box: Box
     leader: tuple[float, float] | None
@@ -75,47 +60,40 @@ def place_names(
         taken: boxes that names must not cover.
         lines: thin boxes that names should not cross.
     """
-    discs = [_around(mark, mark.radius + GAP_LINES * line_height) for mark in marks]
-    order = sorted(range(len(marks)), key=lambda i: -sum(1 / (1 + math.dist(_at(marks[i]), _at(m))) for m in marks))
-    names: list[Box] = list(taken)
+    reaches = [mark.radius + GAP_LINES * line_height for mark in marks]
+    discs = [
+        Box(mark.x - reach, mark.y - reach, mark.x + reach, mark.y + reach)
+        for mark, reach in zip(marks, reaches, strict=True)
+    ]
+    order = sorted(range(len(marks)), key=lambda i: -sum(1 / (1 + math.dist(marks[i][:2], m[:2])) for m in marks))
+    names = list(taken)
     positions: dict[int, NamePosition] = {}
     for number in order:
-        tried = [
-            (_cost(box, bounds, names, discs, lines) + FAR * away * away + DISLIKED * rank, turn, box, away)
-            for turn, (away, rank, box) in enumerate(_candidates(marks[number], line_height))
-        ]
-        _, _, box, away = min(tried, key=lambda candidate: candidate[:2])
+        mark = marks[number]
+        boxes, away, costs = _candidates(mark, line_height)
+        costs += OUTSIDE * (mark.name_width * line_height - overlap(boxes, [bounds]))
+        costs += ON_NAME * overlap(boxes, names) + ON_MARK * overlap(boxes, discs) + ON_LINE * overlap(boxes, lines)
+        best = int(costs.argmin())
+        box = Box(*boxes[best].tolist())
+        nearest = (min(max(mark.x, box.left), box.right), min(max(mark.y, box.top), box.bottom))
         names.append(box)
-        positions[number] = NamePosition(box, _nearest(box, marks[number]) if away >= LEADER_LINES else None)
+        positions[number] = NamePosition(box, nearest if away[best] >= LEADER_LINES else None)
     return [positions[number] for number in range(len(marks))]
 
 
-def _around(mark: Mark, reach: float) -> Box:
-    return Box(mark.x - reach, mark.y - reach, mark.x + reach, mark.y + reach)
+def overlap(boxes: Floats | Sequence[Box], others: Sequence[Box]) -> Floats:
+    """The area of each box that others cover, summed over them."""
+    first, second = np.reshape(boxes, (-1, 1, 4)), np.reshape(np.array(others, np.float64), (1, -1, 4))
+    sides = np.minimum(first[..., 2:], second[..., 2:]) - np.maximum(first[..., :2], second[..., :2])
+    return np.asarray(sides.clip(0.0).prod(axis=2).sum(axis=1))
 
 
-def _at(mark: Mark) -> tuple[float, float]:
-    return (mark.x, mark.y)
-
-
-def _candidates(mark: Mark, height: float) -> Iterator[tuple[float, int, Box]]:
-    """The distance in lines, the rank of the direction, and the box of each candidate."""
-    for lines, (rank, (right, down)) in itertools.product(DISTANCES_LINES, enumerate(DIRECTIONS)):
-        away = mark.radius + height * (GAP_LINES + lines)
-        reach = away * (math.sqrt(0.5) if right and down else 1.0)
-        x, y = mark.x + right * reach, mark.y + down * reach
-        left = x - mark.name_width * (1 - right) / 2
-        top = y - height * (1 - down) / 2
-        yield lines, rank, Box(left, top, left + mark.name_width, top + height)
-
-
-def _cost(box: Box, bounds: Box, names: Sequence[Box], discs: Sequence[Box], lines: Sequence[Box]) -> float:
-    outside = box.area - box.overlap(bounds)
-    on_names = sum(box.overlap(other) for other in names)
-    on_discs = sum(box.overlap(disc) for disc in discs)
-    on_lines = sum(box.overlap(line) for line in lines)
-    return OUTSIDE * outside + ON_NAME * on_names + ON_MARK * on_discs + ON_LINE * on_lines
-
-
-def _nearest(box: Box, mark: Mark) -> tuple[float, float]:
-    return (min(max(mark.x, box.left), box.right), min(max(mark.y, box.top), box.bottom))
+def _candidates(mark: Mark, height: float) -> tuple[Floats, Floats, Floats]:
+    """Boxes (candidates, 4), their distances in lines, and what distance and direction cost."""
+    right, down = np.tile(np.array(DIRECTIONS, np.float64), (len(DISTANCES_LINES), 1)).T
+    away = np.repeat(DISTANCES_LINES, len(DIRECTIONS))
+    reach = (mark.radius + height * (GAP_LINES + away)) * np.where(right * down, math.sqrt(0.5), 1.0)
+    left = mark.x + right * reach - mark.name_width * (1 - right) / 2
+    top = mark.y + down * reach - height * (1 - down) / 2
+    costs = FAR * away**2 + DISLIKED * np.tile(np.arange(len(DIRECTIONS)), len(DISTANCES_LINES))
+    return np.stack([left, top, left + mark.name_width, top + height], axis=1), away, costs

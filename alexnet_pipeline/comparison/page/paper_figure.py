@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alexnet_pipeline.comparison.page.pareto import pareto_parts, points_of
-from alexnet_pipeline.comparison.page.plot import Frame, axes, axis_names
+from alexnet_pipeline.comparison.page.plot import Frame, axes
 from alexnet_pipeline.comparison.records import Comparison, Response
 from alexnet_pipeline.errors import RefusedError
 from alexnet_pipeline.pages.axes import ChartAxis, linear_axis
@@ -72,10 +72,10 @@ def _response_parts(responses: Sequence[Response]) -> list[str]:
     frame = RESPONSES
     across = ChartAxis(0.0, 0.5, (0.0, 0.1, 0.2, 0.3, 0.4, 0.5))
     upward = linear_axis(max(1.0, *(max(response.gains) for response in responses)), ends_on_tick=False)
+    names = ("frequency (cycles per source pixel)", "gain")
     nyquist, bottom = frame.left + frame.width / responses[0].scale, frame.top + frame.height
     return [
-        *axes(across, upward, frame, lambda frequency: f"{frequency:g}", lambda gain: f"{gain:.1f}"),
-        *axis_names(frame, "frequency (cycles per source pixel)", "gain"),
+        *axes(across, upward, frame, names, "{:g}".format, "{:.1f}".format),
         f'<line class="nyquist" x1="{nyquist:.1f}" x2="{nyquist:.1f}" y1="{frame.top:g}" y2="{bottom:g}"/>',
         f'<text class="hint" x="{nyquist + 3:.1f}" y="{frame.top + 8:g}">Nyquist</text>',
         *_curves(responses, upward.high),

@@ -5,13 +5,13 @@ from __future__ import annotations
 import html
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from alexnet_pipeline.comparison.page.name_placement import Box, Mark, NamePosition, place_names
-from alexnet_pipeline.comparison.page.plot import Frame, axes, axis_names
-from alexnet_pipeline.comparison.records import Comparison, MethodResult
+from alexnet_pipeline.comparison.page.plot import Frame, axes
+from alexnet_pipeline.comparison.records import Comparison
+from alexnet_pipeline.comparison.summary import fixed
 from alexnet_pipeline.pages.axes import roomy_axis
 from alexnet_pipeline.pages.charts import MINUS
 
@@ -27,8 +27,7 @@ LEAST_DB = -60.0
 BETTER = "better ↘"
 
 
-@dataclass(frozen=True, slots=True)
-class Point:
+class Point(NamedTuple):
     """A method: share of the pass band kept, alias energy in dB, resampling time in ms (0 where unknown)."""
 
     name: str
@@ -39,35 +38,22 @@ class Point:
 
 def points_of(comparison: Comparison, weighting: Weighting) -> list[Point]:
     """A point for every method that has a response at the main scale."""
-    return [
-        Point(
-            method.name,
-            getattr(method.responses[0], f"passband_{weighting}"),
-            max(getattr(method.responses[0], f"alias_{weighting}_db"), LEAST_DB),
-            time_of(method),
-        )
-        for method in comparison.methods
-        if method.responses
-    ]
-
-
-def time_of(method: MethodResult) -> float:
-    """Mean resampling time in ms, 0 where it was not measured."""
-    return next((mean.mean for mean in method.measured if mean.metric == TIME_METRIC), 0.0)
+    points = []
+    for method in (method for method in comparison.methods if method.responses):
+        response = method.responses[0]
+        white = (response.passband_white, response.alias_white_db)
+        passband, alias_db = white if weighting == "white" else (response.passband_natural, response.alias_natural_db)
+        time_ms = next((mean.mean for mean in method.measured if mean.metric == TIME_METRIC), 0.0)
+        points.append(Point(method.name, passband, max(alias_db, LEAST_DB), time_ms))
+    return points
 
 
 def front(points: Sequence[Point]) -> list[Point]:
     """The Pareto front, by ascending pass band: points that no other beats in one way without losing in the other."""
-    best = [
-        point
-        for point in points
-        if not any(
-            other.passband >= point.passband
-            and other.alias_db <= point.alias_db
-            and (other.passband, other.alias_db) != (point.passband, point.alias_db)
-            for other in points
-        )
-    ]
+    best: list[Point] = []
+    for point in sorted(points, key=lambda point: (-point.passband, point.alias_db)):
+        if not best or point.alias_db < best[-1].alias_db or point[1:3] == best[-1][1:3]:
+            best.append(point)
     return sorted(best, key=lambda point: (point.passband, point.alias_db))
 
 
@@ -96,40 +82,36 @@ def pareto_parts(points: Sequence[Point], frame: Frame) -> list[str]:
     corners = _staircase([marks[points.index(point)] for point in best])
     hint = Box(right - 5 * size, bottom - 1.6 * size, right, bottom)
     bounds = Box(frame.left + 2, frame.top - LINE * size, right + frame.spare, bottom - 2)
-    positions = place_names(marks, LINE * size, bounds, (hint,), _segments(corners))
+    lines = [
+        Box(min(x, to_x) - 1, min(y, to_y) - 1, max(x, to_x) + 1, max(y, to_y) + 1)
+        for (x, y), (to_x, to_y) in pairwise(corners)
+    ]
+    positions = place_names(marks, LINE * size, bounds, [hint], lines)
     styles = ["front" if point in best else "beaten" for point in points]
     path = "L".join(f"{x:.1f},{y:.1f}" for x, y in corners)
-    drawn = sorted(zip(points, marks, styles, strict=True), key=lambda bubble: -bubble[1].radius)
+    bubbles = [
+        f'<circle class="bubble {style}" cx="{mark.x:.1f}" cy="{mark.y:.1f}" r="{mark.radius:.1f}">'
+        f"<title>{html.escape(_tooltip(point))}</title></circle>"
+        for point, mark, style in sorted(zip(points, marks, styles, strict=True), key=lambda drawn: -drawn[1].radius)
+    ]
+    names = ("pass band kept (%)", "alias energy (dB)")
     return [
-        *axes(across, upward, frame, lambda share: f"{100 * share:.6g}", lambda db: f"{db:g}"),
-        *axis_names(frame, "pass band kept (%)", "alias energy (dB)"),
+        *axes(across, upward, frame, names, lambda share: f"{100 * share:.6g}", "{:g}".format),
         f'<text class="hint" text-anchor="end" x="{right - 4:.1f}" y="{bottom - size / 2:.1f}">{BETTER}</text>',
         f'<path class="frontier" d="M{path}"/>',
-        *(_bubble(*bubble) for bubble in drawn),
-        *(
-            _name(point.name, mark, position, style, size)
-            for point, mark, position, style in zip(points, marks, positions, styles, strict=True)
-        ),
+        *bubbles,
+        *map(_name, [point.name for point in points], marks, positions, styles, [size] * len(points)),
     ]
-
-
-def tooltip(point: Point) -> str:
-    """The values of a point in words."""
-    time = f", {point.time_ms:.2g} ms" if point.time_ms else ""
-    return f"{point.name}: alias {decibels(point.alias_db)}, pass band kept {100 * point.passband:.0f} %{time}"
 
 
 def decibels(value: float) -> str:
     """Decibels as text, with a minus sign as wide as a digit."""
-    text = f"{value:.1f}"
-    return f"{0.0 if text == '-0.0' else value:.1f} dB".replace("-", MINUS)
+    return f"{fixed(value, 1)} dB".replace("-", MINUS)
 
 
-def _bubble(point: Point, mark: Mark, style: str) -> str:
-    return (
-        f'<circle class="bubble {style}" cx="{mark.x:.1f}" cy="{mark.y:.1f}" r="{mark.radius:.1f}">'
-        f"<title>{html.escape(tooltip(point))}</title></circle>"
-    )
+def _tooltip(point: Point) -> str:
+    time = f", {point.time_ms:.2g} ms" if point.time_ms else ""
+    return f"{point.name}: alias {decibels(point.alias_db)}, pass band kept {100 * point.passband:.0f} %{time}"
 
 
 def _name(name: str, mark: Mark, position: NamePosition, style: str, size: float) -> str:
@@ -155,10 +137,3 @@ def _staircase(steps: Sequence[Mark]) -> list[tuple[float, float]]:
     for before, after in pairwise(steps):
         corners += [(before.x, after.y), (after.x, after.y)]
     return corners
-
-
-def _segments(corners: Sequence[tuple[float, float]]) -> list[Box]:
-    return [
-        Box(min(a[0], b[0]) - 1, min(a[1], b[1]) - 1, max(a[0], b[0]) + 1, max(a[1], b[1]) + 1)
-        for a, b in pairwise(corners)
-    ]

@@ -25,10 +25,11 @@ def axes(
     across: ChartAxis,
     upward: ChartAxis,
     frame: Frame,
+    names: tuple[str, str],
     across_text: Callable[[float], str],
     upward_text: Callable[[float], str],
 ) -> list[str]:
-    """Grid lines with their values, and the lines of the two axes."""
+    """Grid lines with their values, the lines of the two axes, and what they show."""
     size, left, top = frame.type_size, frame.left, frame.top
     right, bottom = left + frame.width, top + frame.height
     parts = []
@@ -40,17 +41,13 @@ def axes(
         x = left + frame.width * across.at(value)
         parts.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{top:.1f}" y2="{bottom:.1f}"/>')
         parts.append(text("tick", "middle", x, bottom + 1.5 * size, across_text(value)))
-    return [*parts, f'<path class="base" fill="none" d="M{left:.1f},{top:.1f}V{bottom:.1f}H{right:.1f}"/>']
-
-
-def axis_names(frame: Frame, across: str, upward: str) -> list[str]:
-    """What the axes show, beside them."""
-    size = frame.type_size
-    aside, middle = frame.left - 3.1 * size, frame.top + frame.height / 2
+    aside, middle = left - 3.1 * size, top + frame.height / 2
     return [
-        text("axis", "middle", frame.left + frame.width / 2, frame.top + frame.height + 3 * size, across),
+        *parts,
+        f'<path class="base" fill="none" d="M{left:.1f},{top:.1f}V{bottom:.1f}H{right:.1f}"/>',
+        text("axis", "middle", left + frame.width / 2, bottom + 3 * size, names[0]),
         f'<g transform="rotate(-90 {aside:.1f} {middle:.1f})">',
-        text("axis", "middle", aside, middle, upward),
+        text("axis", "middle", aside, middle, names[1]),
         "</g>",
     ]
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from alexnet_pipeline.comparison.page.name_placement import Box, Mark, place_names
+from alexnet_pipeline.comparison.page.name_placement import Box, Mark, overlap, place_names
 
 
 def test_names_do_not_collide():
@@ -12,8 +12,8 @@ def test_names_do_not_collide():
     marks = [Mark(float(x), float(y), 5, 60) for x, y in rng.uniform(40, 760, (26, 2))] + [Mark(300, 300, 5, 60)] * 4
     bounds = Box(0, 0, 800, 800)
     boxes = [position.box for position in place_names(marks, 15, bounds, (), ())]
-    assert all(box.overlap(bounds) == pytest.approx(box.area) for box in boxes)
-    assert not any(a.overlap(b) for number, a in enumerate(boxes) for b in boxes[:number])
+    assert overlap(boxes, [bounds]) == pytest.approx([(box.right - box.left) * (box.bottom - box.top) for box in boxes])
+    assert not any(overlap([box], boxes[:number]) for number, box in enumerate(boxes))
 
 
 def test_a_far_name_has_a_line_to_its_mark_and_a_close_one_none():
@@ -24,4 +24,4 @@ def test_a_far_name_has_a_line_to_its_mark_and_a_close_one_none():
     blocked = [Box(0, 25, 100, 75)]
     far = place_names([Mark(50, 50, 5, 30)], 10, bounds, blocked, ())[0]
     assert far.leader is not None
-    assert not far.box.overlap(blocked[0])
+    assert not overlap([far.box], blocked)
