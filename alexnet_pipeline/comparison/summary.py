@@ -54,7 +54,7 @@ class Column:
 
 def columns_of(comparison: Comparison) -> tuple[Column, ...]:
     """A column for each metric."""
-    return tuple(_column(metric, means_of(comparison, metric.name).values()) for metric in comparison.metrics)
+    return tuple(_column(metric, list(means_of(comparison, metric.name).values())) for metric in comparison.metrics)
 
 
 def means_of(comparison: Comparison, metric: str) -> dict[str, MetricMean]:

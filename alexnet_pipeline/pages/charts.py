@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import isotonic_regression
 
 from alexnet_pipeline.errors import PipelineError
 from alexnet_pipeline.pages.axes import ChartAxis, Floats, linear_axis, log_axis, x_axis, y_axis
@@ -94,15 +95,21 @@ def line_chart(
     if upward is None:
         low, high = float(values.min()), float(values.max())
         upward = log_axis(low, high) if log else linear_axis(max(top, high))
-    parts = [f"<title>{html.escape(title)}</title>"]
-    parts += y_axis(upward, height_px, text)
-    parts += x_axis(across, height_px, x_unit)
+    parts = [*y_axis(upward, height_px, text), *x_axis(across, height_px, x_unit)]
     parts += _strips(lines, across, height_px, x_unit, text)
     parts.append(_paths(lines, across, upward, height_px))
     parts += [mark for line in lines for mark in _marks(line, across, upward, height_px)]
     parts += _labels(lines, upward, height_px, None if names_only else text)
-    name = html.escape(title, quote=True)
-    return f'<svg class="chart" role="img" aria-label="{name}" height="{height_px}">{"".join(parts)}</svg>'
+    return svg_chart(title, parts, height_px)
+
+
+def svg_chart(title: str, parts: Sequence[str], height_px: int, style: str = "chart") -> str:
+    """A chart of some parts; the title is its tooltip, and read by screen readers."""
+    name = html.escape(title)
+    return (
+        f'<svg class="{style}" role="img" aria-label="{name}" height="{height_px}">'
+        f"<title>{name}</title>{''.join(parts)}</svg>"
+    )
 
 
 def thinned(series: Series, points: int) -> Series:
@@ -213,18 +220,10 @@ def spread(wanted: Sequence[float], high_px: float, height_px: float) -> list[fl
         high_px: height of a label, with the space to the next.
         height_px: of the chart, within which the baselines stay.
     """
-    runs: list[list[float]] = []  # first baseline and number of labels in each run that touches
-    for y in wanted:
-        runs.append([y, 1.0])
-        while len(runs) > 1 and runs[-2][0] + runs[-2][1] * high_px > runs[-1][0]:
-            (first, count), (second, more) = runs[-2:]
-            middle = (count * first + more * (second - count * high_px)) / (count + more)
-            runs[-2:] = [[middle, count + more]]
-    places = [first + high_px * number for first, count in runs for number in range(int(count))]
-    lowest = height_px + 4 - high_px * (len(places) - 1)
-    for number, y in enumerate(places):
-        places[number] = max(min(y, lowest + high_px * number), 4 + high_px * number)
-    return places
+    steps = high_px * np.arange(len(wanted))
+    apart = isotonic_regression(np.subtract(wanted, steps)).x
+    within = np.maximum(np.minimum(apart, height_px + 4 - steps[-1]), 4)
+    return list((within + steps).tolist())
 
 
 def y_px(values: Floats, axis: ChartAxis, height_px: int) -> Floats:

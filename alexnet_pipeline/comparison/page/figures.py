@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import html
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +13,9 @@ from numpy.typing import NDArray
 from alexnet_pipeline.comparison.page.pareto import Weighting, pareto_parts, points_of, radius_of
 from alexnet_pipeline.comparison.page.plot import Frame
 from alexnet_pipeline.comparison.records import Comparison, ImageResult, Response
-from alexnet_pipeline.pages.axes import ChartAxis, linear_axis, log_axis, roomy_axis, x_axis, y_axis
-from alexnet_pipeline.pages.charts import MINUS, PATH_WIDTH, Series, line_chart, path_data, stretched
+from alexnet_pipeline.comparison.summary import counted
+from alexnet_pipeline.pages.axes import linear_axis, log_axis, roomy_axis, x_axis, y_axis
+from alexnet_pipeline.pages.charts import MINUS, PATH_WIDTH, Series, line_chart, path_data, stretched, svg_chart
 
 Floats = NDArray[np.float64]
 
@@ -27,6 +27,8 @@ TYPE_PX = 12.0
 PANEL_PX, SPECTRUM_PX, SIZES_PX, HISTOGRAM_PX = 96, 260, 260, 260
 # Gain at the top of a response panel, unless one overshoots further.
 PANEL_GAIN = 1.1
+# The last frequency of a response, in cycles per source pixel.
+X_END = 0.5
 # Number of line styles in the page's CSS.
 LINE_STYLES = 12
 # Radius of a dot for a single image, and the largest.
@@ -37,16 +39,8 @@ BAR_WIDTHS, MOST_BARS = (0.05, 0.1, 0.2, 0.25, 0.5, 1.0), 36
 SHOWN_SHARE = 0.99
 
 
-@dataclass(frozen=True, slots=True)
-class Histogram:
-    """The histogram of scales.
-
-    Attributes:
-        svg: the chart.
-        enlarged: share of images with a scale below 1.
-        median: scale.
-        last: scale at which the last bar begins.
-    """
+class Histogram(NamedTuple):
+    """The chart of scales, the share of images below 1, the median, and where the last bar begins."""
 
     svg: str
     enlarged: float
@@ -94,18 +88,14 @@ def spectra(comparison: Comparison, *, relative: bool) -> str:
     lines = [
         Series(method.name, f"s{number % LINE_STYLES}", x, np.array(method.spectrum) - reference)
         for number, method in enumerate(comparison.methods)
-        if len(method.spectrum) == x.size
     ]
-    if not lines or not x.size:
-        return ""
-    values = np.concatenate([line.y for line in lines])
     title = f"Power relative to {comparison.methods[0].name}" if relative else "Power by frequency"
     return line_chart(
         title,
         lines,
         x_unit="cycles/px",
-        text=_decibels,
-        upward=roomy_axis(values.tolist()),
+        text=lambda value: f"{value:.3g} dB".replace("-", MINUS),
+        upward=roomy_axis(np.concatenate([line.y for line in lines]).tolist()),
         names_only=True,
         height_px=SPECTRUM_PX,
     )
@@ -126,8 +116,8 @@ def sizes_chart(images: Sequence[ImageResult]) -> str:
             f'<circle class="dot" cx="{100 * x:.2f}%" cy="{SIZES_PX * (1 - y):.1f}" r="{radius:.1f}">'
             f"<title>{width} x {height} px: {count:,}</title></circle>"
         )
-    parts = [*y_axis(axis, SIZES_PX, _count), *x_axis(axis, SIZES_PX, "px wide"), *dots]
-    return _chart("Sizes of the images", parts, SIZES_PX)
+    parts = [*y_axis(axis, SIZES_PX, "{:,.0f}".format), *x_axis(axis, SIZES_PX, "px wide"), *dots]
+    return svg_chart("Sizes of the images", parts, SIZES_PX)
 
 
 def scale_histogram(comparison: Comparison) -> Histogram:
@@ -142,39 +132,36 @@ def scale_histogram(comparison: Comparison) -> Histogram:
     counts, _ = np.histogram(np.clip(scales, edges[0], edges[-1] - width / 2), edges)
     across = roomy_axis([float(edges[0]), float(edges[-1])], 0)
     upward = linear_axis(float(counts.max()))
-    parts = [*y_axis(upward, HISTOGRAM_PX, _count), *x_axis(across, HISTOGRAM_PX, "source px")]
+    parts = [*y_axis(upward, HISTOGRAM_PX, "{:,.0f}".format), *x_axis(across, HISTOGRAM_PX, "source px")]
     for count, edge in zip(counts, edges, strict=False):
         x, wide = 100 * across.at(edge), 100 / (last - first)
         high = HISTOGRAM_PX * count / upward.high
         style = "enlarged" if edge + width / 2 < 1 else "shrunk"
-        words = f"{edge:.3g} to {edge + width:.3g}: {count:,} {'image' if count == 1 else 'images'}"
+        words = f"{edge:.3g} to {edge + width:.3g}: {counted(count, 'image')}"
         parts.append(
             f'<rect class="bar {style}" x="{x + 0.04 * wide:.2f}%" width="{0.92 * wide:.2f}%" '
             f'y="{HISTOGRAM_PX - high:.1f}" height="{high:.1f}"><title>{words}</title></rect>'
         )
     one = 100 * across.at(1.0)
     parts.append(f'<line class="one" x1="{one:.2f}%" x2="{one:.2f}%" y1="-6" y2="{HISTOGRAM_PX}"/>')
-    svg = _chart("Scales of the images", parts, HISTOGRAM_PX)
+    svg = svg_chart("Scales of the images", parts, HISTOGRAM_PX)
     return Histogram(svg, float((scales < 1).mean()), float(np.median(scales)), float(edges[-1] - width))
 
 
 def _panel(response: Response, others: Sequence[Response], top: float) -> str:
     """A response, with the area that it loses below the output's Nyquist frequency and that it passes above."""
     nyquist = 1 / (2 * response.scale)
-    across, upward = ChartAxis(0.0, 0.5, (0.0, round(nyquist, 3), 0.5)), ChartAxis(0.0, top, ())
-    frequencies, gains = np.array(response.frequencies), np.array(response.gains)
-    limit = float(np.interp(nyquist, frequencies, gains))
-    below, above = frequencies < nyquist, frequencies > nyquist
-    x_below, x_above = np.append(frequencies[below], nyquist), np.insert(frequencies[above], 0, nyquist)
-    kept, passed = np.append(gains[below], limit), np.insert(gains[above], 0, limit)
-    lost = path_data(*_outline(x_below, np.minimum(kept, 1.0), 1.0, across, upward))
-    alias = path_data(*_outline(x_above, passed, 0.0, across, upward))
-    shapes = [f'<path class="lost" d="{lost}Z"/><path class="alias" d="{alias}Z"/>']
-    for other in others:
-        shapes.append(f'<path class="line other" d="{_curve(other, across, upward)}"/>')
-    shapes.append(f'<path class="line own" d="{_curve(response, across, upward)}"/>')
-    full = PANEL_PX * (1 - 1 / top)
-    nyquist_at = f"{100 * across.at(nyquist):.2f}%"
+    x = np.union1d(response.frequencies, nyquist)
+    y = np.interp(x, response.frequencies, response.gains)
+    below, above = x <= nyquist, x >= nyquist
+    shapes = [
+        f'<path class="lost" d="{_area(x[below], np.minimum(y[below], 1.0), 1.0, top)}"/>'
+        f'<path class="alias" d="{_area(x[above], y[above], 0.0, top)}"/>'
+    ]
+    for curve, style in [*((other, "other") for other in others), (response, "own")]:
+        shapes.append(f'<path class="line {style}" d="{_path(curve.frequencies, curve.gains, top)}"/>')
+    full, below_px = PANEL_PX * (1 - 1 / top), PANEL_PX + 16
+    nyquist_at = f"{100 * nyquist / X_END:.2f}%"
     parts = [
         f'<line class="grid" x1="0" x2="100%" y1="{full:.1f}" y2="{full:.1f}"/>'
         f'<line class="base" x1="0" x2="100%" y1="{PANEL_PX}" y2="{PANEL_PX}"/>',
@@ -182,35 +169,18 @@ def _panel(response: Response, others: Sequence[Response], top: float) -> str:
         f'<line class="nyquist" x1="{nyquist_at}" x2="{nyquist_at}" y1="0" y2="{PANEL_PX}"/>'
         f'<text class="tick" text-anchor="end" x="-6" y="{full + 4:.1f}">1</text>'
         f'<text class="tick" text-anchor="end" x="-6" y="{PANEL_PX}">0</text>'
-        f'<text class="tick" x="0" y="{PANEL_PX + 16}">0</text>'
-        f'<text class="tick" text-anchor="middle" x="{nyquist_at}" y="{PANEL_PX + 16}">{nyquist:.3g}</text>'
-        f'<text class="tick" text-anchor="end" x="100%" y="{PANEL_PX + 16}">0.5</text>',
+        f'<text class="tick" x="0" y="{below_px}">0</text>'
+        f'<text class="tick" text-anchor="middle" x="{nyquist_at}" y="{below_px}">{nyquist:.3g}</text>'
+        f'<text class="tick" text-anchor="end" x="100%" y="{below_px}">{X_END}</text>',
     ]
-    return _chart(f"Frequency response of {response.method}", parts, PANEL_PX, "panel")
+    return svg_chart(f"Frequency response of {response.method}", parts, PANEL_PX, "chart panel")
 
 
-def _outline(x: Floats, y: Floats, edge: float, across: ChartAxis, upward: ChartAxis) -> tuple[Floats, Floats]:
-    """The outline of the area between a curve and a level, in the coordinates of `stretched`."""
-    whole = np.concatenate([y, np.full(y.size, edge)])
-    return PATH_WIDTH * across.share(np.concatenate([x, x[::-1]])), PANEL_PX * (1 - upward.share(whole))
+def _area(x: Floats, y: Floats, edge: float, top: float) -> str:
+    """The outline of the area between a curve and a level."""
+    return _path(np.append(x, x[::-1]), np.append(y, np.full(y.size, edge)), top) + "Z"
 
 
-def _curve(response: Response, across: ChartAxis, upward: ChartAxis) -> str:
-    x, y = across.share(np.array(response.frequencies)), upward.share(np.array(response.gains))
-    return path_data(PATH_WIDTH * x, PANEL_PX * (1 - y))
-
-
-def _chart(title: str, parts: Sequence[str], height_px: int, style: str = "") -> str:
-    name = html.escape(title, quote=True)
-    return (
-        f'<svg class="chart {style}" role="img" aria-label="{name}" height="{height_px}">'
-        f"<title>{name}</title>{''.join(parts)}</svg>"
-    )
-
-
-def _decibels(value: float) -> str:
-    return f"{value:.3g} dB".replace("-", MINUS)
-
-
-def _count(value: float) -> str:
-    return f"{value:,.0f}"
+def _path(frequencies: Sequence[float] | Floats, gains: Sequence[float] | Floats, top: float) -> str:
+    """A curve in the coordinates of `stretched`."""
+    return path_data(PATH_WIDTH * (np.array(frequencies) / X_END), PANEL_PX * (1 - np.array(gains) / top))
