@@ -17,10 +17,12 @@ from alexnet_pipeline.comparison.options import (
     idle_parameters,
 )
 from alexnet_pipeline.comparison.page.gallery import Gallery, gallery_of
-from alexnet_pipeline.comparison.page.report import write_figure, write_page
+from alexnet_pipeline.comparison.page.paper_figure import paper_figure
+from alexnet_pipeline.comparison.page.report import write_page
 from alexnet_pipeline.comparison.records import Comparison
 from alexnet_pipeline.comparison.sets import compare_sets
 from alexnet_pipeline.errors import RefusedError
+from alexnet_pipeline.files import write_whole
 from alexnet_pipeline.options import make, takes_options
 from alexnet_pipeline.progress import Progress, Stage, reporting
 from alexnet_pipeline.raw.source import Source, open_source
@@ -123,4 +125,4 @@ def _write(comparison: Comparison, gallery: Gallery, choices: CompareOptions) ->
     if choices.output is not None:
         write_page(comparison, gallery, choices.output)
     if choices.figure is not None:
-        write_figure(comparison, choices.figure)
+        write_whole(choices.figure, paper_figure(comparison).encode("utf-8", "backslashreplace"))

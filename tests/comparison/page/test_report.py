@@ -10,7 +10,8 @@ from xml.etree import ElementTree
 import pytest
 
 from alexnet_pipeline.comparison.page.gallery import Gallery
-from alexnet_pipeline.comparison.page.report import write_figure, write_page
+from alexnet_pipeline.comparison.page.paper_figure import paper_figure
+from alexnet_pipeline.comparison.page.report import write_page
 from alexnet_pipeline.comparison.records import Metric
 from alexnet_pipeline.errors import RefusedError
 from tests.comparison.page.made import HOSTILE, METHODS, comparison, gallery
@@ -94,7 +95,7 @@ def test_finished_shards_have_a_page_without_responses(tmp_path):
     assert '<h2 id="pareto"' not in page
     assert '<h2 id="patterns"' not in page
     with pytest.raises(RefusedError, match="finished shards do not have"):
-        write_figure(found, tmp_path / "figure.svg")
+        paper_figure(found)
 
 
 def test_hostile_names_stay_text(tmp_path):
@@ -168,11 +169,9 @@ def test_the_page_s_charts_are_well_formed(tmp_path):
 
 
 @pytest.mark.parametrize("methods", [METHODS, NINE, (HOSTILE, "one")])
-def test_the_figure_for_papers_is_xml(tmp_path, methods):
+def test_the_figure_for_papers_is_xml(methods):
     """It has its size in mm, its own styles, and every method's name twice."""
-    output = tmp_path / "figure.svg"
-    write_figure(comparison(methods), output)
-    root = ElementTree.parse(output).getroot()
+    root = ElementTree.fromstring(paper_figure(comparison(methods)))
     assert root.get("width").endswith("mm")
     texts = [element.text for element in root.iter("{http://www.w3.org/2000/svg}text")]
     assert all(texts.count(method) == 2 for method in methods)
