@@ -6,6 +6,7 @@ import dataclasses
 import importlib.metadata
 import os
 import platform
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import numpy as np
 from alexnet_pipeline.comparison.inference import metric_means, paired_tests
 from alexnet_pipeline.comparison.measure.image import MeasuredImage
 from alexnet_pipeline.comparison.measure.spectrum import ring_frequencies
-from alexnet_pipeline.comparison.records import Comparison, Kind, MethodResult, Metric, MetricMean, PairedTest
+from alexnet_pipeline.comparison.records import Comparison, Kind, MethodResult, Metric
 from alexnet_pipeline.comparison.verdict import verdict_of
 from alexnet_pipeline.errors import PipelineError
 from alexnet_pipeline.pixels import codec, libraries
@@ -44,13 +45,11 @@ def gather(
     command: str,
     scales: tuple[float, ...] = (),
 ) -> Comparison:
-    """Compute what follows from the measured images.
+    """Compute what follows from the measured images; see `Comparison` for what is not explained here.
 
     Args:
         outcomes: of measuring, in the order of the images' keys, with a value per method for every metric.
         methods: without means and spectra, which are computed here.
-        metrics: in the order of the table.
-        kind, source, command, scales: see `records.Comparison`.
         conversion: gives size, geometry and quality.
         rejects: inputs that were rejected before.
 
@@ -61,13 +60,12 @@ def gather(
     if not images:
         raise PipelineError(f"none of the {len(outcomes):,} images of {source} could be read; nothing to compare")
     names = [method.name for method in methods]
-    tests: list[PairedTest] = []
-    means: list[tuple[MetricMean, ...]] = []
-    for metric in metrics:
-        values = np.array([image.result.values[metric.name] for image in images])
-        family = paired_tests(metric.name, names, values)
-        means.append(metric_means(metric.name, metric.better, names, values, family))
-        tests += family
+    values = [np.array([image.result.values[metric.name] for image in images]) for metric in metrics]
+    families = [paired_tests(metric.name, names, table) for metric, table in zip(metrics, values, strict=True)]
+    means = [
+        metric_means(metric.name, metric.better, names, table, family)
+        for metric, table, family in zip(metrics, values, families, strict=True)
+    ]
     power = np.mean([image.spectra for image in images], axis=0)
     spectra = 10 * np.log10(np.maximum(power, LEAST_POWER))
     comparison = Comparison(
@@ -91,7 +89,7 @@ def gather(
             for number, method in enumerate(methods)
         ),
         metrics=tuple(metrics),
-        tests=_rounded(tuple(tests)),
+        tests=_rounded(tuple(test for family in families for test in family)),
         images=tuple(_rounded(image.result) for image in images),
         rejects=(*rejects, *(outcome for outcome in outcomes if isinstance(outcome, Reject))),
         spectrum_frequencies=ring_frequencies(),
@@ -125,10 +123,6 @@ def _versions() -> dict[str, str]:
 
 
 def _machine() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    name = names[0] if names else platform.processor() or platform.machine()
-    return f"{name}, {len(os.sched_getaffinity(0))} cores"
+    info = Path("/proc/cpuinfo")
+    named = re.search(r"^model name\s*: (.*)", info.read_text("utf-8") if info.exists() else "", re.MULTILINE)
+    return f"{named[1].strip() if named else platform.machine()}, {len(os.sched_getaffinity(0))} cores"

@@ -49,13 +49,14 @@ def compare_methods(
 ) -> tuple[Comparison, ReadOutputs]:
     """Compare methods by their responses and by their outputs for images.
 
+    Two names of one method are allowed; they do not differ.
+
     Args:
         images: in any order.
-        choices: methods, output, scales and workers. Two names of one method are allowed; they do not differ.
+        choices: methods, output, scales and workers.
         source: of the images, in words.
         command: that repeats the comparison.
         rejects: inputs that were rejected before.
-        report: told how many images are measured.
 
     Returns:
         The comparison, and a function that converts its images again.

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from alexnet_pipeline.alexnet.evaluate import evaluate
 from alexnet_pipeline.alexnet.predict import predict
@@ -69,17 +70,9 @@ def add_networks(
     report: Report,
     stop: Stop | None = None,
 ) -> Comparison:
-    """Add to a comparison of methods what networks say.
+    """Add to a comparison what networks say that are trained on its methods' shards of `source`.
 
     All methods are sharded in one decoding pass. The same call resumes what it began in `training.work_dir`.
-
-    Args:
-        comparison: of the same methods.
-        source: raw images with the splits train and val.
-        choices: give methods, output and workers.
-        training: how the networks are trained.
-        report: told how sharding, training and testing go.
-        stop: as `train` takes it.
 
     Raises:
         RefusedError: the folder holds runs with other options.
@@ -99,31 +92,21 @@ def add_networks(
         workers=choices.workers,
         progress=report,
     )
-    networks = _train_all(
-        choices.methods,
-        training,
-        partial(
-            train,
-            preset=training.preset,
-            steps=training.steps,
-            resume="auto",
-            threads=choices.workers,
-            progress=report,
-            stop=stop,
-            command=comparison.command,
-        ),
-        report,
-    )
+    common: dict[str, Any] = {
+        "preset": training.preset,
+        "steps": training.steps,
+        "threads": choices.workers,
+        "resume": "auto",
+    }
+    trainer = partial(train, **common, progress=report, stop=stop, command=comparison.command)
+    networks = _train_all(choices.methods, training, trainer, report)
     rejects = {
         (reject.name, reject.reason): reject
         for reject in (*comparison.rejects, *(reject for summary in summaries for reject in summary.rejects))
     }
-    comparison = dataclasses.replace(
-        comparison,
-        training=networks,
-        rejects=tuple(rejects.values()),
-        versions={**comparison.versions, **_versions()},
-    )
+    installed = [each for package in PACKAGES for each in importlib.metadata.distributions(name=package)]
+    versions = comparison.versions | {each.name: each.version for each in installed}
+    comparison = dataclasses.replace(comparison, training=networks, rejects=tuple(rejects.values()), versions=versions)
     return dataclasses.replace(comparison, verdict=verdict_of(comparison))
 
 
@@ -185,13 +168,14 @@ def _network(
 
 def _test(task: _Task, report: Report) -> tuple[TrainedCell, ...]:
     """The errors of a network on the validation set of every method."""
-    cells = []
-    for method, test in task.tests.items():
-        errors = evaluate([task.run], shards=test.folder, progress=report).errors
-        cells.append(
-            TrainedCell(task.method, method, task.seed, errors.total_images, errors.top1_error, errors.top5_error)
-        )
-    return tuple(cells)
+    tested = [
+        (method, evaluate([task.run], shards=test.folder, progress=report).errors)
+        for method, test in task.tests.items()
+    ]
+    return tuple(
+        TrainedCell(task.method, method, task.seed, errors.total_images, errors.top1_error, errors.top5_error)
+        for method, errors in tested
+    )
 
 
 def _shift(task: _Task, report: Report) -> ShiftCell:
@@ -210,13 +194,3 @@ def _read_cells(path: Path) -> KeptCells | None:
         return None
     except ValueError as error:
         raise RefusedError(f"{path} is damaged ({error}); remove it, and its network is tested again") from error
-
-
-def _versions() -> dict[str, str]:
-    versions = {}
-    for package in PACKAGES:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return versions

@@ -63,13 +63,10 @@ class Metric:
 
 @dataclass(frozen=True, slots=True)
 class MetricMean:
-    """The mean of a metric over all images, for one method.
+    """The mean of a metric over all images, for one method, with the ends of its 95 % confidence interval.
 
     Attributes:
         metric: name of the metric.
-        mean: over images.
-        low: lower end of the mean's 95 % confidence interval.
-        high: upper end.
         best: no method has a better mean; never where `better` is `neither`.
         near_best: not the best, but the paired test finds no difference from it.
     """
@@ -104,14 +101,9 @@ class MethodResult:
 
 @dataclass(frozen=True, slots=True)
 class _Pair:
-    """Two methods and the difference between them.
+    """Two methods and the mean of first minus second, with the ends of its 95 % confidence interval.
 
     Attributes:
-        first: method.
-        second: method.
-        difference: mean of first minus second.
-        low: lower end of its 95 % confidence interval.
-        high: upper end.
         p_value: two-sided, adjusted by Holm's method over all pairs.
     """
 
@@ -171,16 +163,7 @@ class ImageResult:
 
 @dataclass(frozen=True, slots=True)
 class TrainedCell:
-    """One network evaluated on one method's validation set.
-
-    Attributes:
-        train: method of the training set.
-        test: method of the validation set.
-        seed: of the training.
-        total_images: of the validation set.
-        top1_error: share from 0 to 1, centre crop.
-        top5_error: likewise.
-    """
+    """A network of one training method and seed on one test method's validation set: shares of wrong images, 0 to 1."""
 
     train: str
     test: str

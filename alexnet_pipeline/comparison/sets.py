@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from alexnet_pipeline.comparison.gather import gather
 from alexnet_pipeline.comparison.measure.metrics import shard_metrics
-from alexnet_pipeline.comparison.measure.sample import SampleMeasurer, SharedSample
+from alexnet_pipeline.comparison.measure.sample import decode_samples, measure_sample, sample_measurer
 from alexnet_pipeline.comparison.methods import ReadOutputs
 from alexnet_pipeline.comparison.options import CompareOptions
 from alexnet_pipeline.comparison.records import Comparison, ImageResult, MethodResult
@@ -38,9 +38,9 @@ def compare_sets(
     sets = _open(choices.shards)
     samples = _shared_samples(sets)
     names = _names(sets)
-    measurer = SampleMeasurer(sets)
+    prepare = partial(sample_measurer, choices.shards)
     comparison = gather(
-        run_all(measurer, partial(SampleMeasurer.of, choices.shards), samples, choices.workers, report),
+        run_all(partial(measure_sample, sets), prepare, list(samples.items()), choices.workers, report),
         [MethodResult(name, each.manifest.definition) for name, each in zip(names, sets, strict=True)],
         shard_metrics(names[0]),
         kind="shards",
@@ -49,10 +49,9 @@ def compare_sets(
         source=", ".join(map(str, choices.shards)),
         command=command,
     )
-    by_key = {sample.key: sample for sample in samples}
 
     def read(image: ImageResult) -> list[NDArray[np.uint8]]:
-        return measurer.decode(by_key[image.key])
+        return decode_samples(sets, samples[image.key])
 
     return comparison, read
 
@@ -79,7 +78,7 @@ def _names(sets: Sequence[ShardSet]) -> list[str]:
     ]
 
 
-def _shared_samples(sets: Sequence[ShardSet]) -> list[SharedSample]:
+def _shared_samples(sets: Sequence[ShardSet]) -> dict[str, tuple[int, ...]]:
     """Every key with its position in each set, sorted by key."""
     positions = [{key: position for position, key in enumerate(each.keys())} for each in sets]
     first = positions[0]
@@ -90,4 +89,4 @@ def _shared_samples(sets: Sequence[ShardSet]) -> list[SharedSample]:
                 f"{other.folder} lacks {fewer:,} keys of {sets[0].folder}, and {sets[0].folder} lacks {more:,} of "
                 f"{other.folder}; compare sets of the same images"
             )
-    return [SharedSample(key, tuple(in_set[key] for in_set in positions)) for key in sorted(first)]
+    return {key: tuple(in_set[key] for in_set in positions) for key in sorted(first)}

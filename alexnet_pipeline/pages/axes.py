@@ -57,9 +57,8 @@ def linear_axis(high: float, *, low: float = 0.0, ends_on_tick: bool = True) -> 
     first = math.floor(low / step + 1e-9)
     end = low + span
     last = math.ceil(end / step - 1e-9) if ends_on_tick else math.floor(end / step + 1e-9)
-    return ChartAxis(
-        step * first, step * last if ends_on_tick else end, tuple(step * i for i in range(first, last + 1))
-    )
+    ticks = tuple(step * i for i in range(first, last + 1))
+    return ChartAxis(ticks[0], ticks[-1] if ends_on_tick else end, ticks)
 
 
 def roomy_axis(values: Sequence[float], room_share: float = ROOM) -> ChartAxis:

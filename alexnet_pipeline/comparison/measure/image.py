@@ -104,28 +104,25 @@ def measure(raw: RawImage, data: bytes, conversions: Sequence[Conversion]) -> Me
     ]
     outputs = [output for output, _ in resampled]
     parts = [part_of(output, placement) for output in outputs]
-    return assemble(raw.key, raw.name, raw.path, raw.offset, data, placement, outputs, parts, values)
+    return assemble(raw, data, placement, outputs, parts, values)
 
 
 def assemble(
-    key: str,
-    name: str,
-    path: str,
-    offset: int,
+    raw: RawImage,
     data: bytes,
     placement: Placement,
     outputs: Sequence[Bytes],
     parts: Sequence[Bytes],
     values: Sequence[dict[str, float]],
 ) -> MeasuredImage:
-    """Join what is known of an image, whose bytes are at `offset` of `path`; spectra are measured on `parts`."""
+    """Join what is known of an image; spectra are measured on the parts of the outputs."""
     disagreement, window_px = disagreement_of(outputs)
     shorter = min(placement.rows, placement.columns, key=lambda axis: axis.source)
     result = ImageResult(
-        key=key,
-        name=name,
-        path=path,
-        offset=offset,
+        key=raw.key,
+        name=raw.name,
+        path=raw.path,
+        offset=raw.offset,
         size_bytes=len(data),
         sha256=hashlib.sha256(data).hexdigest(),
         height_px=placement.rows.source,

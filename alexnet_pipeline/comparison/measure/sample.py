@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,70 +15,55 @@ from alexnet_pipeline.dataset.open import ShardSet, open_shards
 from alexnet_pipeline.errors import PipelineError, RejectedImageError
 from alexnet_pipeline.pixels import codec
 from alexnet_pipeline.pixels.geometry import place
-from alexnet_pipeline.records import Reject
+from alexnet_pipeline.records import RawImage, Reject
 
 Bytes = NDArray[np.uint8]
+# A key, and the position of its sample in each set.
+SharedSample = tuple[str, tuple[int, ...]]
 
 
-@dataclass(frozen=True, slots=True)
-class SharedSample:
-    """A key, and the position of its sample in each of several sets."""
-
-    key: str
-    positions: tuple[int, ...]
+def sample_measurer(folders: Sequence[Path]) -> Callable[[SharedSample], MeasuredImage | Reject]:
+    """A function that measures samples of the sets in some folders, which stay open."""
+    return partial(measure_sample, [open_shards(folder) for folder in folders])
 
 
-class SampleMeasurer:
-    """Measures samples of sets, which stay open."""
+def measure_sample(sets: Sequence[ShardSet], sample: SharedSample) -> MeasuredImage | Reject:
+    """Measure how far the samples of one key differ; provenance is the sample in the first set.
 
-    def __init__(self, sets: Sequence[ShardSet]) -> None:
-        self._sets = sets
-        first = sets[0]
-        self._tars = [str(first.folder / shard.tar.name) for shard in first.manifest.shards if shard.tar]
+    Raises:
+        PipelineError: they have different shapes, or the first set's record of them is damaged.
+    """
+    key, positions = sample
+    try:
+        outputs = decode_samples(sets, positions)
+    except RejectedImageError as error:
+        return Reject(key, str(error.reason), error.detail)
+    for each, output in zip(sets, outputs, strict=True):
+        if output.shape != outputs[0].shape:
+            raise PipelineError(f"{key} is {output.shape} in {each.folder}, but {outputs[0].shape} in the first set")
+    values = [
+        _difference(output, outputs[0]) | {"file_bytes": float(each.image[position, 1])}
+        for each, position, output in zip(sets, positions, outputs, strict=True)
+    ]
+    first, position = sets[0], positions[0]
+    record, options, data = first.read_record(position), first.manifest.options, first.read_image(position)
+    tars = [str(first.folder / shard.tar.name) for shard in first.manifest.shards if shard.tar]
+    path, offset = tars[first.shard[position]], int(first.image[position, 0])
+    raw = RawImage(key, first.read_label(position), record.wnid, record.name, path, offset, len(data), 0)
+    placement = place(record.height, record.width, options.size_px, options.geometry, options.rounding)
+    return assemble(raw, data, placement, outputs, outputs, values)
 
-    @classmethod
-    def of(cls, folders: Iterable[Path]) -> Self:
-        """The measurer of the sets in some folders."""
-        return cls([open_shards(folder) for folder in folders])
 
-    def __call__(self, sample: SharedSample) -> MeasuredImage | Reject:
-        """Measure how far the samples of one key differ; provenance is the sample in the first set.
+def decode_samples(sets: Sequence[ShardSet], positions: Sequence[int]) -> list[Bytes]:
+    """The samples at a position in each set, HWC uint8 RGB.
 
-        Raises:
-            PipelineError: they have different shapes, or the first set's record of them is damaged.
-        """
-        encoded = self._encoded(sample)
-        try:
-            outputs = self.decode(sample)
-        except RejectedImageError as error:
-            return Reject(sample.key, str(error.reason), error.detail)
-        for each, output in zip(self._sets, outputs, strict=True):
-            if output.shape != outputs[0].shape:
-                shapes = f"{output.shape} in {each.folder}, but {outputs[0].shape} in the first set"
-                raise PipelineError(f"{sample.key} is {shapes}")
-        values = [
-            _difference(output, outputs[0]) | {"file_bytes": float(len(data))}
-            for output, data in zip(outputs, encoded, strict=True)
-        ]
-        first, position = self._sets[0], sample.positions[0]
-        raw, options = first.read_record(position), first.manifest.options
-        placement = place(raw.height, raw.width, options.size_px, options.geometry, options.rounding)
-        path, offset = self._tars[first.shard[position]], int(first.image[position, 0])
-        return assemble(sample.key, raw.name, path, offset, encoded[0], placement, outputs, outputs, values)
-
-    def decode(self, sample: SharedSample) -> list[Bytes]:
-        """The samples of one key, HWC uint8 RGB, one per set.
-
-        Raises:
-            RejectedImageError: one cannot be decoded.
-        """
-        return [
-            codec.decode_sample(data, each.manifest.options.encoding)
-            for each, data in zip(self._sets, self._encoded(sample), strict=True)
-        ]
-
-    def _encoded(self, sample: SharedSample) -> list[bytes]:
-        return [each.read_image(position) for each, position in zip(self._sets, sample.positions, strict=True)]
+    Raises:
+        RejectedImageError: one cannot be decoded.
+    """
+    return [
+        codec.decode_sample(each.read_image(position), each.manifest.options.encoding)
+        for each, position in zip(sets, positions, strict=True)
+    ]
 
 
 def _difference(output: Bytes, first: Bytes) -> dict[str, float]:
