@@ -24,15 +24,12 @@ MOST_DECIMALS = 4
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A metric as a column of a table.
+    """A metric as a column of a table, from the lowest to the highest end of the methods' confidence intervals.
 
     Attributes:
-        metric: what is measured.
         unit: as shown, empty for none.
         factor: from the metric's unit to the one shown.
         decimals: that the confidence intervals justify.
-        low: lowest end of the methods' confidence intervals, in the metric's unit.
-        high: highest end.
     """
 
     metric: Metric
@@ -79,7 +76,7 @@ def as_lines(comparison: Comparison) -> list[str]:
     notes = []
     if any(mean.best for method in comparison.methods for mean in method.measured):
         notes.append("* best mean of the column")
-    if _has_responses(comparison):
+    if comparison.kind == "methods":
         notes.append(
             f"alias: energy above Nyquist that remains; pass band: energy below it that is kept (white input, scale "
             f"{comparison.scales[0]:g})"
@@ -96,7 +93,7 @@ def as_html(comparison: Comparison) -> str:
 def _table(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
     shown = SHOWN_METRICS[comparison.kind]
     columns = [column for column in columns_of(comparison) if column.metric.name in shown]
-    analytic = ["alias (dB)", "pass band (%)"] if _has_responses(comparison) else []
+    analytic = ["alias (dB)", "pass band (%)"] if comparison.kind == "methods" else []
     heads = ["method" if comparison.kind == "methods" else "shard set", *analytic]
     heads += [f"{column.metric.label} ({column.unit})" if column.unit else column.metric.label for column in columns]
     return heads, [_row(method, columns) for method in comparison.methods]
@@ -113,10 +110,6 @@ def _row(method: MethodResult, columns: Sequence[Column]) -> list[str]:
         mark = "" if column.metric.better == "neither" else "*" if mean.best else " "
         cells.append(column.text(mean.mean) + mark)
     return cells
-
-
-def _has_responses(comparison: Comparison) -> bool:
-    return any(method.responses for method in comparison.methods)
 
 
 def _column(metric: Metric, means: Sequence[MetricMean]) -> Column:

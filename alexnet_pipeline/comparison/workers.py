@@ -41,9 +41,7 @@ def run_all(
     Args:
         work: the function, for this process.
         prepare: called once in each worker, where it returns the function; it is pickled, as are the items.
-        items: in order.
         workers: processes, None for as many as there are cores; a single one is this process.
-        report: told how many items are done.
 
     Raises:
         PipelineError: a worker died; or what the function raises.

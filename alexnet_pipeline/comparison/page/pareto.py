@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Literal, NamedTuple
 
 from alexnet_pipeline.comparison.page.name_placement import Box, Mark, NamePosition, place_names
-from alexnet_pipeline.comparison.page.plot import Frame, axes
+from alexnet_pipeline.comparison.page.plot import Frame, axes, text
 from alexnet_pipeline.comparison.records import Comparison
 from alexnet_pipeline.comparison.summary import fixed
 from alexnet_pipeline.pages.axes import roomy_axis
@@ -97,10 +97,13 @@ def pareto_parts(points: Sequence[Point], frame: Frame) -> list[str]:
     names = ("pass band kept (%)", "alias energy (dB)")
     return [
         *axes(across, upward, frame, names, lambda share: f"{100 * share:.6g}", "{:g}".format),
-        f'<text class="hint" text-anchor="end" x="{right - 4:.1f}" y="{bottom - size / 2:.1f}">{BETTER}</text>',
+        text("hint", "end", right - 4, bottom - size / 2, BETTER),
         f'<path class="frontier" d="M{path}"/>',
         *bubbles,
-        *map(_name, [point.name for point in points], marks, positions, styles, [size] * len(points)),
+        *(
+            _name(point.name, mark, position, style, size)
+            for point, mark, position, style in zip(points, marks, positions, styles, strict=True)
+        ),
     ]
 
 
@@ -127,8 +130,7 @@ def _name(name: str, mark: Mark, position: NamePosition, style: str, size: float
         anchor, at = "start", box.left
     elif box.right <= mark.x:
         anchor, at = "end", box.right
-    anchored = f'text-anchor="{anchor}" x="{at:.1f}" y="{box.bottom - 0.32 * size:.1f}"'
-    return f'{leader}<text class="label {style}" {anchored}>{html.escape(name)}</text>'
+    return leader + text(f"label {style}", anchor, at, box.bottom - 0.32 * size, html.escape(name))
 
 
 def _staircase(steps: Sequence[Mark]) -> list[tuple[float, float]]:

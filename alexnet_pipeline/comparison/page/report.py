@@ -29,10 +29,6 @@ from alexnet_pipeline.records import to_json
 
 FOLDER = Path(__file__).parent
 TEMPLATE, SCRIPT = "template.html", "report.js"
-# Photos that are open at first.
-OPEN_PHOTOS = 2
-# Arrows in the heads of columns: which direction is good.
-ARROWS = {"higher": "↑", "lower": "↓", "neither": ""}
 # Rows of the table of images; the embedded numbers hold all.
 LISTED_IMAGES = 2000
 
@@ -56,12 +52,9 @@ def write_page(comparison: Comparison, gallery: Gallery, output: Path) -> None:
         figures=figures,
         significant=LEVEL,
         gallery=gallery,
-        open_photos=OPEN_PHOTOS,
         listed=comparison.images[:LISTED_IMAGES],
-        arrows=ARROWS,
         difference_levels=scale_of(gallery.photos),
-        difference_uri=_difference_uri,
-        difference_words=_difference_words,
+        difference=_difference,
         more_rgb=MORE_RGB,
         less_rgb=LESS_RGB,
         consistency=_consistency,
@@ -72,15 +65,12 @@ def write_page(comparison: Comparison, gallery: Gallery, output: Path) -> None:
     write_whole(output, page.encode("utf-8", "backslashreplace"))
 
 
-def _difference_uri(photo: Exhibit, number: int, scale_levels: int) -> str:
-    return png_uri(difference_map(photo.outputs[0][1], photo.outputs[number][1], scale_levels))
-
-
-def _difference_words(photo: Exhibit, number: int) -> tuple[str, str]:
-    """The root mean square and the extremes of the difference from the first method, in levels."""
-    signed = signed_levels(photo.outputs[0][1], photo.outputs[number][1])
+def _difference(photo: Exhibit, number: int, scale_levels: int) -> tuple[str, str, str]:
+    """The difference from the first method: a map as an image, and root mean square and extremes in levels."""
+    first, other = photo.outputs[0][1], photo.outputs[number][1]
+    signed = signed_levels(first, other)
     low, high = (f"{round(extreme):+d}".replace("-", MINUS) for extreme in (signed.min(), signed.max()))
-    return f"{(signed**2).mean() ** 0.5:.1f}", f"{low} to {high}"
+    return png_uri(difference_map(first, other, scale_levels)), f"{(signed**2).mean() ** 0.5:.1f}", f"{low} to {high}"
 
 
 def _consistency(training: NetworkResults, method: str) -> str:
