@@ -29,27 +29,15 @@ def summarise(
     methods = list(dict.fromkeys(cell.train for cell in cells))
     seeds = tuple(sorted({cell.seed for cell in cells}))
     pairs = _pairs(methods, seeds, cells)
+    matrix = tuple(_entry(train, test, cells) for train in methods for test in methods)
+    finding = _finding(pairs, len(seeds), cells[0].total_images)
     return NetworkResults(
-        preset=preset,
-        steps=steps,
-        batch_images=batch_images,
-        seeds=seeds,
-        train_images=train_images,
-        cells=tuple(cells),
-        shifts=tuple(shifts),
-        matrix=tuple(_entry(train, test, cells) for train in methods for test in methods),
-        pairs=pairs,
-        finding=_finding(pairs, len(seeds), cells[0].total_images),
+        preset, steps, batch_images, seeds, train_images, tuple(cells), tuple(shifts), matrix, pairs, finding
     )
 
 
 def detectable_difference(error: float, freedom: int, level: float = LEVEL) -> float:
-    """The smallest true difference that a t test detects with 80 % power.
-
-    Args:
-        error: standard error of a difference.
-        freedom: degrees of freedom of that error.
-        level: two-sided.
+    """The smallest true difference that a two-sided t test detects with 80 % power, by its standard error.
 
     Source: (t_{1 - level/2} + t_{power}) times the standard error.
     """

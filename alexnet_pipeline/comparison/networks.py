@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from alexnet_pipeline.alexnet.evaluate import evaluate
 from alexnet_pipeline.alexnet.predict import predict
@@ -37,13 +36,7 @@ PACKAGES = ("torch", "nvidia-dali-cuda130", "nvidia-dali-cuda120")
 
 @dataclass(frozen=True, slots=True)
 class KeptCells:
-    """What is kept of a finished network.
-
-    Attributes:
-        identity: fingerprint of everything that decides the network and its tests.
-        cells: its errors on each validation set.
-        shift: its consistency.
-    """
+    """What is kept of a finished network; `identity` is a fingerprint of all that decides it and its tests."""
 
     identity: str
     cells: tuple[TrainedCell, ...]
@@ -92,13 +85,9 @@ def add_networks(
         workers=choices.workers,
         progress=report,
     )
-    common: dict[str, Any] = {
-        "preset": training.preset,
-        "steps": training.steps,
-        "threads": choices.workers,
-        "resume": "auto",
-    }
-    trainer = partial(train, **common, progress=report, stop=stop, command=comparison.command)
+    trainer = partial(
+        train, threads=choices.workers, resume="auto", progress=report, stop=stop, command=comparison.command
+    )
     networks = _train_all(choices.methods, training, trainer, report)
     rejects = {
         (reject.name, reject.reason): reject
@@ -126,16 +115,14 @@ def _train_all(
         for seed in range(training.seeds)
         for method in methods
     ]
-    cells: list[TrainedCell] = []
-    shifts: list[ShiftCell] = []
+    kept = []
     for number, task in enumerate(tasks, 1):
         report(Message(f"network {number} of {len(tasks)}: {task.method}, seed {task.seed}"))
-        kept = _network(task, recipe, training.steps, trainer, report)
-        cells += kept.cells
-        shifts.append(kept.shift)
+        kept.append(_network(task, recipe, training.steps, trainer, report))
+    cells = [cell for each in kept for cell in each.cells]
     images = len(train_sets[methods[0]])
     steps = training.steps or recipe.epochs * -(-images // recipe.batch_images)
-    return summarise(recipe.preset, steps, recipe.batch_images, images, cells, shifts)
+    return summarise(recipe.preset, steps, recipe.batch_images, images, cells, [each.shift for each in kept])
 
 
 def _network(
@@ -155,7 +142,7 @@ def _network(
         return kept
     val = task.tests[task.method].folder if recipe.schedule == "plateau" else None
     try:
-        trainer(task.train_set.folder, run_dir=task.run, val=val, seed=task.seed)
+        trainer(task.train_set.folder, run_dir=task.run, val=val, seed=task.seed, preset=recipe.preset, steps=steps)
     except RefusedError as error:
         raise RefusedError(f"{task.run}: {error}".replace("`run_dir`", "`work_dir`")) from error
     except InterruptedRunError as error:

@@ -16,20 +16,15 @@ Floats = NDArray[np.float64]
 ROOM = 0.08
 # Width of a digit in the charts' type, to put a unit beside a number.
 DIGIT_PX = 6.5
+# As wide as a plus sign, unlike a hyphen.
+MINUS = "\N{MINUS SIGN}"
 # Steps of an axis within a power of ten.
 STEPS = (1, 2, 5, 10)
 
 
 @dataclass(frozen=True, slots=True)
 class ChartAxis:
-    """How values become positions along a chart.
-
-    Attributes:
-        low: value at the beginning.
-        high: value at the end.
-        ticks: values with a label.
-        log: logarithmic.
-    """
+    """How values become positions along a chart, from `low` to `high`; `ticks` are the values with a label."""
 
     low: float
     high: float
@@ -112,3 +107,51 @@ def x_axis(axis: ChartAxis, height_px: int, unit: str) -> list[str]:
         f'<text class="tick" x="{places[-1]}" dx="{beside:.0f}" y="{height_px + 18}">{html.escape(unit)}</text>'
     )
     return parts
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """A plot at a fixed position: size of its type, and space for names to its right, in the SVG's units."""
+
+    left: float
+    top: float
+    width: float
+    height: float
+    type_size: float
+    spare: float
+
+
+def framed_axes(
+    across: ChartAxis,
+    upward: ChartAxis,
+    frame: Frame,
+    names: tuple[str, str],
+    across_text: Callable[[float], str],
+    upward_text: Callable[[float], str],
+) -> list[str]:
+    """Grid lines with their values, the lines of the two axes, and what they show."""
+    size, left, top = frame.type_size, frame.left, frame.top
+    right, bottom = left + frame.width, top + frame.height
+    parts = []
+    for value in upward.ticks:
+        y = bottom - frame.height * upward.at(value)
+        parts.append(f'<line class="grid" x1="{left:.1f}" x2="{right:.1f}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        parts.append(text_at("tick", "end", left - 0.6 * size, y + 0.35 * size, upward_text(value).replace("-", MINUS)))
+    for value in across.ticks:
+        x = left + frame.width * across.at(value)
+        parts.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{top:.1f}" y2="{bottom:.1f}"/>')
+        parts.append(text_at("tick", "middle", x, bottom + 1.5 * size, across_text(value)))
+    aside, middle = left - 3.1 * size, top + frame.height / 2
+    return [
+        *parts,
+        f'<path class="base" fill="none" d="M{left:.1f},{top:.1f}V{bottom:.1f}H{right:.1f}"/>',
+        text_at("axis", "middle", left + frame.width / 2, bottom + 3 * size, names[0]),
+        f'<g transform="rotate(-90 {aside:.1f} {middle:.1f})">',
+        text_at("axis", "middle", aside, middle, names[1]),
+        "</g>",
+    ]
+
+
+def text_at(style: str, anchor: str, x: float, y: float, words: str) -> str:
+    """A text at a position."""
+    return f'<text class="{style}" text-anchor="{anchor}" x="{x:.1f}" y="{y:.1f}">{words}</text>'

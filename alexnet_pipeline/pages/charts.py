@@ -23,8 +23,6 @@ from alexnet_pipeline.pages.axes import ChartAxis, Floats, linear_axis, log_axis
 MOST_POINTS = 300
 # Points up to which each is marked; the marks of more would touch.
 MOST_MARKS = 40
-# As wide as a plus sign, unlike a hyphen.
-MINUS = "\N{MINUS SIGN}"
 # Invisible strips across a chart; the tooltip of each shows the values there.
 STRIPS = 60
 # Width of the coordinate system of paths, which is stretched to the chart's width.
@@ -37,15 +35,12 @@ BEST_PNG = (cv2.IMWRITE_PNG_COMPRESSION, 9)
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """A line of a chart.
+    """A line of a chart: finite y over ascending x, both (n,).
 
     Attributes:
         label: at the line's end.
         style: CSS class of line, band and marks.
-        x: (n,), ascending.
-        y: (n,), in the chart's unit, finite.
-        low: (n,), lower edge of a band around the line, or None.
-        high: (n,), its upper edge, or None.
+        low, high: (n,), edges of a band around the line, or None.
         marked: draw marks at the points, if they are few.
     """
 
@@ -213,13 +208,7 @@ def _labels(lines: Sequence[Series], axis: ChartAxis, height_px: int, text: Call
 
 
 def spread(wanted: Sequence[float], high_px: float, height_px: float) -> list[float]:
-    """Move the baselines of labels that would touch apart, about their mean.
-
-    Args:
-        wanted: where the baselines would be best, ascending.
-        high_px: height of a label, with the space to the next.
-        height_px: of the chart, within which the baselines stay.
-    """
+    """Move ascending baselines of labels of a height that would touch apart, about their mean, within a chart."""
     steps = high_px * np.arange(len(wanted))
     apart = isotonic_regression(np.subtract(wanted, steps)).x
     within = np.maximum(np.minimum(apart, height_px + 4 - steps[-1]), 4)

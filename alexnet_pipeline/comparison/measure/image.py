@@ -96,10 +96,9 @@ def measure(raw: RawImage, data: bytes, conversions: Sequence[Conversion]) -> Me
     ideal = low_pass(image, placement).clip(0, 255).astype(np.float32)
     subject = _Subject(image, placement, ideal, local_range(image, placement))
     values = [
-        {"decode_ms": decode_ms, "resample_ms": resample_ms}
-        | _quality(output, subject, conversion)
-        | _shift_error(subject, conversion)
+        _quality(output, subject, conversion)
         | _stored(output, subject, conversion)
+        | {"decode_ms": decode_ms, "resample_ms": resample_ms}
         for conversion, (output, resample_ms) in zip(conversions, resampled, strict=True)
     ]
     outputs = [output for output, _ in resampled]
@@ -178,7 +177,7 @@ def _resample(image: Bytes, conversions: Sequence[Conversion], key: str) -> list
 
 
 def _quality(output: Bytes, subject: _Subject, conversion: Conversion) -> dict[str, float]:
-    """Metrics of a result against the ideal low-pass, and of ringing before rounding and clipping."""
+    """Metrics of a result against the ideal low-pass, of a shift, and of ringing before rounding and clipping."""
     part = part_of(output, subject.placement)
     error = root_mean_square(part, subject.ideal)
     exact = unrounded(subject.image, subject.placement, find_method(conversion.method))
@@ -186,15 +185,16 @@ def _quality(output: Bytes, subject: _Subject, conversion: Conversion) -> dict[s
         "psnr_db": psnr_db(error),
         "ssim": ssim(luma(part), luma(subject.ideal)),
         "error_levels": error,
+        "shift_error_levels": _shift_error(subject, conversion),
         "overshoot_levels": overshoot_levels(exact, *subject.extremes),
         "clipped_share": clipped_share(exact),
     }
 
 
-def _shift_error(subject: _Subject, conversion: Conversion) -> dict[str, float]:
+def _shift_error(subject: _Subject, conversion: Conversion) -> float:
     """The effect of moving the image by a source pixel; an image of one column cannot move and has no error."""
     if subject.image.shape[1] == 1:
-        return {"shift_error_levels": 0.0}
+        return 0.0
     (first, placement), (second, _) = (
         convert(np.ascontiguousarray(image), conversion) for image in (subject.image[:, :-1], subject.image[:, 1:])
     )
@@ -203,7 +203,7 @@ def _shift_error(subject: _Subject, conversion: Conversion) -> dict[str, float]:
     columns = placement.columns.count
     margin = min(MARGIN_PX + math.ceil(step_px), (columns - 1) // 2)
     inside = np.s_[:, margin : columns - margin]
-    return {"shift_error_levels": root_mean_square(moved[inside], part_of(second, placement)[inside])}
+    return root_mean_square(moved[inside], part_of(second, placement)[inside])
 
 
 def _stored(output: Bytes, subject: _Subject, conversion: Conversion) -> dict[str, float]:

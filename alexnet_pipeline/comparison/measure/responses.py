@@ -98,9 +98,14 @@ def response_of(weights: Doubles, name: str, scale: float) -> Response:
 
 
 def frequency_response(weights: Doubles, centres: Doubles, frequencies: Doubles) -> NDArray[np.complex128]:
-    """H_i(f) of each row of weights: (rows, frequencies)."""
-    about_zero = weights @ np.exp(-2j * np.pi * np.arange(weights.shape[1])[:, None] * frequencies)
-    return np.asarray(about_zero * np.exp(2j * np.pi * centres[:, None] * frequencies))
+    """H_i(f) of each row of weights, summed over its few taps only: (rows, frequencies)."""
+    used = weights != 0.0
+    first = used.argmax(axis=1)
+    taps = int((weights.shape[1] - used[:, ::-1].argmax(axis=1) - first).max())
+    reach = np.arange(taps)
+    near = np.take_along_axis(np.pad(weights, [(0, 0), (0, taps)]), first[:, None] + reach, axis=1)
+    about_first = near @ np.exp(-2j * np.pi * reach[:, None] * frequencies)
+    return np.asarray(about_first * np.exp(2j * np.pi * (centres - first)[:, None] * frequencies))
 
 
 def _midpoints(low: float, high: float) -> Doubles:

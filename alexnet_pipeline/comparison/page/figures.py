@@ -11,17 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alexnet_pipeline.comparison.page.pareto import Weighting, pareto_parts, points_of, radius_of
-from alexnet_pipeline.comparison.page.plot import Frame
 from alexnet_pipeline.comparison.records import Comparison, ImageResult, Response
 from alexnet_pipeline.comparison.summary import counted
-from alexnet_pipeline.pages.axes import linear_axis, log_axis, roomy_axis, x_axis, y_axis
-from alexnet_pipeline.pages.charts import MINUS, PATH_WIDTH, Series, line_chart, path_data, stretched, svg_chart
+from alexnet_pipeline.pages.axes import MINUS, Frame, linear_axis, log_axis, roomy_axis, x_axis, y_axis
+from alexnet_pipeline.pages.charts import PATH_WIDTH, Series, line_chart, path_data, stretched, svg_chart
 
 Floats = NDArray[np.float64]
 
-# Width and height of the Pareto chart on a wide screen and on a phone.
-PARETO_PX = {"wide": (528, 400), "narrow": (356, 380)}
-SPARE_PX = {"wide": 38.0, "narrow": 14.0}
+# Width and height of the Pareto chart, and space for names to its right, on a wide screen and on a phone.
+PARETO_PX = {"wide": (528, 400, 38), "narrow": (356, 380, 14)}
 PARETO_MARGINS_PX = (50, 14, 14, 40)  # left, top, right, bottom
 TYPE_PX = 12.0
 PANEL_PX, SPECTRUM_PX, SIZES_PX, HISTOGRAM_PX = 96, 260, 260, 260
@@ -51,9 +49,9 @@ class Histogram(NamedTuple):
 def pareto_chart(comparison: Comparison, weighting: Weighting, variant: str) -> str:
     """Alias energy against the pass band kept for one kind of input, in one of the variants of `PARETO_PX`."""
     points = points_of(comparison, weighting)
-    width, height = PARETO_PX[variant]
+    width, height, spare = PARETO_PX[variant]
     left, top, right, bottom = PARETO_MARGINS_PX
-    frame = Frame(left, top, width - left - right, height - top - bottom, TYPE_PX, SPARE_PX[variant])
+    frame = Frame(left, top, width - left - right, height - top - bottom, TYPE_PX, spare)
     parts = "".join(pareto_parts(points, frame))
     return (
         f'<svg class="plane {variant}" role="img" aria-label="Alias energy against pass band kept" '

@@ -58,13 +58,7 @@ class Exhibit:
 
 @dataclass(frozen=True, slots=True)
 class Gallery:
-    """The images of a report.
-
-    Attributes:
-        patterns: test patterns; none for finished shards.
-        photos: crops, by descending disagreement.
-        notes: why photos were left out, one line each.
-    """
+    """The images of a report: test patterns, crops by descending disagreement, and why photos were left out."""
 
     patterns: tuple[Exhibit, ...] = ()
     photos: tuple[Exhibit, ...] = ()

@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alexnet_pipeline.comparison.page.pareto import pareto_parts, points_of
-from alexnet_pipeline.comparison.page.plot import Frame, axes
 from alexnet_pipeline.comparison.records import Comparison, Response
 from alexnet_pipeline.errors import RefusedError
-from alexnet_pipeline.pages.axes import ChartAxis, linear_axis
+from alexnet_pipeline.pages.axes import ChartAxis, Frame, framed_axes, linear_axis
 from alexnet_pipeline.pages.charts import path_data, spread
 
 Floats = NDArray[np.float64]
@@ -75,7 +74,7 @@ def _response_parts(responses: Sequence[Response]) -> list[str]:
     names = ("frequency (cycles per source pixel)", "gain")
     nyquist, bottom = frame.left + frame.width / responses[0].scale, frame.top + frame.height
     return [
-        *axes(across, upward, frame, names, "{:g}".format, "{:.1f}".format),
+        *framed_axes(across, upward, frame, names, "{:g}".format, "{:.1f}".format),
         f'<line class="nyquist" x1="{nyquist:.1f}" x2="{nyquist:.1f}" y1="{frame.top:g}" y2="{bottom:g}"/>',
         f'<text class="hint" x="{nyquist + 3:.1f}" y="{frame.top + 8:g}">Nyquist</text>',
         *_curves(responses, upward.high),

@@ -9,11 +9,9 @@ from itertools import pairwise
 from typing import Literal, NamedTuple
 
 from alexnet_pipeline.comparison.page.name_placement import Box, Mark, NamePosition, place_names
-from alexnet_pipeline.comparison.page.plot import Frame, axes, text
 from alexnet_pipeline.comparison.records import Comparison
 from alexnet_pipeline.comparison.summary import fixed
-from alexnet_pipeline.pages.axes import roomy_axis
-from alexnet_pipeline.pages.charts import MINUS
+from alexnet_pipeline.pages.axes import MINUS, Frame, framed_axes, roomy_axis, text_at
 
 Weighting = Literal["white", "natural"]
 
@@ -96,8 +94,8 @@ def pareto_parts(points: Sequence[Point], frame: Frame) -> list[str]:
     ]
     names = ("pass band kept (%)", "alias energy (dB)")
     return [
-        *axes(across, upward, frame, names, lambda share: f"{100 * share:.6g}", "{:g}".format),
-        text("hint", "end", right - 4, bottom - size / 2, BETTER),
+        *framed_axes(across, upward, frame, names, lambda share: f"{100 * share:.6g}", "{:g}".format),
+        text_at("hint", "end", right - 4, bottom - size / 2, BETTER),
         f'<path class="frontier" d="M{path}"/>',
         *bubbles,
         *(
@@ -130,7 +128,7 @@ def _name(name: str, mark: Mark, position: NamePosition, style: str, size: float
         anchor, at = "start", box.left
     elif box.right <= mark.x:
         anchor, at = "end", box.right
-    return leader + text(f"label {style}", anchor, at, box.bottom - 0.32 * size, html.escape(name))
+    return leader + text_at(f"label {style}", anchor, at, box.bottom - 0.32 * size, html.escape(name))
 
 
 def _staircase(steps: Sequence[Mark]) -> list[tuple[float, float]]:
