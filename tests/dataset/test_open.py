@@ -68,8 +68,13 @@ def test_files_that_are_not_the_manifests_are_refused(copy) -> None:
             open_shards(copy)
     first.write_bytes(whole)
     index = first.with_suffix(".idx")
-    index.write_bytes(index.read_bytes().replace(b"v1.2 8", b"v1.2 7"))
+    whole_index = index.read_bytes()
+    index.write_bytes(whole_index.replace(b"v1.2 8", b"v1.2 7"))
     with pytest.raises(PipelineError, match=index.name):
+        open_shards(copy)
+    head, *lines = whole_index.splitlines(keepends=True)
+    index.write_bytes(b"".join([head, *lines[::-1]]))
+    with pytest.raises(PipelineError, match="not the index that the manifest names"):
         open_shards(copy)
 
 

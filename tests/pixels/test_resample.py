@@ -1,6 +1,8 @@
 """The engine against its definition, against libraries and against closed forms."""
 
 import hashlib
+import subprocess
+import sys
 
 import cv2
 import numpy as np
@@ -237,3 +239,30 @@ def test_real_photographs_are_the_definition(data_folder) -> None:
     for path in sorted((data_folder / "imagenet-sample").glob("*/*"))[::40]:
         image = decode(path.read_bytes())
         check(image, place(*image.shape[:2], 256, "center-crop", "half-up"), "lanczos")
+
+
+# An image whose last byte is the last that may be read.
+GUARDED = """
+import ctypes, mmap
+import numpy as np
+from alexnet_pipeline.pixels.convert import convert
+from alexnet_pipeline.records import Conversion
+
+page = mmap.PAGESIZE
+memory = mmap.mmap(-1, 5 * page)
+start = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+assert ctypes.CDLL(None).mprotect(ctypes.c_void_p(start + 4 * page), page, 0) == 0
+for height, width in ((9, 7), (20, 33), (36, 37), (1, 1)):
+    size = height * width * 3
+    image = np.frombuffer(memory, np.uint8, size, 4 * page - size).reshape(height, width, 3)
+    for method in ("nearest", "area", "lanczos", "bilinear"):
+        for side in (5, 16, 64):
+            convert(image, Conversion(method=method, size_px=side))
+print("read")
+"""
+
+
+def test_nothing_behind_an_image_is_read() -> None:
+    """The engine's loads are not checked, so a page that must not be read lies behind the image."""
+    done = subprocess.run([sys.executable, "-c", GUARDED], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "read\n"), done.stderr

@@ -109,6 +109,12 @@ def test_the_class_leads_the_key_once() -> None:
     assert key_of("cat", "cat/0001.jpg") == "cat_0001"
 
 
+def test_an_unsafe_name_gets_a_digest_whatever_lies_beside_it() -> None:
+    """Or its key would change when another file comes or goes."""
+    assert key_of("cat", "cat/a b.jpg").startswith("cat_a_b-")
+    assert key_of("cat", "cat/a b.jpg") != key_of("cat", "cat/a.b.jpg") != "cat_a_b"
+
+
 def test_odd_entries_are_accounted_for(tmp_path) -> None:
     """Pipes, folders and dangling links are rejected by name; clutter is not an input."""
     (tmp_path / "cat" / "inner").mkdir(parents=True)

@@ -82,3 +82,9 @@ def test_extremes_do_not_overflow(value) -> None:
 def test_no_pixels_no_statistics() -> None:
     """An empty set has none."""
     assert Sums.zero((8, 8, 3), 1).statistics() is None
+
+
+def test_another_shape_is_refused() -> None:
+    """Compiled code does not check, so this must happen before."""
+    with pytest.raises(ValueError, match=r"\(8, 9, 3\) among images of shape \(8, 8, 3\)"):
+        Sums.zero((8, 8, 3), 1).add(np.zeros((8, 9, 3), np.uint8), 0, upsampled=False)

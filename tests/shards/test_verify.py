@@ -1,5 +1,7 @@
 """Whatever is damaged in a finished data set is found and named."""
 
+import dataclasses
+import hashlib
 import shutil
 from pathlib import Path
 
@@ -7,6 +9,7 @@ import numpy as np
 import pytest
 
 import alexnet_pipeline as api
+from alexnet_pipeline.dataset.manifest import FileRecord, read_manifest, write_manifest
 from alexnet_pipeline.errors import RefusedError
 
 
@@ -90,3 +93,32 @@ def test_the_committed_sample_is_still_read() -> None:
     found = api.verify(Path(__file__).parents[2] / "shards" / "sample", deep=True)
     assert not found.problems
     assert (found.shards, found.images) == (2, 11)
+
+
+def test_labels_outside_the_classes_are_found(copy) -> None:
+    """Also where every checksum fits."""
+    manifest = read_manifest(copy)
+    totals = (*manifest.class_totals_images[:8], sum(manifest.class_totals_images[8:]))
+    write_manifest(
+        copy, dataclasses.replace(manifest, digest="", classes=manifest.classes[:9], class_totals_images=totals)
+    )
+    problems = api.verify(copy).problems
+    assert len(problems) == 2  # the sample's last class has two images
+    assert all("expected 0 to 8" in problem.text for problem in problems)
+
+
+def test_deep_decodes_every_image(copy) -> None:
+    """A broken image under checksums that fit is found then, and only then; its tar is named."""
+    manifest = read_manifest(copy)
+    tar = copy / manifest.shards[0].tar.name
+    data = bytearray(tar.read_bytes())
+    start = data.index(b"\xff\xda") + 40  # behind the first image's header
+    data[start : start + 60] = bytes(60)
+    tar.write_bytes(bytes(data))
+    record = FileRecord(tar.name, len(data), hashlib.sha256(data).hexdigest())
+    first = dataclasses.replace(manifest.shards[0], tar=record)
+    write_manifest(copy, dataclasses.replace(manifest, digest="", shards=(first, *manifest.shards[1:])))
+    assert not api.verify(copy).problems
+    (problem,) = api.verify(copy, deep=True).problems
+    assert problem.path == str(tar)
+    assert "does not decode" in problem.text

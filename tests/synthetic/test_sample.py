@@ -30,7 +30,8 @@ def test_same_seed_same_bytes(tmp_path, layout) -> None:
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         sample(tmp_path / name, train_images=20, val_images=10, seed=seed, layout=layout)
     assert hashes(tmp_path / "a") == hashes(tmp_path / "b")
-    assert hashes(tmp_path / "a") != hashes(tmp_path / "c")
+    same = hashes(tmp_path / "a").items() & hashes(tmp_path / "c").items()
+    assert all("devkit" in name for name, _ in same)
 
 
 def test_pictures_do_not_depend_on_their_number(raw_folders, tmp_path) -> None:

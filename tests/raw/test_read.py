@@ -1,0 +1,53 @@
+"""The one reader of raw bytes: exactly the listed range, and nothing of a file that has changed."""
+
+import dataclasses
+import os
+
+import pytest
+
+from alexnet_pipeline.errors import PipelineError, RejectedImageError
+from alexnet_pipeline.raw.read import READ_AHEAD, Reader, read_image
+from alexnet_pipeline.records import RawImage
+
+
+@pytest.fixture
+def listed(tmp_path):
+    """Ten ranges of one file."""
+    path = tmp_path / "file"
+    path.write_bytes(bytes(range(100)))
+    modified_ns = path.stat().st_mtime_ns
+    return [RawImage(str(n), 0, "c", f"c/{n}", str(path), 10 * n, 10, modified_ns) for n in range(10)]
+
+
+def test_ranges_are_read_with_and_without_prefetching(listed) -> None:
+    """Each its own, also where a file was opened ahead of time; all files are closed."""
+    before = len(os.listdir("/proc/self/fd"))
+    with Reader(listed) as reader:
+        for position in range(len(listed)):
+            reader.prefetch(position)
+            assert reader.read(position) == bytes(range(10 * position, 10 * position + 10))
+            if position == 3:
+                assert len(os.listdir("/proc/self/fd")) == before + READ_AHEAD
+                break
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert read_image(listed[7]) == bytes(range(70, 80))
+
+
+def test_a_changed_file_ends_the_run(listed) -> None:
+    """Touched or shortened since it was listed: its bytes are not those that were planned."""
+    path = listed[0].path
+    os.utime(path, ns=(1, 1))
+    with pytest.raises(PipelineError, match="changed while it was read"):
+        read_image(listed[0])
+    os.truncate(path, 95)
+    with pytest.raises(PipelineError, match="changed while it was read"):
+        read_image(dataclasses.replace(listed[9], modified_ns=os.stat(path).st_mtime_ns))
+
+
+def test_what_cannot_be_read_is_rejected_by_name(listed, tmp_path) -> None:
+    """With the system's reason; prefetching it does no harm."""
+    gone = dataclasses.replace(listed[0], path=str(tmp_path / "gone"))
+    with Reader([gone] * 9) as reader:
+        reader.prefetch(0)
+        with pytest.raises(RejectedImageError, match="unreadable: No such file"):
+            reader.read(0)
