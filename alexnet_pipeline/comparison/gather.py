@@ -68,6 +68,7 @@ def gather(
     ]
     power = np.mean([image.spectra for image in images], axis=0)
     spectra = 10 * np.log10(np.maximum(power, LEAST_POWER))
+    versions = {name: importlib.metadata.version(name) for name in ("numba", "numpy", "scipy")}
     comparison = Comparison(
         format_version=FORMAT_VERSION,
         kind=kind,
@@ -95,7 +96,7 @@ def gather(
         spectrum_frequencies=ring_frequencies(),
         training=None,
         verdict=(),
-        versions=_versions(),
+        versions={"python": platform.python_version(), **versions, **codec.versions(), **libraries.versions()},
         decoder=DECODER,
         machine=_machine(),
     )
@@ -115,11 +116,6 @@ def _rounded(value: Any) -> Any:
             value, **{field.name: _rounded(getattr(value, field.name)) for field in dataclasses.fields(value)}
         )
     return value
-
-
-def _versions() -> dict[str, str]:
-    ours = {name: importlib.metadata.version(name) for name in ("numba", "numpy", "scipy")}
-    return {"python": platform.python_version(), **ours, **codec.versions(), **libraries.versions()}
 
 
 def _machine() -> str:

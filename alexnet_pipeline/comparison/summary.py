@@ -19,6 +19,8 @@ SHOWN_METRICS = {
     "methods": ("psnr_db", "ssim", "shift_error_levels", "jpeg_bytes", "resample_ms"),
     "shards": ("psnr_db", "ssim", "error_levels", "file_bytes"),
 }
+# End of a metric's name -> the unit in which people read it, and the factor to that.
+SHOWN_UNITS = {"bytes": ("kB", 1e-3), "share": ("%", 100.0)}
 MOST_DECIMALS = 4
 
 
@@ -113,16 +115,12 @@ def _row(method: MethodResult, columns: Sequence[Column]) -> list[str]:
 
 
 def _column(metric: Metric, means: Sequence[MetricMean]) -> Column:
-    unit, factor = metric.unit, 1.0
-    if unit == "bytes":
-        unit, factor = "kB", 1e-3
-    elif not unit and metric.name.endswith("_share"):
-        unit, factor = "%", 100.0
-    halves = [(mean.high - mean.low) / 2 * factor for mean in means if math.isfinite(mean.high - mean.low)]
-    uncertainties = [half for half in halves if half > 0]
+    unit, factor = SHOWN_UNITS.get(metric.name.rpartition("_")[2], (metric.unit, 1.0))
+    halves = [(mean.high - mean.low) / 2 * factor for mean in means]
+    uncertainties = [half for half in halves if 0 < half < math.inf]
     if not uncertainties:
         values = [mean.mean * factor for mean in means]
-        uncertainties = [(max(values) - min(values)) / 20] if values and max(values) > min(values) else [1.0]
+        uncertainties = [(max(values) - min(values)) / 20 or 1.0]
     digits = 1 - math.floor(math.log10(2 * statistics.median(uncertainties)))
-    low, high = min((mean.low for mean in means), default=0.0), max((mean.high for mean in means), default=0.0)
+    low, high = min(mean.low for mean in means), max(mean.high for mean in means)
     return Column(metric, unit, factor, min(max(digits, 0), MOST_DECIMALS), low, high)

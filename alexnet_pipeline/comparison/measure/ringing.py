@@ -45,12 +45,8 @@ def unrounded(image: NDArray[Any], placement: Placement, method: Method) -> Floa
 def local_range(image: Bytes, placement: Placement) -> tuple[Floats, Floats]:
     """The smallest and the largest source value within one output pixel of each output value's centre.
 
-    Args:
-        image: HWC uint8.
-        placement: as for `unrounded`.
-
     Returns:
-        Two arrays (rows kept, columns kept, channels) float32.
+        Two arrays like that of `unrounded`.
     """
     lows = highs = image
     for along, axis in enumerate((placement.rows, placement.columns)):

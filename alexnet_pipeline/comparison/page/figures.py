@@ -73,10 +73,7 @@ def response_panels(comparison: Comparison) -> tuple[tuple[Response, str], ...]:
     """Each response at the main scale, with its chart."""
     responses = [method.responses[0] for method in comparison.methods if method.responses]
     top = max([PANEL_GAIN, *(max(response.gains) for response in responses)])
-    return tuple(
-        (response, _panel(response, [other for other in responses if other is not response], top))
-        for response in responses
-    )
+    return tuple((response, _panel(response, responses, top)) for response in responses)
 
 
 def spectra(comparison: Comparison, *, relative: bool) -> str:
@@ -146,7 +143,7 @@ def scale_histogram(comparison: Comparison) -> Histogram:
     return Histogram(svg, float((scales < 1).mean()), float(np.median(scales)), float(edges[-1] - width))
 
 
-def _panel(response: Response, others: Sequence[Response], top: float) -> str:
+def _panel(response: Response, responses: Sequence[Response], top: float) -> str:
     """A response, with the area that it loses below the output's Nyquist frequency and that it passes above."""
     nyquist = 1 / (2 * response.scale)
     x = np.union1d(response.frequencies, nyquist)
@@ -156,7 +153,8 @@ def _panel(response: Response, others: Sequence[Response], top: float) -> str:
         f'<path class="lost" d="{_area(x[below], np.minimum(y[below], 1.0), 1.0, top)}"/>'
         f'<path class="alias" d="{_area(x[above], y[above], 0.0, top)}"/>'
     ]
-    for curve, style in [*((other, "other") for other in others), (response, "own")]:
+    for curve in sorted(responses, key=lambda curve: curve is response):  # its own above the others
+        style = "own" if curve is response else "other"
         shapes.append(f'<path class="line {style}" d="{_path(curve.frequencies, curve.gains, top)}"/>')
     full, below_px = PANEL_PX * (1 - 1 / top), PANEL_PX + 16
     nyquist_at = f"{100 * nyquist / X_END:.2f}%"
