@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Iterator
-from contextlib import closing, nullcontext
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
 
 from alexnet_pipeline.alexnet.network import AlexNet
 from alexnet_pipeline.alexnet.optimizer import backward, make_optimizer
 from alexnet_pipeline.alexnet.options import LoadOptions, StepOptions
 from alexnet_pipeline.alexnet.processes import join
+from alexnet_pipeline.alexnet.randomness import seeded
 from alexnet_pipeline.alexnet.recipe import PAPER, RecipeChanges, crop_px_of, find_recipe
-from alexnet_pipeline.alexnet.run import find_splits
+from alexnet_pipeline.alexnet.run import find_splits, forward_of, precision_on
 from alexnet_pipeline.batches.loader import Loader
 from alexnet_pipeline.dataset.open import open_shards
 from alexnet_pipeline.errors import RefusedError
@@ -107,7 +107,7 @@ def measure_loading(shards: Path | str, **options: Any) -> LoadingSpeed:
     with join("one", chosen.device) as process:
         loader = Loader(opened, chosen.batch_images, crop_px=crop_px, device=process.device, threads=chosen.threads)
         with closing(loader):
-            batches = _endless(loader)
+            batches = chain.from_iterable(repeat(loader))  # epoch after epoch
             for _ in range(WARM_UP_BATCHES):
                 next(batches)
             _wait(process.device)
@@ -129,7 +129,7 @@ def measure_training(**options: Any) -> TrainingSpeed:
     """
     recipe, chosen = find_recipe(options), make(StepOptions, options)
     crop_px = crop_px_of(recipe, SIDE_PX)
-    with join("one", chosen.device) as process, torch.random.fork_rng(_gpus(process.device)):
+    with join("one", chosen.device) as process, seeded(process, 0):
         model = AlexNet(recipe.network(chosen.classes, crop_px), process.exchange)
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         optimizer = make_optimizer(model, recipe)
@@ -137,30 +137,18 @@ def measure_training(**options: Any) -> TrainingSpeed:
         images = (torch.randn(recipe.batch_images, 3, crop_px, crop_px, generator=random) * 60).to(process.device)
         images = images.contiguous(memory_format=torch.channels_last)
         labels = torch.randint(0, chosen.classes, (recipe.batch_images,), generator=random).to(process.device)
-        bf16 = chosen.precision == "bf16" or (chosen.precision == "auto" and process.device.type == "cuda")
-        spent_s = []
+        precision = precision_on(process.device, chosen.precision)
+        forward, spent_s = forward_of(model, process, precision), []
         for _ in range(WARM_UP_STEPS + chosen.steps):
             started = time.perf_counter()
             optimizer.zero_grad(set_to_none=True)
-            with torch.autocast(process.device.type, torch.bfloat16) if bf16 else nullcontext():
-                scores = model(images)
-            backward(scores, labels, recipe.batch_images, process)
+            backward(forward(images), labels, recipe.batch_images, process)
             optimizer.step()
             _wait(process.device)
             spent_s.append(time.perf_counter() - started)
     step_s = statistics.median(spent_s[WARM_UP_STEPS:])
-    kind = "bf16" if bf16 else "fp32"
-    what = f"{recipe.preset}, norm {recipe.norm}, batch {recipe.batch_images}, {kind} on {process.device}"
+    what = f"{recipe.preset}, norm {recipe.norm}, batch {recipe.batch_images}, {precision} on {process.device}"
     return TrainingSpeed(what, recipe.batch_images, recipe.batch_images / step_s, step_s * 1e3)
-
-
-def _endless(loader: Loader) -> Iterator[tuple[Tensor, Tensor]]:
-    while True:
-        yield from loader
-
-
-def _gpus(device: torch.device) -> list[torch.device]:
-    return [device] if device.type == "cuda" else []
 
 
 def _wait(device: torch.device) -> None:

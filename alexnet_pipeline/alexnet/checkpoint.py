@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import os
 import re
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,15 +22,15 @@ from alexnet_pipeline.alexnet.recipe import NetworkOptions, Recipe
 from alexnet_pipeline.alexnet.schedule import PlateauState
 from alexnet_pipeline.batches.loader import LoaderState
 from alexnet_pipeline.errors import PipelineError, RefusedError
-from alexnet_pipeline.files import PART, naming, sync_folder
+from alexnet_pipeline.files import PART, naming, sync_folder, write_whole
 from alexnet_pipeline.options import parameters_of
 from alexnet_pipeline.progress import Report, warn_to
 from alexnet_pipeline.records import from_json, to_json
 
-WEIGHTS, MOMENTUM, RANDOM, STATE = "weights.safetensors", "momentum.safetensors", "random.safetensors", "state.json"
+# The files of tensors, NAME.safetensors, and the one that proves them.
+TENSORS, STATE = ("weights", "momentum", "random"), "state.json"
 # Change this with the meaning of a checkpoint's files.
 FORMAT_VERSION = 1
-_NAME = re.compile(r"step-(\d{9})")
 _DIGEST = re.compile(rb'"digest": "[0-9a-f]{64}"')
 _NO_DIGEST = b'"digest": ""'
 
@@ -69,9 +67,7 @@ class SavedState:
         images: images seen.
         learning_rate: of the last step.
         plateau: state of the plateau schedule.
-        epoch: epochs completed.
-        epoch_steps: steps of the current epoch.
-        loaders: position in the data of every process, by rank.
+        loader: position in the data, the same in every process.
         size_px: side of the training images.
         identity: what a resumed run must have in common.
     """
@@ -80,9 +76,7 @@ class SavedState:
     images: int
     learning_rate: float
     plateau: PlateauState
-    epoch: int
-    epoch_steps: int
-    loaders: tuple[LoaderState, ...]
+    loader: LoaderState
     size_px: int
     identity: Identity
 
@@ -130,20 +124,16 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
         part.mkdir()
         try:
             _write_files(part, checkpoint)
-            sync_folder(part)
             if final.exists():  # of the same step: out of the way until the new one has its name
                 final.replace(folder / (PART + "old-" + final.name))
             part.replace(final)
+        finally:
             _remove_parts(folder)
-        except BaseException:
-            shutil.rmtree(part, ignore_errors=True)
-            raise
     sync_folder(folder)
     # Checkpoints beyond this step could not be resumed, or this step would not have been taken.
-    beyond = [path for path in _newest_first(folder) if path.name > final.name]
-    older = [path for path in _newest_first(folder) if path.name <= final.name]
-    for old in (*beyond, *older[keep:]):
-        shutil.rmtree(old, ignore_errors=True)
+    kept = [path for path in _newest_first(folder) if path.name <= final.name][:keep]
+    for path in {*_newest_first(folder)} - {*kept}:
+        shutil.rmtree(path, ignore_errors=True)
     return final
 
 
@@ -175,19 +165,15 @@ def load_checkpoint(path: Path) -> Checkpoint:
         if _sealed(_DIGEST.sub(_NO_DIGEST, text, count=1)) != text:
             raise ValueError(f"{STATE} does not match its digest")
         file = _read_state(path, text)
-        return Checkpoint(
-            weights=_load(path / WEIGHTS, file.weights),
-            momentum=_load(path / MOMENTUM, file.momentum),
-            random=_load(path / RANDOM, file.random),
-            state=file.state,
-        )
+        tensors = {name: _load(path / f"{name}.safetensors", getattr(file, name)) for name in TENSORS}
+        return Checkpoint(**tensors, state=file.state)
     except (OSError, ValueError, SafetensorError) as error:
         raise PipelineError(f"checkpoint {path} is damaged: {error}") from error
 
 
 def newest_path(folder: Path) -> Path | None:
     """The folder of the newest checkpoint, unproved."""
-    return next(_newest_first(folder), None)
+    return next(iter(_newest_first(folder)), None)
 
 
 def check_identity(saved: SavedState, mine: Identity) -> None:
@@ -197,7 +183,7 @@ def check_identity(saved: SavedState, mine: Identity) -> None:
         RefusedError: it was made with other settings; the message says which.
     """
     then, now = _settings(saved.identity), _settings(mine)
-    changed = [f"{name}: {_short(then[name])}, now {_short(now[name])}" for name in now if then[name] != now[name]]
+    changed = [f"{name}: {then[name]!s:.60}, now {now[name]!s:.60}" for name in now if then[name] != now[name]]
     if changed:
         raise RefusedError(
             f"the checkpoint of step {saved.step} was made with other settings ({'; '.join(changed)}); repeat those "
@@ -213,23 +199,13 @@ def _settings(identity: Identity) -> dict[str, object]:
     return {names.get(field, field): value for field, value in parts.items()}
 
 
-def _short(value: object) -> str:
-    text = str(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
 def _write_files(folder: Path, checkpoint: Checkpoint) -> None:
-    digests = []
-    for name, tensors in (
-        (WEIGHTS, checkpoint.weights),
-        (MOMENTUM, checkpoint.momentum),
-        (RANDOM, checkpoint.random),
-    ):
-        data = save({key: value.contiguous() for key, value in tensors.items()})
-        digests.append(hashlib.sha256(data).hexdigest())
-        _write(folder / name, data)
-    file = _StateFile(FORMAT_VERSION, checkpoint.state, *digests)
-    _write(folder / STATE, _sealed(to_json(file, indent=1)))
+    digests = {}
+    for name in TENSORS:
+        data = save({key: value.contiguous() for key, value in getattr(checkpoint, name).items()})
+        digests[name] = hashlib.sha256(data).hexdigest()
+        write_whole(folder / f"{name}.safetensors", data)
+    write_whole(folder / STATE, _sealed(to_json(_StateFile(FORMAT_VERSION, checkpoint.state, **digests), indent=1)))
 
 
 def _sealed(blank: bytes) -> bytes:
@@ -240,15 +216,14 @@ def _sealed(blank: bytes) -> bytes:
 def _read_state(path: Path, text: bytes) -> _StateFile:
     try:
         file = from_json(text, _StateFile)
+        if file.format_version != FORMAT_VERSION:
+            raise ValueError(f"format version {file.format_version}, expected {FORMAT_VERSION}")
     except ValueError as error:
-        raise RefusedError(_foreign(path, str(error))) from error
-    if file.format_version != FORMAT_VERSION:
-        raise RefusedError(_foreign(path, f"format version {file.format_version}, expected {FORMAT_VERSION}"))
+        raise RefusedError(
+            f"checkpoint {path} was written by another version of this package ({error}); train again, in another "
+            "folder"
+        ) from error
     return file
-
-
-def _foreign(path: Path, why: str) -> str:
-    return f"checkpoint {path} was written by another version of this package ({why}); train again, in another folder"
 
 
 def _load(path: Path, digest: str) -> dict[str, Tensor]:
@@ -257,18 +232,10 @@ def _load(path: Path, digest: str) -> dict[str, Tensor]:
     return load_file(path)
 
 
-def _newest_first(folder: Path) -> Iterator[Path]:
-    named = [path for path in folder.glob("step-*") if _NAME.fullmatch(path.name)]
-    return iter(sorted(named, reverse=True))
+def _newest_first(folder: Path) -> list[Path]:
+    return sorted(folder.glob("step-" + "[0-9]" * 9), reverse=True)
 
 
 def _remove_parts(folder: Path) -> None:
     for path in folder.glob(PART + "*"):
         shutil.rmtree(path, ignore_errors=True)
-
-
-def _write(path: Path, data: bytes) -> None:
-    with path.open("wb") as handle:
-        handle.write(data)
-        handle.flush()
-        os.fsync(handle.fileno())

@@ -38,13 +38,13 @@ class ErrorRates:
     top1_interval: tuple[float, float]
     top5_interval: tuple[float, float]
 
-    def top1_text(self) -> str:
-        """Like `top-1 error 14.0 % (8.5 to 22.1)`."""
-        return _rate_text("top-1", self.top1_error, self.top1_interval)
-
-    def top5_text(self) -> str:
-        """Like `top-5 error 2.0 % (0.6 to 7.0)`."""
-        return _rate_text("top-5", self.top5_error, self.top5_interval)
+    def __str__(self) -> str:
+        """Like `centre crop, 100 images: top-1 error 14.0 % (8.5 to 22.1), top-5 error 2.0 % (0.6 to 7.0)`."""
+        rates = ((1, self.top1_error, *self.top1_interval), (5, self.top5_error, *self.top5_interval))
+        texts = [
+            f"top-{n} error {100 * share:.1f} % ({100 * low:.1f} to {100 * high:.1f})" for n, share, low, high in rates
+        ]
+        return f"{self.protocol}, {count_text(self.total_images, 'image')}: {', '.join(texts)}"
 
 
 def error_rates(protocol: str, total_images: int, loss_sum: float, wrong1: int, wrong5: int) -> ErrorRates:
@@ -79,7 +79,3 @@ def wilson_interval(wrong: int, total: int) -> tuple[float, float]:
     centre = (share + square / 2) / (1 + square)
     half = math.sqrt(share * (1 - share) * square + square**2 / 4) / (1 + square)
     return (max(0.0, centre - half), min(1.0, centre + half))
-
-
-def _rate_text(name: str, share: float, interval: tuple[float, float]) -> str:
-    return f"{name} error {100 * share:.1f} % ({100 * interval[0]:.1f} to {100 * interval[1]:.1f})"

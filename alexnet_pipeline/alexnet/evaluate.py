@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from alexnet_pipeline.alexnet.error_rates import PROTOCOLS, ErrorRates, best_classes, count_text, error_rates
+from alexnet_pipeline.alexnet.error_rates import PROTOCOLS, ErrorRates, best_classes, error_rates
 from alexnet_pipeline.alexnet.options import EvaluateOptions
 from alexnet_pipeline.alexnet.predict import BATCH_IMAGES, Predictions, check_count, predict
 from alexnet_pipeline.alexnet.processes import Process
@@ -82,11 +82,7 @@ class Evaluation:
     confusions: tuple[Confusion, ...]
 
     def __repr__(self) -> str:
-        errors = self.errors
-        return (
-            f"Evaluation({', '.join(self.runs)} on {self.shards}, {errors.protocol}, "
-            f"{count_text(errors.total_images, 'image')}: {errors.top1_text()}, {errors.top5_text()})"
-        )
+        return f"Evaluation({', '.join(self.runs)} on {self.shards}, {self.errors})"
 
     def _repr_html_(self) -> str:
         rows = [("all images", self.errors.total_images, self.errors.top1_error, self.errors.top5_error)]
@@ -122,9 +118,10 @@ def evaluate(
     opened = open_shards(shards)
     with reporting(progress) as report:
         predictions = predict(folders, opened, crops=chosen.crops, device=chosen.device, report=report)
+    best = best_classes(predictions.probabilities)
     if chosen.predictions:
-        write_whole(chosen.predictions, _prediction_lines(opened, predictions))
-    evaluation = _evaluation(folders, opened, predictions, PROTOCOLS[chosen.crops])
+        write_whole(chosen.predictions, _prediction_lines(opened, predictions, best))
+    evaluation = _evaluation(folders, opened, predictions, best, PROTOCOLS[chosen.crops])
     if len(folders) == 1:
         _keep(folders[0], evaluation)
     return evaluation
@@ -159,9 +156,9 @@ def measure(
                 continue
             scores = forward(images).float()
             sums[0] += functional.cross_entropy(scores, labels, reduction="sum")
-            hits = best_classes(scores) == labels[:, None]
-            sums[1] += len(labels) - hits[:, 0].sum()
-            sums[2] += len(labels) - hits.any(1).sum()
+            wrong1, wrong5 = _wrong(best_classes(scores), labels)
+            sums[1] += wrong1.sum()
+            sums[2] += wrong5.sum()
             sums[3] += len(labels)
     network.train()
     loss, wrong1, wrong5, count = process.sum_over_replicas(sums).tolist()
@@ -169,49 +166,47 @@ def measure(
     return error_rates(PROTOCOLS[1], round(count), loss, round(wrong1), round(wrong5))
 
 
-def _evaluation(runs: Sequence[Path], shards: ShardSet, predictions: Predictions, protocol: str) -> Evaluation:
-    labels, best = predictions.labels, best_classes(predictions.probabilities)
+def _wrong(best: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Of each image, whether its best class is wrong, and whether all of its best classes are."""
+    return best[:, 0] != labels, (best != labels[:, None]).all(1)
+
+
+def _evaluation(
+    runs: Sequence[Path], shards: ShardSet, predictions: Predictions, best: Tensor, protocol: str
+) -> Evaluation:
+    labels, classes = predictions.labels, shards.manifest.classes
+    wrong1, wrong5 = _wrong(best, labels)
+    chances = predictions.probabilities[torch.arange(len(labels)), labels].clamp_min(1e-12)
+    loss_sum = float(-chances.log().sum())
     return Evaluation(
         shards=utf8(str(shards.folder)),
         method=shards.manifest.options.method,
         runs=tuple(utf8(str(run)) for run in runs),
         steps=predictions.steps,
-        errors=_errors(predictions, best, protocol),
-        classes=_class_errors(shards.manifest.classes, labels, best),
-        confusions=_confusions(shards.manifest.classes, labels, best[:, 0]),
+        errors=error_rates(protocol, len(labels), loss_sum, int(wrong1.sum()), int(wrong5.sum())),
+        classes=_class_errors(classes, labels, wrong1, wrong5),
+        confusions=_confusions(classes, labels, best[:, 0]),
     )
 
 
-def _errors(predictions: Predictions, best: Tensor, protocol: str) -> ErrorRates:
-    labels = predictions.labels
-    hits = best == labels[:, None]
-    chosen = predictions.probabilities[torch.arange(len(labels)), labels].clamp_min(1e-12)
-    wrong1, wrong5 = int((~hits[:, 0]).sum()), int((~hits.any(1)).sum())
-    return error_rates(protocol, len(labels), float(-chosen.log().sum()), wrong1, wrong5)
-
-
-def _class_errors(classes: Sequence[str], labels: Tensor, best: Tensor) -> tuple[ClassErrors, ...]:
-    hits = best == labels[:, None]
-    rows = []
-    for label, name in enumerate(classes):
-        mine = hits[labels == label]
-        wrong = (1 - mine[:, :1].any(1).double()).mean(), (1 - mine.any(1).double()).mean()
-        rows.append(ClassErrors(name, len(mine), *(float(share) if len(mine) else 0.0 for share in wrong)))
-    return tuple(rows)
+def _class_errors(classes: Sequence[str], labels: Tensor, wrong1: Tensor, wrong5: Tensor) -> tuple[ClassErrors, ...]:
+    images = torch.bincount(labels, minlength=len(classes))
+    top1, top5 = (
+        torch.bincount(labels, wrong.double(), len(classes)) / images.clamp_min(1) for wrong in (wrong1, wrong5)
+    )
+    return tuple(map(ClassErrors, classes, images.tolist(), top1.tolist(), top5.tolist()))
 
 
 def _confusions(classes: Sequence[str], labels: Tensor, first: Tensor) -> tuple[Confusion, ...]:
-    pairs = list(zip(labels.tolist(), first.tolist(), strict=True))
-    counts = Counter(pair for pair in pairs if pair[0] != pair[1])
-    ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:CONFUSIONS]
+    positions: dict[tuple[int, int], list[int]] = defaultdict(list)
+    for position, (truth, taken) in enumerate(zip(labels.tolist(), first.tolist(), strict=True)):
+        if truth != taken:
+            positions[truth, taken].append(position)
+    ordered = sorted(positions.items(), key=lambda item: (-len(item[1]), item[0]))[:CONFUSIONS]
     return tuple(
-        Confusion(classes[truth], classes[taken], count, tuple(_examples(pairs, (truth, taken))))
-        for (truth, taken), count in ordered
+        Confusion(classes[truth], classes[taken], len(images), tuple(images[:EXAMPLES]))
+        for (truth, taken), images in ordered
     )
-
-
-def _examples(pairs: list[tuple[int, int]], wanted: tuple[int, int]) -> list[int]:
-    return [position for position, pair in enumerate(pairs) if pair == wanted][:EXAMPLES]
 
 
 def _keep(run: Path, evaluation: Evaluation) -> None:
@@ -222,15 +217,10 @@ def _keep(run: Path, evaluation: Evaluation) -> None:
     write_whole(run / EVALUATIONS / name, to_json(replace(evaluation, shards=str(shards)), indent=1))
 
 
-def _prediction_lines(shards: ShardSet, predictions: Predictions) -> bytes:
-    best = best_classes(predictions.probabilities)
-
-    def lines() -> Iterator[str]:
-        classes = shards.manifest.classes
-        for key, label, row, shares in zip(
-            shards.keys(), predictions.labels.tolist(), best.tolist(), predictions.probabilities, strict=True
-        ):
-            top = [{"class": classes[taken], "probability": round(float(shares[taken]), 6)} for taken in row]
-            yield json.dumps({"key": key, "truth": classes[label], "best": top}) + "\n"
-
-    return "".join(lines()).encode("ascii")
+def _prediction_lines(shards: ShardSet, predictions: Predictions, best: Tensor) -> bytes:
+    classes, lines = shards.manifest.classes, []
+    images = zip(shards.keys(), predictions.labels.tolist(), best.tolist(), predictions.probabilities, strict=True)
+    for key, label, row, shares in images:
+        top = [{"class": classes[taken], "probability": round(float(shares[taken]), 6)} for taken in row]
+        lines.append(json.dumps({"key": key, "truth": classes[label], "best": top}) + "\n")
+    return "".join(lines).encode("ascii")

@@ -6,7 +6,7 @@ import importlib.util
 import time
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, Protocol, TypeVar
+from typing import Any, BinaryIO, Literal, TypeVar
 
 import torch
 from torch import Tensor
@@ -58,6 +58,7 @@ class ValidationLine:
 
 
 Line = StepLine | ValidationLine
+_Line = TypeVar("_Line", StepLine, ValidationLine)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,45 +172,30 @@ def check_tensorboard() -> None:
 def read_metrics(run: Path) -> Log:
     """Read a run's log; blank, cut and foreign lines are left out.
 
-    A resumed run begins at a checkpoint and repeats what came after it: a line supersedes those of its step and later.
-
     Raises:
         PipelineError: the file cannot be read.
     """
-    steps: list[StepLine] = []
-    validations: list[ValidationLine] = []
     try:
-        lines = (run / METRICS).read_bytes().splitlines()
+        texts = (run / METRICS).read_bytes().splitlines()
     except FileNotFoundError:
-        lines = []
+        texts = []
     except OSError as error:
         raise PipelineError(f"cannot read {run / METRICS}: {error.strerror}") from error
-    for text in lines:
+    return Log(_lines_of(texts, StepLine), _lines_of(texts, ValidationLine))
+
+
+def _lines_of(texts: list[bytes], kind: type[_Line]) -> tuple[_Line, ...]:
+    """The lines of a kind.
+
+    A resumed run begins at a checkpoint and repeats what came after it: a line supersedes those of its step and later.
+    """
+    lines: list[_Line] = []
+    for text in texts:
         try:
-            kind = from_json(text, _Kind).kind
-            if kind == "step":
-                _supersede(steps, from_json(text, StepLine))
-            else:
-                _supersede(validations, from_json(text, ValidationLine))
+            line = from_json(text, kind)
         except ValueError:
             continue
-    return Log(tuple(steps), tuple(validations))
-
-
-@dataclass(frozen=True, slots=True)
-class _Kind:
-    kind: Literal["step", "validation"]
-
-
-class _AtStep(Protocol):
-    @property
-    def step(self) -> int: ...
-
-
-_Line = TypeVar("_Line", bound=_AtStep)
-
-
-def _supersede(lines: list[_Line], line: _Line) -> None:
-    while lines and lines[-1].step >= line.step:
-        lines.pop()
-    lines.append(line)
+        while lines and lines[-1].step >= line.step:
+            lines.pop()
+        lines.append(line)
+    return tuple(lines)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -125,9 +126,9 @@ class _Stack(nn.Module):
         self.fc7 = self._linear("fc7", "fc6", 1)
         self.fc8 = self._linear("fc8", "fc7", 1)
         if options.norm == "batch":
-            self.input = _BatchNorm2d(3, affine=False)
+            self.input = nn.BatchNorm2d(3, affine=False)
             for layer in LAYERS[:-1]:
-                kind = _BatchNorm2d if layer.startswith("conv") else _BatchNorm1d
+                kind = nn.BatchNorm2d if layer.startswith("conv") else nn.BatchNorm1d
                 self.add_module(f"{layer}_norm", kind(out[layer]))
         elif options.norm == "lrn":
             for layer in ("conv1", "conv2"):
@@ -135,25 +136,23 @@ class _Stack(nn.Module):
 
     def forward(self, x: Tensor, layer: str) -> Tensor:
         """One layer with its activation, normalisation, pooling and dropout."""
-        options, last = self._options, layer == "fc8"
+        options = self._options
         if layer == "conv1":
-            x = self.input(x) if options.norm == "batch" else x
+            x = _batch_norm(self.input, x) if options.norm == "batch" else x
             x = functional.pad(x, (0, self._overhang_px, 0, self._overhang_px))
         elif layer == "fc6":
             x = x.flatten(1)
         x = self.get_submodule(layer)(x)
-        if last:
+        if layer == "fc8":
             return x
-        norm = getattr(self, f"{layer}_norm", None)
-        pooled = layer in {"conv1", "conv2", "conv5"}
+        norm = getattr(self, f"{layer}_norm", nn.Identity())
         early = layer == "conv1" and options.pool_before_activation
-        if norm is not None and (options.norm == "batch" or early):
-            x, norm = norm(x), None
+        if options.norm == "batch":
+            x, norm = _batch_norm(norm, x), nn.Identity()
         if early:
-            return self._activate(self._pool(x))
-        x = self._activate(x)
-        x = norm(x) if norm is not None else x
-        if pooled:
+            return self._activate(self._pool(norm(x)))
+        x = norm(self._activate(x))
+        if layer in {"conv1", "conv2", "conv5"}:
             return self._pool(x)
         return functional.dropout(x, options.dropout, self.training) if layer in {"fc6", "fc7"} else x
 
@@ -180,23 +179,13 @@ class _Stack(nn.Module):
         return _GroupedLinear(channels * area_px, _channels(self._options, layer) * self._groups, groups)
 
 
-class _BatchNorm1d(nn.BatchNorm1d):
-    """A single image, as an epoch may end with, has no statistics: the running ones normalise it."""
+def _batch_norm(norm: Any, x: Tensor) -> Tensor:
+    """A single image, as an epoch may end with, has no statistics: the running ones normalise it.
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C) in, the same out."""
-        return super().forward(x) if len(x) > 1 else _by_running_statistics(self, x)
-
-
-class _BatchNorm2d(nn.BatchNorm2d):
-    """The same over pixels, so that no layer learns from an image that others do not."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) in, the same out."""
-        return super().forward(x) if len(x) > 1 else _by_running_statistics(self, x)
-
-
-def _by_running_statistics(norm: nn.BatchNorm1d | nn.BatchNorm2d, x: Tensor) -> Tensor:
+    So too where its pixels had some, so that no layer learns from an image that others do not.
+    """
+    if len(x) > 1:
+        return cast(Tensor, norm(x))
     return functional.batch_norm(x, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps)
 
 

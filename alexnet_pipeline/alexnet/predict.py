@@ -66,11 +66,7 @@ def predict(
     with join("one", device) as process:
         checkpoints = [_newest(run, shards, report) for run in runs]
         models = [_model(checkpoint, process) for checkpoint in checkpoints]
-        crop_px = models[0].options.crop_px
-        for run, model in zip(runs, models, strict=True):
-            if model.options.crop_px != crop_px:
-                raise RefusedError(f"{run} takes crops of {model.options.crop_px} pixels, {runs[0]} of {crop_px}")
-        mean = _common_mean(runs)
+        crop_px, mean = _common_view(runs, models)
         loader = validation_loader(shards, process, crops=crops, crop_px=crop_px, mean=mean, shift_px=shift_px)
         with closing(loader):
             batches = list(_predict_batches(models, loader, report))
@@ -91,10 +87,9 @@ def validation_loader(
     shards: ShardSet, process: Process, *, crops: Crops, crop_px: int, mean: NDArray[np.float32], shift_px: int = 0
 ) -> Loader:
     """Batches of every image once, in the shards' order; the caller closes it."""
-    share = BATCH_IMAGES if crops == 1 else max(1, BATCH_IMAGES // crops)
     return Loader(
         shards,
-        batch_size=-(-share // process.world),
+        batch_size=-(-(BATCH_IMAGES // crops) // process.world),
         train=False,
         crops=crops,
         crop_px=crop_px,
@@ -121,12 +116,15 @@ def _predict_batches(models: Sequence[AlexNet], loader: Loader, report: Report) 
         report(Advance(done))
 
 
-def _common_mean(runs: Sequence[Path]) -> NDArray[np.float32]:
-    means = [read_mean(run) for run in runs]
-    for run, mean in zip(runs, means, strict=True):
-        if not np.array_equal(mean, means[0]):
+def _common_view(runs: Sequence[Path], models: Sequence[AlexNet]) -> tuple[int, NDArray[np.float32]]:
+    """Side of the crops, and the mean that is subtracted."""
+    crop_px, mean = models[0].options.crop_px, read_mean(runs[0])
+    for run, model in zip(runs, models, strict=True):
+        if model.options.crop_px != crop_px:
+            raise RefusedError(f"{run} takes crops of {model.options.crop_px} pixels, {runs[0]} of {crop_px}")
+        if not np.array_equal(read_mean(run), mean):
             raise RefusedError(f"{run} was trained on another set than {runs[0]}: their means differ")
-    return means[0]
+    return crop_px, mean
 
 
 def _newest(run: Path, shards: ShardSet, report: Report) -> Checkpoint:

@@ -7,18 +7,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.device_mesh import init_device_mesh
-from torch.nn import functional
 
 from alexnet_pipeline.alexnet.exchange import TOWERS, Distributed, Exchange, Local, Whole
-from alexnet_pipeline.alexnet.options import Device, Towers
+from alexnet_pipeline.alexnet.options import Device, Towers, TrainOptions
 from alexnet_pipeline.errors import RefusedError
 
-DEFAULT_TIMEOUT_S = 600.0
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,35 +60,20 @@ class Process:
             dist.all_reduce(values, group=self.replicas)
         return values
 
-    def gather(self, value: Tensor) -> list[Tensor]:
-        """The same tensor of every process, in rank order; all processes call this together."""
-        if self.world == 1:
-            return [value]
-        parts = [torch.empty_like(value) for _ in range(self.world)]
-        dist.all_gather(parts, value)
-        return parts
-
-    def gather_bytes(self, data: bytes) -> list[bytes]:
-        """Bytes of every process, of any length, in rank order; all processes call this together."""
-        if self.world == 1:
-            return [data]
-        values = torch.frombuffer(bytearray(data), dtype=torch.uint8)
-        sizes = [int(size) for size in self.gather(torch.tensor(len(data), device=self.device))]
-        padded = functional.pad(values, (0, max(sizes) - len(data))).to(self.device)
-        parts = self.gather(padded)
-        return [bytes(part[:size].cpu().tolist()) for part, size in zip(parts, sizes, strict=True)]
+    def gather(self, value: Value) -> list[Value]:
+        """The value of every process, in rank order; all processes call this together."""
+        values = [value] * self.world
+        if self.world > 1:
+            dist.all_gather_object(values, value)
+        return values
 
     def any(self, flag: bool) -> bool:
         """Whether the flag is set in any process; all processes call this together."""
-        if self.world == 1:
-            return flag
-        value = torch.tensor(int(flag), device=self.device)
-        dist.all_reduce(value, dist.ReduceOp.MAX)
-        return bool(value)
+        return any(self.gather(flag))
 
 
 @contextmanager
-def join(towers: Towers, device: Device, timeout_s: float = DEFAULT_TIMEOUT_S) -> Iterator[Process]:
+def join(towers: Towers, device: Device, timeout_s: float = TrainOptions.timeout_s) -> Iterator[Process]:
     """Choose this process's devices, and join the other processes where there are any.
 
     Args:
@@ -113,11 +98,8 @@ def join(towers: Towers, device: Device, timeout_s: float = DEFAULT_TIMEOUT_S) -
             f"torchrun started {world} processes, but `towers='{towers}'` is for one; expected `towers='distributed'`"
         )
     main = torch.device("cuda:0" if gpus else "cpu")
-    if towers == "one":
-        yield Process("one", 0, 1, Whole(main), None)
-    else:
-        other = torch.device("cuda:1") if gpus > 1 else main
-        yield Process("local", 0, 1, Local((main, other)), None)
+    other = torch.device("cuda:1") if gpus > 1 else main
+    yield Process(towers, 0, 1, Whole(main) if towers == "one" else Local((main, other)), None)
 
 
 def _join_others(world: int, gpus: int, timeout_s: float) -> Iterator[Process]:

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import math
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jinja2 import Environment
+from numpy.typing import NDArray
 
 from alexnet_pipeline.alexnet.checkpoint import load_newest
 from alexnet_pipeline.alexnet.error_rates import ErrorRates
 from alexnet_pipeline.alexnet.evaluate import ClassErrors, Confusion, Evaluation, read_evaluations
-from alexnet_pipeline.alexnet.filters import FilterTile, filter_tiles
-from alexnet_pipeline.alexnet.metrics import Log, StepLine, read_metrics
+from alexnet_pipeline.alexnet.exchange import TOWERS
+from alexnet_pipeline.alexnet.metrics import Log, read_metrics
 from alexnet_pipeline.alexnet.run_folder import CHECKPOINTS, read_run
 from alexnet_pipeline.dataset.open import ShardSet, open_shards
 from alexnet_pipeline.errors import PipelineError
@@ -34,39 +33,6 @@ SHOWN_CONFUSIONS, WORST_CLASSES = 12, 20
 # A loss that spans more than this factor is drawn on a logarithmic axis.
 LOG_FROM = 10.0
 MIME = {"jpg": "image/jpeg", "png": "image/png"}
-
-
-@dataclass(frozen=True, slots=True)
-class Headline:
-    """Error rates at the top of the page, with the step that they are of."""
-
-    errors: ErrorRates
-    step: int
-
-
-@dataclass(frozen=True, slots=True)
-class Chart:
-    """A chart as SVG, with its caption."""
-
-    caption: str
-    svg: str
-
-
-@dataclass(frozen=True, slots=True)
-class ConfusedImages:
-    """A confusion and data URIs of its examples."""
-
-    confusion: Confusion
-    uris: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """A line of the configuration: name and value as text, and what the option means where it is one."""
-
-    name: str
-    value: str
-    help: str
 
 
 def report(run: Path | str, output: Path | str | None = None, *, progress: Progress = True) -> Path:
@@ -95,19 +61,20 @@ def report(run: Path | str, output: Path | str | None = None, *, progress: Progr
 def _page(folder: Path, report_to: Report) -> str:
     record, log = read_run(folder), read_metrics(folder)
     evaluations = read_evaluations(folder, report_to)
-    validation = record.val.folder if record.val else ""
-    detailed = _most_telling(evaluations, validation)
+    validation = Path(record.val.folder).resolve() if record.val else None
+    own = [one for one in evaluations if len(one.runs) == 1 and Path(one.shards).resolve() == validation]
+    # The newest evaluation on this run's validation set, or else on any set, has the details.
+    detailed = max(own or evaluations, key=lambda one: (max(one.steps), one.errors.protocol), default=None)
     images, note = _confused_images(detailed)
     if note:
         warn_to(report_to)(note)
     return _environment().get_template(TEMPLATE).render(
         name=folder.resolve().name,
         run=record,
-        headline=_headline(log, evaluations, validation),
-        charts=_charts(log),
+        headline=_headline(log, own),
+        charts=[(caption, svg) for caption, svg in _charts(log) if svg],
         towers=_filters(folder, report_to),
         detailed=detailed,
-        detailed_step=max(detailed.steps) if detailed else 0,
         images=images,
         images_note=note,
         evaluations=evaluations,
@@ -116,105 +83,82 @@ def _page(folder: Path, report_to: Report) -> str:
     )  # fmt: skip
 
 
-def _of_this_run(evaluations: Iterable[Evaluation], validation: str) -> list[Evaluation]:
-    """Evaluations of this network alone on the set that training validates on."""
-    where = Path(validation).resolve()
-    return [one for one in evaluations if len(one.runs) == 1 and validation and Path(one.shards).resolve() == where]
+def _headline(log: Log, own: Sequence[Evaluation]) -> list[tuple[ErrorRates, int]]:
+    """The newest rates of each protocol, with the step that they are of."""
+    rates = [(line.errors, line.step) for line in log.validations] + [(one.errors, max(one.steps)) for one in own]
+    newest = {errors.protocol: (errors, step) for errors, step in sorted(rates, key=lambda pair: pair[1])}
+    return [newest[protocol] for protocol in sorted(newest, reverse=True)]
 
 
-def _most_telling(evaluations: Sequence[Evaluation], validation: str) -> Evaluation | None:
-    """The newest evaluation on this run's validation set, or else on any set."""
-    among = _of_this_run(evaluations, validation) or evaluations
-    return max(among, key=lambda one: (max(one.steps), one.errors.protocol), default=None)
+def _charts(log: Log) -> Iterator[tuple[str, str]]:
+    """Captions and charts; a chart without data is empty."""
+    steps, validations = log.steps, log.validations
+    losses = [(line.epoch, line.errors.loss) for line in validations if line.errors.loss is not None]
+    train, val = _series("train", "train", [(line.epoch, line.loss) for line in steps]), _series("val", "val", losses)
+    y = np.concatenate([train.y, val.y])
+    log_y = bool(y.size and y.min() > 0 and y.max() > LOG_FROM * y.min())
+    svg = line_chart("Loss by epoch", [train, val], x_unit="epoch", text=_number, log=log_y)
+    yield "Loss (mean cross-entropy)" + (", logarithmic" if log_y else ""), svg
 
-
-def _headline(log: Log, evaluations: Iterable[Evaluation], validation: str) -> tuple[Headline, ...]:
-    """The newest rates of each protocol."""
-    candidates = [Headline(line.errors, line.step) for line in log.validations]
-    candidates += [Headline(one.errors, max(one.steps)) for one in _of_this_run(evaluations, validation)]
-    newest: dict[str, Headline] = {}
-    for one in candidates:
-        protocol = one.errors.protocol
-        if protocol not in newest or one.step >= newest[protocol].step:
-            newest[protocol] = one
-    return tuple(newest[protocol] for protocol in sorted(newest, reverse=True))
-
-
-def _charts(log: Log) -> tuple[Chart, ...]:
-    drawn = [_loss_chart(log), _error_chart(log), *_pace_charts(log.steps)]
-    return tuple(chart for chart in drawn if chart.svg)
-
-
-def _loss_chart(log: Log) -> Chart:
-    losses = [(line.epoch, line.errors.loss) for line in log.validations if line.errors.loss is not None]
-    lines = [
-        _series("train", "train", [(line.epoch, line.loss) for line in log.steps]),
-        _series("val", "val", losses, marked=True),
-    ]
-    values = np.concatenate([line.y for line in lines])
-    logarithmic = bool(values.size and values.min() > 0 and values.max() > LOG_FROM * values.min())
-    svg = line_chart("Loss by epoch", lines, x_unit="epoch", text=_number, log=logarithmic)
-    return Chart("Loss (mean cross-entropy)" + (", logarithmic" if logarithmic else ""), svg)
-
-
-def _error_chart(log: Log) -> Chart:
-    rows = [(line.epoch, line.errors.top1_error, *line.errors.top1_interval) for line in log.validations]
-    x, y, low, high = np.array(rows, np.float64).reshape(-1, 4).T
-    lines = [
-        _series("train", "train", [(line.epoch, line.top1_error) for line in log.steps]),
-        Series("val", "val", x, y, low, high, marked=True),
-    ]
-    svg = line_chart("Top-1 error by epoch", lines, x_unit="epoch", text=_percent)
-    return Chart("Top-1 error; the band is the 95 % Wilson interval of val", svg)
-
-
-def _pace_charts(steps: Sequence[StepLine]) -> Iterator[Chart]:
-    rate = _series("rate", "train", [(line.epoch, line.learning_rate) for line in steps if line.learning_rate > 0])
-    yield Chart(
-        "Learning rate, logarithmic",
-        line_chart("Learning rate", [rate], x_unit="epoch", text=_number, log=True, height_px=140),
+    train = _series("train", "train", [(line.epoch, line.top1_error) for line in steps])
+    val = _series(
+        "val", "val", [(line.epoch, line.errors.top1_error, *line.errors.top1_interval) for line in validations]
     )
+    svg = line_chart("Top-1 error by epoch", [train, val], x_unit="epoch", text=_percent)
+    yield "Top-1 error; the band is the 95 % Wilson interval of val", svg
+
+    rate = _series("rate", "train", [(line.epoch, line.learning_rate) for line in steps if line.learning_rate > 0])
+    svg = line_chart("Learning rate", [rate], x_unit="epoch", text=_number, log=True, height_px=140)
+    yield "Learning rate, logarithmic", svg
     pace = _series("images/s", "pace", [(line.epoch, line.images_per_s) for line in steps])
-    yield Chart("Throughput (images/s)", line_chart("Throughput", [pace], x_unit="epoch", text=_count, height_px=140))
+    yield "Throughput (images/s)", line_chart("Throughput", [pace], x_unit="epoch", text=_count, height_px=140)
     wait = _series("wait", "wait", [(line.epoch, line.data_wait) for line in steps])
     svg = line_chart("Data wait", [wait], x_unit="epoch", text=_percent, top=0.1, height_px=140)
-    yield Chart("Data wait (share of step time)", svg)
+    yield "Data wait (share of step time)", svg
 
 
-def _series(label: str, style: str, points: Iterable[tuple[float, float]], *, marked: bool = False) -> Series:
-    finite = [point for point in points if all(map(math.isfinite, point))]
-    table = np.array(finite, np.float64).reshape(-1, 2)
-    return Series(label, style, table[:, 0], table[:, 1], marked=marked)
+def _series(label: str, style: str, points: Sequence[tuple[float, ...]]) -> Series:
+    """A line through points (x, y), or with a band through (x, y, low, high)."""
+    columns = np.array(points, np.float64).reshape(len(points), -1).T if points else np.empty((2, 0))
+    given: dict[str, Any] = dict(zip(("x", "y", "low", "high"), columns, strict=False))
+    return Series(label, style, **given, marked=label == "val")
 
 
-def _filters(folder: Path, report_to: Report) -> tuple[tuple[FilterTile, ...], ...]:
+def _filters(folder: Path, report_to: Report) -> list[list[tuple[str, float, float]]]:
+    """The first layer's filters by tower, as figure 3 of the paper shows them."""
     try:
         checkpoint = load_newest(folder / CHECKPOINTS, report_to)
     except PipelineError as error:
         warn_to(report_to)(f"filters are left out: {error}")
-        return ()
-    weights = checkpoint.weights.get(FIRST_LAYER) if checkpoint else None
-    return () if weights is None else filter_tiles(weights.float().numpy())
+        return []
+    weights = checkpoint.weights[FIRST_LAYER].double().chunk(TOWERS) if checkpoint else ()
+    return [[_filter(filter_) for filter_ in tower.numpy()] for tower in weights]
 
 
-def _confused_images(detailed: Evaluation | None) -> tuple[tuple[ConfusedImages, ...], str]:
+def _filter(weights: NDArray[np.float64]) -> tuple[str, float, float]:
+    """A filter (3, height, width) as an image, and its least and greatest weight, which are drawn black and white."""
+    values = np.nan_to_num(weights, posinf=0.0, neginf=0.0)
+    low, high = float(values.min()), float(values.max())
+    scaled = (values - low) / (high - low) if high > low else np.full_like(values, 0.5)
+    return png_uri(np.rint(scaled * 255).astype(np.uint8).transpose(1, 2, 0)), low, high
+
+
+def _confused_images(detailed: Evaluation | None) -> tuple[list[tuple[Confusion, list[str]]], str]:
     """Confusions with their images; without images and with a note why, where they cannot be read."""
-    if detailed is None:
-        return (), ""
-    shown = detailed.confusions[:SHOWN_CONFUSIONS]
+    shown = detailed.confusions[:SHOWN_CONFUSIONS] if detailed else ()
     try:
-        shards = open_shards(detailed.shards)
-        return tuple(ConfusedImages(confusion, _images(shards, confusion)) for confusion in shown), ""
+        shards = open_shards(detailed.shards) if detailed else None
+        return [(confusion, _images(shards, confusion)) for confusion in shown if shards], ""
     except (PipelineError, OSError, ValueError) as error:
-        return tuple(ConfusedImages(confusion, ()) for confusion in shown), f"Images are left out: {error}"
+        return [(confusion, []) for confusion in shown], f"Images are left out: {error}"
 
 
-def _images(shards: ShardSet, confusion: Confusion) -> tuple[str, ...]:
+def _images(shards: ShardSet, confusion: Confusion) -> list[str]:
     for position in confusion.examples:
         same = 0 <= position < len(shards)
         if not same or shards.manifest.classes[shards.read_label(position)] != confusion.truth:
             raise PipelineError(f"{shards.folder} has changed since the evaluation; run `evaluate` again")
-    return tuple(_image_uri(shards, position) for position in confusion.examples)
+    return [_image_uri(shards, position) for position in confusion.examples]
 
 
 def _image_uri(shards: ShardSet, position: int) -> str:
@@ -234,14 +178,13 @@ def _environment() -> Environment:
     return environment
 
 
-def _settings(record: Any) -> Iterator[Setting]:
-    """The fields of a record as lines of the configuration; options by the names of their parameters."""
+def _settings(record: Any) -> Iterator[tuple[str, str, str]]:
+    """The fields of a record by the names of their parameters: name, value as text, and help where it is an option."""
     kind: type = type(record)
-    options = {parameter.field: parameter for parameter in parameters_of(kind)}
+    options = {parameter.field: (parameter.name, parameter.option.help) for parameter in parameters_of(kind)}
     for field in dataclasses.fields(record):
-        option = options.get(field.name)
-        name = option.name if option else field.name
-        yield Setting(name.replace("_", " "), _text(getattr(record, field.name)), option.option.help if option else "")
+        name, explanation = options.get(field.name, (field.name, ""))
+        yield name.replace("_", " "), _text(getattr(record, field.name)), explanation
 
 
 def _percent(share: float) -> str:

@@ -18,7 +18,7 @@ from alexnet_pipeline.alexnet.exchange import TOWERS
 from alexnet_pipeline.alexnet.metrics import MetricsWriter
 from alexnet_pipeline.alexnet.network import AlexNet
 from alexnet_pipeline.alexnet.optimizer import make_optimizer
-from alexnet_pipeline.alexnet.options import TrainOptions
+from alexnet_pipeline.alexnet.options import Precision, TrainOptions
 from alexnet_pipeline.alexnet.predict import validation_loader
 from alexnet_pipeline.alexnet.processes import Process
 from alexnet_pipeline.alexnet.recipe import Recipe, crop_px_of
@@ -118,11 +118,17 @@ def open_splits(shards: Path, val: Path | None, recipe: Recipe) -> tuple[ShardSe
 
 
 def find_splits(shards: Path, val: Path | None = None) -> tuple[Path, Path | None]:
-    """The folders of training and validation set: `shards` itself, or train/ and val/ in it."""
-    if not is_finished(shards / "train"):
-        return shards, val
-    beside = shards / "val"
-    return shards / "train", val or (beside if is_finished(beside) else None)
+    """The folders of training and validation set: `shards` itself, or train/ and val/ in it.
+
+    Raises:
+        RefusedError: `shards` holds several methods.
+    """
+    if is_finished(shards / "train"):
+        return shards / "train", val or (shards / "val" if is_finished(shards / "val") else None)
+    methods = sorted(folder for folder in shards.glob("*") if is_finished(folder / "train"))
+    if methods:
+        raise RefusedError(f"{shards} holds a folder for each method; name one, like {methods[0]}")
+    return shards, val
 
 
 @contextmanager
@@ -138,20 +144,17 @@ def prepare(
     """Make what a run needs; nothing is written before the first line of metrics."""
     classes, size_px = train_set.manifest.classes, train_set.manifest.options.size_px
     network = recipe.network(len(classes), crop_px_of(recipe, size_px))
-    precision = options.precision
-    if precision == "auto":
-        precision = "bf16" if process.device.type == "cuda" else "fp32"
+    precision = precision_on(process.device, options.precision)
     model = AlexNet(network, process.exchange, options.seed)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     with ExitStack() as stack:
-        loader = _training_loader(train_set, recipe, network.crop_px, options, process)
+        loader, val, metrics = _training_loader(train_set, recipe, network.crop_px, options, process), None, None
         stack.callback(loader.close)
-        val = None
         if val_set:
             val = validation_loader(val_set, process, crops=1, crop_px=network.crop_px, mean=loader.mean)
             stack.callback(val.close)
-        metrics = MetricsWriter(folder, tensorboard=options.tensorboard) if process.leads else None
-        if metrics:
+        if process.leads:
+            metrics = MetricsWriter(folder, tensorboard=options.tensorboard)
             stack.callback(metrics.close)
         yield Run(
             folder=folder,
@@ -168,7 +171,7 @@ def prepare(
                 training_set=train_set.manifest.digest,
             ),
             model=model,
-            forward=_forward(model, process, precision, compiled=options.compile),
+            forward=forward_of(model, process, precision, compiled=options.compile),
             optimizer=make_optimizer(model, recipe),
             loader=loader,
             val=val,
@@ -198,7 +201,15 @@ def _training_loader(shards: ShardSet, recipe: Recipe, crop_px: int, options: Tr
     )
 
 
-def _forward(model: AlexNet, process: Process, precision: str, *, compiled: bool) -> Forward:
+def precision_on(device: torch.device, asked: Precision) -> Precision:
+    """The precision that is asked for; `auto` is bf16 on a GPU and fp32 on a CPU."""
+    if asked != "auto":
+        return asked
+    return "bf16" if device.type == "cuda" else "fp32"
+
+
+def forward_of(model: AlexNet, process: Process, precision: str, *, compiled: bool = False) -> Forward:
+    """The network as a function: in a precision, averaged over replicas, and compiled where asked."""
     module: nn.Module = DistributedDataParallel(model, process_group=process.replicas) if process.replicas else model
     called: Forward = torch.compile(module) if compiled else module
 

@@ -14,9 +14,7 @@ from alexnet_pipeline.alexnet.randomness import gather_random, set_random
 from alexnet_pipeline.alexnet.run import Run
 from alexnet_pipeline.alexnet.run_folder import CHECKPOINTS
 from alexnet_pipeline.alexnet.schedule import PlateauState
-from alexnet_pipeline.batches.loader import LoaderState
-from alexnet_pipeline.errors import PipelineError, RefusedError
-from alexnet_pipeline.records import from_json, to_json
+from alexnet_pipeline.errors import PipelineError
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,30 +53,16 @@ def restore(run: Run, checkpoint: Checkpoint) -> TrainState:
     """The state of a checkpoint; network, optimizer, loader and random generators are put back as they were.
 
     Raises:
-        RefusedError: the checkpoint was made with other settings, or by other processes within an epoch.
+        RefusedError: the checkpoint was made with other settings.
     """
     saved, process = checkpoint.state, run.process
     check_identity(saved, run.identity)
     run.model.load_grouped(checkpoint.weights)
     load_momentum(run.model, run.optimizer, checkpoint.momentum, saved.learning_rate)
-    if len(saved.loaders) == process.world:
-        run.loader.load_state(saved.loaders[process.rank])
-        set_random(process, checkpoint.random)
-    elif saved.epoch_steps:
-        raise RefusedError(
-            f"the checkpoint of step {saved.step} was made within an epoch by {len(saved.loaders)} processes, and this "
-            f"run has {process.world}; resume with {len(saved.loaders)}, or from a checkpoint at an epoch's end"
-        )
-    else:
-        run.loader.epoch = saved.epoch
-    return replace(
-        begin(run),
-        step=saved.step,
-        images=saved.images,
-        learning_rate=saved.learning_rate,
-        plateau=saved.plateau,
-        saved_step=saved.step,
-    )
+    run.loader.load_state(saved.loader)
+    set_random(process, checkpoint.random)
+    sums = StepSums.begin(process.device)
+    return TrainState(saved.step, saved.images, saved.learning_rate, saved.plateau, sums, saved_step=saved.step)
 
 
 def save(run: Run, state: TrainState) -> TrainState:
@@ -90,7 +74,6 @@ def save(run: Run, state: TrainState) -> TrainState:
     if state.sums.steps:
         check_finite(state.step, state.sums.loss(run.process))
     process = run.process
-    loaders = process.gather_bytes(to_json(run.loader.state()))
     checkpoint = Checkpoint(
         weights={
             name: parts[0].cpu() if is_shared(name) else process.exchange.rows(parts)
@@ -103,9 +86,7 @@ def save(run: Run, state: TrainState) -> TrainState:
             images=state.images,
             learning_rate=state.learning_rate,
             plateau=state.plateau,
-            epoch=state.step // len(run.loader),
-            epoch_steps=state.step % len(run.loader),
-            loaders=tuple(from_json(text, LoaderState) for text in loaders),
+            loader=run.loader.state(),
             size_px=run.loader.shards.manifest.options.size_px,
             identity=run.identity,
         ),

@@ -16,7 +16,7 @@ from torch import Tensor
 from alexnet_pipeline.alexnet.checkpoint import Checkpoint, load_newest, newest_path
 from alexnet_pipeline.alexnet.error_rates import ErrorRates, count_text
 from alexnet_pipeline.alexnet.evaluate import measure
-from alexnet_pipeline.alexnet.metrics import Line, StepSums, ValidationLine, check_tensorboard
+from alexnet_pipeline.alexnet.metrics import StepSums, ValidationLine, check_tensorboard
 from alexnet_pipeline.alexnet.optimizer import backward, set_learning_rate
 from alexnet_pipeline.alexnet.options import TrainOptions
 from alexnet_pipeline.alexnet.processes import join
@@ -58,7 +58,7 @@ class TrainSummary:
     checkpoint: str
 
     def __repr__(self) -> str:
-        errors = f", val {self.errors.top1_text()}" if self.errors else ""
+        errors = f", val {self.errors}" if self.errors else ""
         steps, images = count_text(self.steps, "step"), count_text(self.images, "image")
         return f"TrainSummary({self.run}: {steps}, {images}{errors})"
 
@@ -166,7 +166,9 @@ def _step(run: Run, state: TrainState, images: Tensor, labels: Tensor, waited_s:
     set_learning_rate(run.optimizer, rate)
     run.optimizer.zero_grad(set_to_none=True)
     scores = run.forward(images)
-    count = run.recipe.batch_images if run.is_full(state.step) else _count(run, labels)
+    count = run.recipe.batch_images
+    if not run.is_full(state.step):  # asking for the number waits for the device
+        count = int(run.process.sum_over_replicas((labels >= 0).sum().double()))
     loss_sum = backward(scores, labels, count, run.process)
     run.optimizer.step()
     return replace(
@@ -189,17 +191,12 @@ def _joined(run: Run, state: TrainState, images: Tensor, labels: Tensor) -> tupl
     return torch.zeros(1, 3, side, side, device=images.device), labels.new_full((1,), -1)
 
 
-def _count(run: Run, labels: Tensor) -> int:
-    """Images of this step in all networks; waits for the device."""
-    return int(run.process.sum_over_replicas((labels >= 0).sum().double()))
-
-
 def _validate(run: Run, state: TrainState) -> TrainState:
     assert run.val is not None
     errors = measure(run.model, run.val, run.process, run.forward)
-    _write(run, ValidationLine(state.step, state.images, state.step / len(run.loader), errors))
-    counted = f"{errors.protocol}, {count_text(errors.total_images, 'image')}"
-    run.report(Message(f"val: step {state.step:,}, {counted}: {errors.top1_text()}"))
+    if run.metrics:
+        run.metrics.append(ValidationLine(state.step, state.images, state.step / len(run.loader), errors))
+    run.report(Message(f"val: step {state.step:,}, {errors}"))
     return replace(state, errors=errors, validated_step=state.step)
 
 
@@ -215,15 +212,11 @@ def _log(run: Run, state: TrainState) -> TrainState:
         learning_rate=state.learning_rate,
     )
     check_finite(state.step, line.loss)
-    _write(run, line)
+    if run.metrics:
+        run.metrics.append(line)
     pace = f"{line.images_per_s:,.0f} images/s, data wait {100 * line.data_wait:.0f} %"
     run.report(Advance(state.step, f"loss {line.loss:.3f}, {pace}"))
     return replace(state, loss=line.loss, sums=StepSums.begin(run.process.device))
-
-
-def _write(run: Run, line: Line) -> None:
-    if run.metrics:
-        run.metrics.append(line)
 
 
 def _heed(run: Run, state: TrainState, stop: Stop) -> None:
@@ -239,11 +232,10 @@ def _heed(run: Run, state: TrainState, stop: Stop) -> None:
 
 def _devices_text(run: Run) -> str:
     """Like `CPU (one device)`."""
-    names = {"cpu": "CPU", "cuda": "GPU"}
-    kind = names.get(run.process.device.type, run.process.device.type)
+    process = run.process
     arrangement = {
         "one": "one device",
-        "local": "two devices" if len({*run.process.exchange.devices}) > 1 else "two towers on one device",
-        "distributed": f"{run.process.world} processes",
+        "local": "two devices" if len({*process.exchange.devices}) > 1 else "two towers on one device",
+        "distributed": f"{process.world} processes",
     }
-    return f"{kind} ({arrangement[run.process.towers]})"
+    return f"{'GPU' if process.device.type == 'cuda' else 'CPU'} ({arrangement[process.towers]})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from alexnet_pipeline.batches.lighting import lighting_shift
+from alexnet_pipeline.batches.pipeline import PipelineOptions
 from alexnet_pipeline.batches.views import Views
 from alexnet_pipeline.dataset.open import ShardSet
 from alexnet_pipeline.errors import PipelineError
@@ -41,8 +43,7 @@ class Share:
 
     def steps(self) -> int:
         """Batches per epoch, the same in every process."""
-        together = self.batch_images * self.world
-        return (self.total_images + together - 1) // together
+        return -(-self.total_images // (self.batch_images * self.world))
 
     def positions(self, step: int) -> NDArray[np.int64]:
         """This process's positions in the epoch's order at a step; at the end there may be none left."""
@@ -56,28 +57,17 @@ class Feed:
     Args:
         shards: the data set.
         share: this process's part.
+        options: what decides the graph.
         views: the views of an epoch by its number.
-        mean: (3,) subtracted from every pixel, before lighting.
-        room_px: how far a crop can move on each axis.
-        fixed: views are fixed in the graph.
         first: the first batch to give.
     """
 
     def __init__(
-        self,
-        shards: ShardSet,
-        share: Share,
-        views: Callable[[int], Views],
-        mean: NDArray[np.floating],
-        *,
-        room_px: int,
-        fixed: bool,
-        first: Batch,
+        self, shards: ShardSet, share: Share, options: PipelineOptions, views: Callable[[int], Views], first: Batch
     ) -> None:
         self.labels: dict[Batch, Tensor] = {}
-        self._shards, self._share, self._views, self._mean = shards, share, views, mean
-        self._room_px, self._fixed, self._next = room_px, fixed, first
-        self._epoch: tuple[int, Views] | None = None
+        self._shards, self._share, self._options, self._next = shards, share, options, first
+        self._views = functools.lru_cache(maxsize=1)(views)
 
     def upcoming(self) -> Batch:
         """The batch that DALI gives next: the first that it was fed and that was not handed out."""
@@ -88,26 +78,21 @@ class Feed:
         while not len(self._share.positions(self._next[1])):
             self._advance()
         epoch, step = self._next
-        views, at = self._views_of(epoch), self._share.positions(step)
+        views, at = self._views(epoch), self._share.positions(step)
         samples = [int(sample) for sample in views.order[at]]
         self.labels[self._next] = torch.tensor([self._shards.read_label(sample) for sample in samples])
         self._advance()
-        means = (self._mean - lighting_shift(views.alphas[at], self._shards.statistics())).astype(np.float32)
+        mean = self._options.mean if self._options.mean.ndim == 1 else np.zeros(3)
+        means = (mean - lighting_shift(views.alphas[at], self._shards.statistics())).astype(np.float32)
         images = [image_bytes(self._shards, sample) for sample in samples]
-        if self._fixed:
+        if self._options.crops:
             return images, means
-        shares = (views.corner[at] / max(1, self._room_px)).astype(np.float32)
-        tops, lefts = np.ascontiguousarray(shares.T)
+        tops, lefts = np.ascontiguousarray((views.corner[at] / self._options.room_px).astype(np.float32).T)
         return images, means, tops, lefts, views.flip[at]
 
     def _advance(self) -> None:
         epoch, step = self._next
         self._next = (epoch, step + 1) if step + 1 < self._share.steps() else (epoch + 1, 0)
-
-    def _views_of(self, epoch: int) -> Views:
-        if self._epoch is None or self._epoch[0] != epoch:
-            self._epoch = (epoch, self._views(epoch))
-        return self._epoch[1]
 
 
 def image_bytes(shards: ShardSet, sample: int) -> NDArray[np.uint8]:

@@ -30,7 +30,6 @@ from alexnet_pipeline.dataset.open import ShardSet, open_shards
 from alexnet_pipeline.errors import PipelineError, RefusedError
 
 Mean = Literal["channel", "image"]
-PREFETCH_BATCHES = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,24 +107,30 @@ class Loader:
         threads: int | None = None,
     ) -> None:
         self.shards = shards if isinstance(shards, ShardSet) else open_shards(shards)
-        self.epoch = 0
-        self._step = 0
-        self._side_px = _side_px(self.shards)
-        _check(self._side_px, batch_size, crop_px, rank, world, crops if train else 1)
-        _check_shift(self._side_px, crop_px, shift_px, moves=not train and crops == 1)
-        self._share = Share(self.shards.manifest.total_images, batch_size, rank, world)
-        self._train, self._seed, self._crop_px, self._shift_px = train, seed, crop_px, shift_px
-        self._lighting = lighting if train else 0.0
-        self._device, self._dtype, self._channels_last = torch.device(device), dtype, channels_last
-        self._threads = threads or len(os.sched_getaffinity(0))
+        _check(self.shards, batch_size, crop_px, shift_px, rank, world, crops, train=train)
+        manifest = self.shards.manifest
+        self._share = Share(manifest.total_images, batch_size, rank, world)
+        self._state = LoaderState(
+            epoch=0,
+            step=0,
+            data=manifest.digest,
+            global_batch_images=batch_size * world,
+            seed=seed,
+            train=train,
+            crop_px=crop_px,
+            lighting=lighting if train else 0.0,
+            shift_px=shift_px,
+        )
+        self._device, self._dtype, self._threads = torch.device(device), dtype, threads or len(os.sched_getaffinity(0))
         self.mean = mean_of(self.shards, mean, crop_px) if isinstance(mean, str) else mean
         self._options = PipelineOptions(
-            encoded=self.shards.manifest.options.encoding != "raw",
+            encoded=manifest.options.encoding != "raw",
             crop_px=crop_px,
-            crops=tuple(self._relative(*crop) for crop in ten_crops(self._side_px, crop_px)) if crops > 1 else (),
-            mean_image=self.mean if self.mean.ndim > 1 else None,
+            room_px=max(1, manifest.options.size_px - crop_px),
+            crops=ten_crops(manifest.options.size_px, crop_px) if crops > 1 else (),
+            mean=self.mean,
             dtype="float16" if dtype == "float16" else "float32",
-            layout="NHWC" if channels_last else "NCHW",
+            layout="HWC" if channels_last else "CHW",
         )
         self._feed: Feed | None = None
         self._pipeline: Any = None
@@ -135,36 +140,26 @@ class Loader:
         return self._share.steps()
 
     def __repr__(self) -> str:
-        kind = f"training, seed {self._seed}" if self._train else "evaluation"
-        share = self._share
+        state, share = self._state, self._share
+        kind = f"training, seed {state.seed}" if state.train else "evaluation"
         part = f", process {share.rank} of {share.world}" if share.world > 1 else ""
         return (
             f"Loader({str(self.shards.folder)!r}: {share.total_images:,} images in batches of {share.batch_images}, "
-            f"{kind}, crops of {self._crop_px} px, on {self._device}{part}; epoch {self.epoch}, batch {self._step})"
+            f"{kind}, crops of {state.crop_px} px, on {self._device}{part}; epoch {state.epoch}, batch {state.step})"
         )
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         """The rest of the epoch: images (N, 3, crop, crop), or (N, 10, 3, crop, crop), and labels (N,) int64."""
-        while self._step < len(self):
-            empty = not len(self._share.positions(self._step))
-            batch = self._nothing() if empty else self._load((self.epoch, self._step))
-            self._step += 1
+        while self._state.step < len(self):
+            epoch, step = self._state.epoch, self._state.step
+            batch = self._load((epoch, step)) if len(self._share.positions(step)) else self._nothing()
+            self._state = dataclasses.replace(self._state, step=step + 1)
             yield batch
-        self.epoch, self._step = self.epoch + 1, 0
+        self._state = dataclasses.replace(self._state, epoch=self._state.epoch + 1, step=0)
 
     def state(self) -> LoaderState:
         """Where this loader stands."""
-        return LoaderState(
-            epoch=self.epoch,
-            step=self._step,
-            data=self.shards.manifest.digest,
-            global_batch_images=self._share.batch_images * self._share.world,
-            seed=self._seed,
-            train=self._train,
-            crop_px=self._crop_px,
-            lighting=self._lighting,
-            shift_px=self._shift_px,
-        )
+        return self._state
 
     def load_state(self, state: LoaderState) -> None:
         """Continue exactly where another loader stood.
@@ -172,12 +167,12 @@ class Loader:
         Raises:
             RefusedError: it had another data set, seed, batch or view, so the next batches would differ.
         """
-        mine = dataclasses.replace(self.state(), epoch=state.epoch, step=state.step)
+        mine = dataclasses.replace(self._state, epoch=state.epoch, step=state.step)
         then, now = dataclasses.asdict(state), dataclasses.asdict(mine)
         changed = ", ".join(f"{name}: {then[name]!r}, now {now[name]!r}" for name in now if then[name] != now[name])
         if changed:
             raise RefusedError(f"the loader's state was saved with other settings ({changed}); repeat those settings")
-        self.epoch, self._step = state.epoch, state.step
+        self._state = state
 
     def close(self) -> None:
         """Release decoders, threads and what they hold."""
@@ -196,46 +191,32 @@ class Loader:
             ) from error
         labels = self._feed.labels.pop(batch)
         images = from_dlpack(output.as_tensor())
-        if self._channels_last:
+        if self._options.layout == "HWC":
             images = images.movedim(-1, -3)
         if self._dtype == "bfloat16":
             images = images.bfloat16()
         return images, labels.to(self._device, non_blocking=True)
 
     def _restart(self, first: Batch) -> Feed:
-        feed = Feed(
-            self.shards,
-            self._share,
-            self._views,
-            self.mean if self.mean.ndim == 1 else np.zeros(3),
-            room_px=self._side_px - self._crop_px,
-            fixed=bool(self._options.crops),
-            first=first,
-        )
+        feed = Feed(self.shards, self._share, self._options, self._views, first)
         self._pipeline = build_pipeline(
             self._options,
             feed,
             batch_images=self._share.batch_images,
             threads=self._threads,
             gpu=(self._device.index or 0) if self._device.type == "cuda" else None,
-            prefetch_batches=PREFETCH_BATCHES,
         )
         return feed
 
     def _views(self, epoch: int) -> Views:
-        images = self._share.total_images
-        if self._train:
-            return training_views(images, self._side_px, self._crop_px, self._lighting, self._seed, epoch)
-        return centre_views(images, self._side_px, self._crop_px, self._shift_px)
-
-    def _relative(self, top: int, left: int, flip: int) -> tuple[float, float, int]:
-        """A crop's place as DALI takes it: shares of how far it can move."""
-        room = max(1, self._side_px - self._crop_px)
-        return top / room, left / room, flip
+        images, side_px, state = self._share.total_images, self.shards.manifest.options.size_px, self._state
+        if state.train:
+            return training_views(images, side_px, state.crop_px, state.lighting, state.seed, epoch)
+        return centre_views(images, side_px, state.crop_px, state.shift_px)
 
     def _nothing(self) -> tuple[Tensor, Tensor]:
-        shape = (0, *((len(self._options.crops),) if self._options.crops else ()), 3, self._crop_px, self._crop_px)
-        images = torch.zeros(shape, dtype=getattr(torch, self._dtype), device=self._device)
+        crops, side = [len(self._options.crops)] if self._options.crops else [], self._options.crop_px
+        images = torch.zeros((0, *crops, 3, side, side), dtype=getattr(torch, self._dtype), device=self._device)
         return images, torch.zeros(0, dtype=torch.int64, device=self._device)
 
 
@@ -252,28 +233,22 @@ def mean_of(shards: ShardSet, kind: Mean, crop_px: int) -> NDArray[np.float32]:
     return np.ascontiguousarray(image[first : first + crop_px, first : first + crop_px])
 
 
-def _side_px(shards: ShardSet) -> int:
-    options = shards.manifest.options
-    if options.geometry == "shorter":
+def _check(
+    shards: ShardSet, batch: int, crop_px: int, shift_px: int, rank: int, world: int, crops: int, *, train: bool
+) -> None:
+    side_px, middle_px = shards.manifest.options.size_px, (shards.manifest.options.size_px - crop_px) // 2
+    if shards.manifest.options.geometry == "shorter":
         raise RefusedError(
             f"batches need images of one size, and {shards.folder} was sharded with geometry 'shorter'; shard with "
             "geometry 'center-crop', 'squash' or 'pad'"
         )
-    return options.size_px
-
-
-def _check(side_px: int, batch: int, crop_px: int, rank: int, world: int, train_crops: int) -> None:
     if batch < 1:
         raise RefusedError(f"`batch_size`: {batch} is out of range; expected at least 1")
     if not 0 <= rank < world:
         raise RefusedError(f"`rank` {rank} is out of range; expected 0 to {world - 1}, since `world` is {world}")
     if not 1 <= crop_px <= side_px:
         raise RefusedError(f"crops of {crop_px} pixels do not fit images of {side_px}")
-    if train_crops != 1:
+    if train and crops != 1:
         raise RefusedError("ten crops are for evaluation; leave out `crops` in training")
-
-
-def _check_shift(side_px: int, crop_px: int, shift_px: int, *, moves: bool) -> None:
-    middle = (side_px - crop_px) // 2
-    if shift_px and not (moves and 0 <= middle + shift_px <= side_px - crop_px):
+    if shift_px and (train or crops != 1 or not 0 <= middle_px + shift_px <= side_px - crop_px):
         raise RefusedError(f"a shift of {shift_px} pixels: only a single centre crop can be moved, within its image")

@@ -201,20 +201,11 @@ def train_lines(done: TrainSummary) -> list[str]:
     """What a run reached, for the screen."""
     steps, images = count_text(done.steps, "step"), count_text(done.images, "image")
     lines = [f"{done.run}: {steps}, {images}, checkpoint {done.checkpoint}"]
-    if done.errors:
-        errors = done.errors
-        of = f"{errors.protocol}, {count_text(errors.total_images, 'image')}"
-        lines.append(f"val, {of}: {errors.top1_text()}, {errors.top5_text()}")
-    return lines
+    return [*lines, f"val, {done.errors}"] if done.errors else lines
 
 
 def evaluation_lines(evaluation: Evaluation) -> list[str]:
     """Error rates, for the screen."""
-    errors, runs = evaluation.errors, evaluation.runs
+    runs = evaluation.runs
     networks = f"{len(runs)} networks" if len(runs) > 1 else runs[0]
-    images = count_text(errors.total_images, "image")
-    return [
-        f"{networks} on {evaluation.shards} ({evaluation.method}), {errors.protocol}, {images}",
-        errors.top1_text(),
-        errors.top5_text(),
-    ]
+    return [f"{networks} on {evaluation.shards} ({evaluation.method})", str(evaluation.errors)]

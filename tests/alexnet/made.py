@@ -1,9 +1,15 @@
-"""A small run, and what tests ask of one."""
+"""A small run, what tests ask of one, and the processes of a distributed one."""
 
 import hashlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+import torch.distributed as dist
 from safetensors.torch import load_file
 
 from alexnet_pipeline.alexnet.train import TrainSummary, train
@@ -31,3 +37,38 @@ def digest(folder: Path) -> str:
 def weights(folder: Path) -> dict[str, torch.Tensor]:
     """The newest."""
     return load_file(max((folder / "checkpoints").glob("step-*")) / "weights.safetensors")
+
+
+@contextmanager
+def started(module: str, arguments: list[str], world: int = 2) -> Iterator[list[subprocess.Popen]]:
+    """The processes that torchrun would start; none is left at the end.
+
+    They meet at a store of this process, as they do at torchrun's: a port that is only looked up may be taken by
+    another program until one of them binds it, seconds later.
+    """
+    store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    shared = {"WORLD_SIZE": str(world), "LOCAL_WORLD_SIZE": str(world), "OMP_NUM_THREADS": "1"}
+    shared |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(store.port), "GLOO_SOCKET_IFNAME": "lo"}
+    shared |= {"TORCHELASTIC_USE_AGENT_STORE": "True", "TORCHELASTIC_RESTART_COUNT": "0"}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-m", module, *arguments],
+            env={**os.environ, **shared, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        for rank in range(world)
+    ]
+    try:
+        yield processes
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
+
+
+def finished(processes: list[subprocess.Popen]) -> list[bytes]:
+    """What each printed."""
+    outputs = [process.communicate(timeout=120) for process in processes]
+    assert [process.returncode for process in processes] == [0] * len(processes), outputs
+    return [output for output, _ in outputs]

@@ -29,7 +29,7 @@ IDENTITY = Identity(QUARTER, QUARTER.network(2, 70), 0, 50, "fp32", ("n1", "n2")
 def made(step: int, weights: dict[str, torch.Tensor] | None = None) -> Checkpoint:
     """A checkpoint of a step."""
     loader = LoaderState(0, step, "0" * 64, 32, 0, True, 70, 0.1, 0)
-    state = SavedState(step, 32 * step, 0.1, PlateauState(0.5, 1, 2), 0, step, (loader,), 80, IDENTITY)
+    state = SavedState(step, 32 * step, 0.1, PlateauState(0.5, 1, 2), loader, 80, IDENTITY)
     return Checkpoint(weights or {"w": torch.ones(1)}, {"w": torch.zeros(1)}, {"cpu-0": torch.zeros(1)}, state)
 
 

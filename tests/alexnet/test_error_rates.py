@@ -19,8 +19,8 @@ def test_rates_are_shares_of_all_images() -> None:
     assert (rates.loss, rates.top1_error, rates.top5_error) == (2.5, 0.14, 0.02)
     assert rates.top1_interval == wilson_interval(14, 100)
     assert rates.top5_interval == wilson_interval(2, 100)
-    assert rates.top1_text() == "top-1 error 14.0 % (8.5 to 22.1)"
-    assert rates.top5_text() == "top-5 error 2.0 % (0.6 to 7.0)"
+    text = "centre crop, 100 images: top-1 error 14.0 % (8.5 to 22.1), top-5 error 2.0 % (0.6 to 7.0)"
+    assert str(rates) == text
 
 
 @pytest.mark.parametrize("loss", [float("nan"), float("inf")])

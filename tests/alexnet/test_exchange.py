@@ -1,9 +1,5 @@
 """Towers in several processes learn what one device learns."""
 
-import os
-import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +10,7 @@ from alexnet_pipeline.alexnet.exchange import Whole
 from alexnet_pipeline.alexnet.processes import Process
 from alexnet_pipeline.alexnet.recipe import NetworkOptions
 from alexnet_pipeline.records import to_json
+from tests.alexnet.made import finished, started
 from tests.alexnet.towers_worker import five_steps
 
 SMALL = NetworkOptions(classes=6, width=0.05, crop_px=67, dropout=0.0, weight_deviations=(0.05,) * 8)
@@ -28,32 +25,12 @@ def test_processes_learn_what_one_device_learns(world: int, tmp_path: Path) -> N
         batches[f"images-{step}"] = torch.randn(4, 3, 67, 67, dtype=torch.float64, generator=random) * 50
         batches[f"labels-{step}"] = torch.randint(0, 6, (4,), generator=random)
     save_file(batches, tmp_path / "batches.safetensors")
-    _run_processes(world, [str(tmp_path), to_json(SMALL).decode(), str(tmp_path / "found.safetensors")])
+    arguments = [str(tmp_path), to_json(SMALL).decode(), str(tmp_path / "found.safetensors")]
+    with started("tests.alexnet.towers_worker", arguments, world) as processes:
+        finished(processes)
     found = load_file(tmp_path / "found.safetensors")
     expected = five_steps(Process("one", 0, 1, Whole(torch.device("cpu")), None), SMALL, batches)
     assert found.keys() == expected.keys()
     for name, value in expected.items():
         same = value[: len(found[name])] if name == "scores" else value
         torch.testing.assert_close(found[name], same, rtol=1e-12, atol=1e-12, msg=lambda m, name=name: f"{name}: {m}")
-
-
-def _run_processes(world: int, arguments: list[str]) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    shared = {
-        "WORLD_SIZE": str(world),
-        "LOCAL_WORLD_SIZE": str(world),
-        "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": str(port),
-    }
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-m", "tests.alexnet.towers_worker", *arguments],
-            env={**os.environ, **shared, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stderr=subprocess.PIPE,
-        )
-        for rank in range(world)
-    ]
-    errors = [process.communicate(timeout=120)[1].decode() for process in processes]
-    assert [process.returncode for process in processes] == [0] * world, errors

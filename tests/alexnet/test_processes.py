@@ -1,9 +1,5 @@
 """Towers in several processes of one run: they learn alike, and none outlives the others."""
 
-import os
-import socket
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -14,41 +10,20 @@ from alexnet_pipeline import evaluate
 from alexnet_pipeline.alexnet.metrics import read_metrics
 from alexnet_pipeline.alexnet.processes import join
 from alexnet_pipeline.errors import RefusedError
-from tests.alexnet.made import FLAGS, run, weights
+from tests.alexnet.made import FLAGS, finished, run, started, weights
 
 
-def start_torchrun(arguments: list[str], world: int = 2) -> list[subprocess.Popen]:
-    """The processes that torchrun would start, without its own."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    shared = {"WORLD_SIZE": str(world), "LOCAL_WORLD_SIZE": str(world), "MASTER_ADDR": "127.0.0.1"}
-    shared |= {"MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "alexnet_pipeline", "-q", "train", *arguments, "--towers", "distributed"]
-    return [
-        subprocess.Popen(
-            command,
-            env={**os.environ, **shared, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        for rank in range(world)
-    ]
-
-
-def finished(processes: list[subprocess.Popen]) -> list[bytes]:
-    """What each printed."""
-    outputs = [process.communicate(timeout=120) for process in processes]
-    assert [process.returncode for process in processes] == [0] * len(processes), outputs
-    return [output for output, _ in outputs]
+def arguments(shards: Path, folder: Path, *flags: str) -> list[str]:
+    """Of the command that trains a small network distributed."""
+    return ["-q", "train", str(shards), "--run-dir", str(folder), *FLAGS, "--towers", "distributed", *flags]
 
 
 def test_towers_learn_alike_wherever_they_are(shards: Path, tmp_path: Path) -> None:
     """One stack, two stacks, two processes: the same weights, and one process that prints."""
     run(shards, tmp_path / "one", steps=4)
     run(shards, tmp_path / "local", steps=4, towers="local")
-    processes = start_torchrun([str(shards), "--run-dir", str(tmp_path / "two"), *FLAGS, "--steps", "4"])
-    outputs = finished(processes)
+    with started("alexnet_pipeline", arguments(shards, tmp_path / "two", "--steps", "4")) as processes:
+        outputs = finished(processes)
     assert (b"4 steps, 48 images" in outputs[0], outputs[1]) == (True, b"")
     expected = weights(tmp_path / "one")
     for other in ("local", "two"):
@@ -59,31 +34,32 @@ def test_towers_learn_alike_wherever_they_are(shards: Path, tmp_path: Path) -> N
     assert found.errors.total_images == 20
 
 
-def test_a_run_of_two_processes_is_resumed_by_one_at_an_epochs_end_only(shards: Path, tmp_path: Path) -> None:
-    """Within an epoch its place in the data is that of two."""
-    for name, steps, epochs in (("within", "7", 10), ("end", "10", 2)):
-        folder = tmp_path / name
-        flags = [*FLAGS, "--epochs", str(epochs)]
-        processes = start_torchrun([str(shards), "--run-dir", str(folder), *flags, "--steps", steps])
+def test_a_run_of_two_processes_is_resumed_by_one(shards: Path, tmp_path: Path) -> None:
+    """Within an epoch, too: they share the batches that one process would have, so both learn the same from them."""
+    same = {"steps": 7, "learning_rate": 1e-4}  # so low that rounding does not grow
+    run(shards, tmp_path / "one", **same)
+    two = tmp_path / "two"
+    with started("alexnet_pipeline", arguments(shards, two, "--steps", "7", "--learning-rate", "1e-4")) as processes:
         finished(processes)
-    assert run(shards, tmp_path / "end", epochs=2, steps=10, resume="auto").images == 118
-    with pytest.raises(RefusedError, match="within an epoch by 2 processes"):
-        run(shards, tmp_path / "within", steps=7, resume="auto")
+    (two / "checkpoints" / "step-000000007").rename(tmp_path / "last")
+    done = run(shards, two, resume="auto", **same)
+    assert (done.steps, done.images) == (7, 83)
+    expected = weights(tmp_path / "one")
+    for name, value in weights(two).items():
+        if name.endswith(("weight", "bias")):
+            torch.testing.assert_close(value, expected[name], rtol=0, atol=2e-6, msg=name)
 
 
 def test_a_dead_process_ends_the_job(shards: Path, tmp_path: Path) -> None:
     """With an exit code that says so, and nobody left."""
-    processes = start_torchrun(
-        [str(shards), "--run-dir", str(tmp_path / "run"), *FLAGS, "--epochs", "500", "--timeout", "20"]
-    )
-    deadline = time.monotonic() + 60
-    while not list((tmp_path / "run").glob("checkpoints/step-*")) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    processes[1].kill()
-    processes[0].communicate(timeout=60)
-    assert processes[0].returncode not in {0, None}
-    for process in processes:
-        process.communicate()
+    endless = arguments(shards, tmp_path / "run", "--epochs", "500", "--timeout", "20")
+    with started("alexnet_pipeline", endless) as processes:
+        deadline = time.monotonic() + 60
+        while not list((tmp_path / "run").glob("checkpoints/step-*")) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        processes[1].kill()
+        processes[0].communicate(timeout=60)
+        assert processes[0].returncode not in {0, None}
 
 
 @pytest.mark.parametrize(
@@ -114,7 +90,7 @@ def test_a_missing_gpu_is_refused(monkeypatch) -> None:
 def test_one_process_gathers_its_own() -> None:
     """Without any others there is nothing to wait for."""
     with join("local", "cpu") as process:
-        assert process.gather_bytes(b"state") == [b"state"]
+        assert process.gather(b"state") == [b"state"]
         assert process.any(True)
         assert not process.any(False)
         assert len(process.exchange.devices) == 2
