@@ -26,7 +26,7 @@ MOST_DECIMALS = 4
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A metric as a column of a table, from the lowest to the highest end of the methods' confidence intervals.
+    """A metric as a column of a table, from the lowest to the highest end of its confidence intervals, in its unit.
 
     Attributes:
         unit: as shown, empty for none.

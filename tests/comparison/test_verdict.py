@@ -97,6 +97,8 @@ def test_noise_is_called_noise() -> None:
     jitter -= jitter.mean() - 0.01
     measured = compared(("area", "bicubic"), ("area", "bicubic"), (BASE, BASE + jitter)).verdict[1]
     assert "no two methods differ significantly in their distance from an ideal low-pass" in measured
+    measured = compared(("area", "bicubic"), ("area", "bicubic"), (BASE, BASE[::-1])).verdict[1]
+    assert "no two methods differ significantly" in measured  # the means are equal, the images are not
     names = ("area", "bicubic", "nearest")
     measured = compared(names, names, (BASE, BASE + jitter, BASE + 9)).verdict[1]
     assert "area comes closest" in measured

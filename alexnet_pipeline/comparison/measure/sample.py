@@ -49,7 +49,7 @@ def measure_sample(sets: Sequence[ShardSet], sample: SharedSample) -> MeasuredIm
     record, options, data = first.read_record(position), first.manifest.options, first.read_image(position)
     tars = [str(first.folder / shard.tar.name) for shard in first.manifest.shards if shard.tar]
     path, offset = tars[first.shard[position]], int(first.image[position, 0])
-    raw = RawImage(key, first.read_label(position), record.wnid, record.name, path, offset, len(data), 0)
+    raw = RawImage(key, 0, record.wnid, record.name, path, offset, len(data), 0)  # label and time are not shown
     placement = place(record.height, record.width, options.size_px, options.geometry, options.rounding)
     return assemble(raw, data, placement, outputs, outputs, values)
 
