@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from pathlib import Path
 
 import pytest
 
@@ -21,15 +22,15 @@ def listed(tmp_path):
 
 def test_ranges_are_read_with_and_without_prefetching(listed) -> None:
     """Each its own, also where a file was opened ahead of time; all files are closed."""
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(list(Path("/proc/self/fd").iterdir()))
     with Reader(listed) as reader:
         for position in range(len(listed)):
             reader.prefetch(position)
             assert reader.read(position) == bytes(range(10 * position, 10 * position + 10))
             if position == 3:
-                assert len(os.listdir("/proc/self/fd")) == before + READ_AHEAD
+                assert len(list(Path("/proc/self/fd").iterdir())) == before + READ_AHEAD
                 break
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
     assert read_image(listed[7]) == bytes(range(70, 80))
 
 
@@ -41,7 +42,7 @@ def test_a_changed_file_ends_the_run(listed) -> None:
         read_image(listed[0])
     os.truncate(path, 95)
     with pytest.raises(PipelineError, match="changed while it was read"):
-        read_image(dataclasses.replace(listed[9], modified_ns=os.stat(path).st_mtime_ns))
+        read_image(dataclasses.replace(listed[9], modified_ns=Path(path).stat().st_mtime_ns))
 
 
 def test_what_cannot_be_read_is_rejected_by_name(listed, tmp_path) -> None:
