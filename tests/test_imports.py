@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "alexnet_pipeline"
 # What all rooms may import.
-COMMON = {"errors", "options", "records", "files", "progress", "tables"}
+COMMON = {"errors", "options", "records", "files", "progress", "text"}
 # What each room may import beside that and itself.
 ROOMS = {
     "raw": set(),
@@ -30,7 +30,7 @@ FILES_BESIDE = {
     "records": {"options"},
     "files": {"errors"},
     "progress": set(),
-    "tables": set(),
+    "text": set(),
     "__main__": {"cli"},
     "__init__": set(ROOMS) | {"errors"},
 }

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from alexnet_pipeline.cli.console import count_text, note, print_result, reporting
+from alexnet_pipeline.cli.console import note, print_result, reporting
 from alexnet_pipeline.cli.options import PATH, Command, given, options_of
 from alexnet_pipeline.cli.shard import COMPLETE_WITH_REJECTS, accept_option
 from alexnet_pipeline.cli.train import StopRequest
 from alexnet_pipeline.comparison.options import CompareOptions, NetworkOptions, idle_parameters
+from alexnet_pipeline.text import counted
 
 if TYPE_CHECKING:
     from alexnet_pipeline.comparison.records import Comparison
@@ -63,7 +64,7 @@ def comparison_lines(comparison: Comparison) -> list[str]:
     """Counts, table and verdict for a terminal."""
     from alexnet_pipeline.comparison.summary import as_lines  # noqa: PLC0415
 
-    counts = f"{count_text(len(comparison.images), 'image')}, {len(comparison.rejects):,} rejected"
+    counts = f"{counted(len(comparison.images), 'image')}, {len(comparison.rejects):,} rejected"
     return [counts, "", *as_lines(comparison)]
 
 

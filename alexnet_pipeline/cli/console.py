@@ -23,11 +23,6 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
-def count_text(count: int, singular: str, plural: str = "") -> str:
-    """A count with its noun: `1 shard`, `1,282 shards`."""
-    return f"{count:,} {singular if count == 1 else plural or singular + 's'}"
-
-
 def size_text(size_bytes: float) -> str:
     """Bytes in the largest decimal unit that leaves a number of at least 1."""
     for unit in ("B", "kB", "MB", "GB"):

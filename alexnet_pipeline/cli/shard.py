@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from alexnet_pipeline.cli.console import count_text, note, print_result, printable, reporting, size_text, time_text
+from alexnet_pipeline.cli.console import note, print_result, printable, reporting, size_text, time_text
 from alexnet_pipeline.cli.options import PATH, Command, given, options_of
 from alexnet_pipeline.records import Reason, SetOptions
 from alexnet_pipeline.shards.options import InspectOptions, RunOptions, Selection, VerifyOptions
+from alexnet_pipeline.text import counted
 
 if TYPE_CHECKING:
     from alexnet_pipeline.shards.build import SetSummary
@@ -144,12 +145,12 @@ def set_lines(summaries: Sequence[SetSummary]) -> list[str]:
     """What a run made, for the screen."""
     lines = []
     for done in summaries:
-        shards = count_text(done.shards, "shard")
+        shards = counted(done.shards, "shard")
         if not done.complete:
-            shards = f"{done.shards:,} of {count_text(done.planned_shards, 'shard')}"
+            shards = f"{done.shards:,} of {counted(done.planned_shards, 'shard')}"
         state = "" if done.complete else "  not merged yet: run `alexnet-pipeline merge`"
         lines.append(
-            f"{done.folder}: {count_text(done.images, 'image')} in {shards}, {size_text(done.size_bytes)}, "
+            f"{done.folder}: {counted(done.images, 'image')} in {shards}, {size_text(done.size_bytes)}, "
             f"{len(done.rejects):,} rejected{state}"
         )
     seen = {(reject.name, reject.reason): reject for done in summaries for reject in done.rejects}
@@ -167,11 +168,11 @@ def verification_lines(verification: Verification) -> list[str]:
     problems = verification.problems
     lines = [f"{printable(problem.path)}: {printable(problem.text)}" for problem in problems[:SHOWN]]
     if len(problems) > SHOWN:
-        lines.append(f"and {count_text(len(problems) - SHOWN, 'more problem')}; --json prints all")
-    verdict = count_text(len(problems), "problem") if problems else "sound"
+        lines.append(f"and {counted(len(problems) - SHOWN, 'more problem')}; --json prints all")
+    verdict = counted(len(problems), "problem") if problems else "sound"
     counts = (
-        f"{count_text(len(verification.folders), 'data set')}, {count_text(verification.shards, 'shard')}, "
-        f"{count_text(verification.images, 'image')}"
+        f"{counted(len(verification.folders), 'data set')}, {counted(verification.shards, 'shard')}, "
+        f"{counted(verification.images, 'image')}"
     )
     return [*lines, f"verify: {verdict}: {counts}, {size_text(verification.size_bytes)}"]
 
@@ -187,8 +188,7 @@ def _sample_line(sample: SampleView) -> str:
 def _estimate_lines(planned: Estimate) -> list[str]:
     lines = [f"source: {planned.layout}"]
     lines += [
-        f"{each.split}: {count_text(each.images, 'image')}, {count_text(each.shards, 'shard')}"
-        for each in planned.splits
+        f"{each.split}: {counted(each.images, 'image')}, {counted(each.shards, 'shard')}" for each in planned.splits
     ]
     lines += [f"{method}: about {size_text(size)}" for method, size in planned.methods.items()]
     needed = sum(planned.methods.values())

@@ -18,9 +18,10 @@ import click
 
 from alexnet_pipeline.alexnet.options import EvaluateOptions, LoadOptions, StepOptions, TrainOptions
 from alexnet_pipeline.alexnet.recipe import RecipeChanges
-from alexnet_pipeline.cli.console import count_text, print_result, reporting
+from alexnet_pipeline.cli.console import print_result, reporting
 from alexnet_pipeline.cli.options import PATH, Command, given, options_of
 from alexnet_pipeline.errors import InterruptedRunError, RefusedError
+from alexnet_pipeline.text import counted
 
 if TYPE_CHECKING:
     from alexnet_pipeline.alexnet.evaluate import Evaluation
@@ -199,7 +200,7 @@ def stopping() -> Iterator[StopRequest]:
 
 def train_lines(done: TrainSummary) -> list[str]:
     """What a run reached, for the screen."""
-    steps, images = count_text(done.steps, "step"), count_text(done.images, "image")
+    steps, images = counted(done.steps, "step"), counted(done.images, "image")
     lines = [f"{done.run}: {steps}, {images}, checkpoint {done.checkpoint}"]
     return [*lines, f"val, {done.errors}"] if done.errors else lines
 

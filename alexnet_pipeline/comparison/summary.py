@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from alexnet_pipeline.tables import html_table, text_table
+from alexnet_pipeline.text import html_table, text_table
 
 if TYPE_CHECKING:
     from alexnet_pipeline.comparison.records import Comparison, MethodResult, Metric, MetricMean
@@ -65,11 +65,6 @@ def fixed(value: float, decimals: int) -> str:
     """A number with so many decimals, a comma between thousands, and no sign before a zero."""
     text = f"{value:,.{decimals}f}"
     return text.removeprefix("-") if not text.strip("-0.,") else text
-
-
-def counted(count: int, noun: str) -> str:
-    """A count with its noun, like `1 image` and `1,200 images`."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def as_lines(comparison: Comparison) -> list[str]:

@@ -7,7 +7,8 @@ from collections.abc import Collection, Mapping, Sequence
 from alexnet_pipeline.comparison.inference import LEVEL
 from alexnet_pipeline.comparison.measure.metrics import TIMES
 from alexnet_pipeline.comparison.records import Comparison, MetricMean, PairedTest, Response
-from alexnet_pipeline.comparison.summary import counted, means_of
+from alexnet_pipeline.comparison.summary import means_of
+from alexnet_pipeline.text import counted
 
 # Pairs that are named; further ones are counted.
 NAMED_PAIRS = 3

@@ -22,7 +22,7 @@ from alexnet_pipeline.shards.plan import ShardJob, Target, source_stamp
 from alexnet_pipeline.shards.resume import check_restart, check_resumable
 from alexnet_pipeline.shards.sets import PlannedSet, plan_sets, select
 from alexnet_pipeline.shards.workers import core_count, run_jobs, start_server
-from alexnet_pipeline.tables import html_table
+from alexnet_pipeline.text import html_table
 
 StrPath = str | os.PathLike[str]
 

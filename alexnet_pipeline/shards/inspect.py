@@ -20,7 +20,7 @@ from alexnet_pipeline.options import make, takes_options
 from alexnet_pipeline.pixels import codec
 from alexnet_pipeline.records import EXTENSIONS, Encoding, from_json
 from alexnet_pipeline.shards.options import InspectOptions
-from alexnet_pipeline.tables import html_table
+from alexnet_pipeline.text import html_table
 
 # A thumbnail's side, its caption's height and the gap between two, in pixels.
 THUMBNAIL_PX = 128

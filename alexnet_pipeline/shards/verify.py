@@ -23,7 +23,7 @@ from alexnet_pipeline.raw.tarscan import Member, scan_tar
 from alexnet_pipeline.records import EXTENSIONS
 from alexnet_pipeline.shards.options import VerifyOptions
 from alexnet_pipeline.shards.workers import core_count
-from alexnet_pipeline.tables import html_table
+from alexnet_pipeline.text import html_table
 
 READ_BYTES = 1 << 20
 # Samples that a thread checks at a time.

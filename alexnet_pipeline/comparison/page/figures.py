@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from alexnet_pipeline.comparison.page.pareto import Weighting, pareto_parts, points_of, radius_of
 from alexnet_pipeline.comparison.records import Comparison, ImageResult, Response
-from alexnet_pipeline.comparison.summary import counted
 from alexnet_pipeline.pages.axes import MINUS, Frame, linear_axis, log_axis, roomy_axis, x_axis, y_axis
 from alexnet_pipeline.pages.charts import PATH_WIDTH, Series, line_chart, path_data, stretched, svg_chart
+from alexnet_pipeline.text import counted
 
 Floats = NDArray[np.float64]
 

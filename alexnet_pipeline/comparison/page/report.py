@@ -21,12 +21,13 @@ from alexnet_pipeline.comparison.page.gallery import (
 )
 from alexnet_pipeline.comparison.page.pareto import decibels, front, points_of
 from alexnet_pipeline.comparison.records import Comparison, NetworkResults
-from alexnet_pipeline.comparison.summary import columns_of, counted, fixed
+from alexnet_pipeline.comparison.summary import columns_of, fixed
 from alexnet_pipeline.files import write_whole
 from alexnet_pipeline.pages.axes import MINUS
 from alexnet_pipeline.pages.charts import png_uri
 from alexnet_pipeline.pages.page import page_environment
 from alexnet_pipeline.records import to_json
+from alexnet_pipeline.text import counted
 
 FOLDER = Path(__file__).parent
 TEMPLATE, SCRIPT = "template.html", "report.js"

@@ -1,9 +1,14 @@
-"""Small tables, as aligned text for terminals and as HTML for notebooks."""
+"""Counts and small tables as text: for terminals, reports and notebooks."""
 
 from __future__ import annotations
 
 import html
 from collections.abc import Sequence
+
+
+def counted(count: int, noun: str) -> str:
+    """A count with its noun, like `1 shard` and `1,282 shards`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def text_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
