@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from alexnet_pipeline.alexnet.options import Crops
+from alexnet_pipeline.text import counted
 
 # What the rates are of, by the number of crops.
 PROTOCOLS: dict[Crops, str] = {1: "centre crop", 10: "10 crops"}
@@ -44,7 +45,7 @@ class ErrorRates:
         texts = [
             f"top-{n} error {100 * share:.1f} % ({100 * low:.1f} to {100 * high:.1f})" for n, share, low, high in rates
         ]
-        return f"{self.protocol}, {count_text(self.total_images, 'image')}: {', '.join(texts)}"
+        return f"{self.protocol}, {counted(self.total_images, 'image')}: {', '.join(texts)}"
 
 
 def error_rates(protocol: str, total_images: int, loss_sum: float, wrong1: int, wrong5: int) -> ErrorRates:
@@ -59,11 +60,6 @@ def error_rates(protocol: str, total_images: int, loss_sum: float, wrong1: int, 
         top1_interval=wilson_interval(wrong1, total_images),
         top5_interval=wilson_interval(wrong5, total_images),
     )
-
-
-def count_text(count: int, noun: str) -> str:
-    """Like `1 step` and `1,200 steps`."""
-    return f"{count:,} {noun if count == 1 else noun + 's'}"
 
 
 def best_classes(scores: Tensor) -> Tensor:

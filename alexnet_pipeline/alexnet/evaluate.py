@@ -25,7 +25,7 @@ from alexnet_pipeline.files import make_folder, write_whole
 from alexnet_pipeline.options import make, takes_options
 from alexnet_pipeline.progress import Progress, Report, reporting, warn_to
 from alexnet_pipeline.records import from_json, to_json
-from alexnet_pipeline.tables import html_table
+from alexnet_pipeline.text import html_table
 
 EVALUATIONS = "evaluations"
 # Confusions and examples of each that an evaluation keeps.

@@ -97,23 +97,23 @@ class StepSums:
         step = torch.stack([loss_sum.double(), wrong.double(), counted.sum().double()])
         return replace(self, totals=self.totals + step, waited_s=self.waited_s + waited_s, steps=self.steps + 1)
 
-    def loss(self, process: Process) -> float:
-        """Mean loss; waits for the device."""
-        loss, _, count = process.sum_over_replicas(self.totals.clone()).tolist()
-        return float(loss / max(1.0, count))
+    def means(self, process: Process) -> tuple[float, float, float]:
+        """Mean loss and top-1 error, and the number of images; waits for the device."""
+        loss, wrong, images = process.sum_over_replicas(self.totals.clone()).tolist()
+        return loss / max(1.0, images), wrong / max(1.0, images), images
 
     def line(self, process: Process, *, step: int, images: int, epoch: float, learning_rate: float) -> StepLine:
         """The line of the log for these steps; waits for the device."""
-        loss, wrong, count = process.sum_over_replicas(self.totals.clone()).tolist()
+        loss, top1_error, counted = self.means(process)
         spent_s = max(1e-9, time.perf_counter() - self.started_s)
         return StepLine(
             step=step,
             images=images,
             epoch=epoch,
-            loss=loss / max(1.0, count),
-            top1_error=wrong / max(1.0, count),
+            loss=loss,
+            top1_error=top1_error,
             learning_rate=learning_rate,
-            images_per_s=count / spent_s,
+            images_per_s=counted / spent_s,
             data_wait=self.waited_s / spent_s,
         )
 

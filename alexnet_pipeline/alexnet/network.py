@@ -162,21 +162,19 @@ class _Stack(nn.Module):
     def _pool(self, x: Tensor) -> Tensor:
         return functional.max_pool2d(x, 3 if self._options.pooling == "overlapping" else 2, 2)
 
-    def _inputs(self, layer: str, before: str) -> tuple[int, int]:
-        """(input channels, groups) of a layer."""
-        channels = _channels(self._options, before)
-        if _sees_both(layer, self._options):
-            return channels * TOWERS, 1
-        return channels * self._groups, self._groups
+    def _shape(self, layer: str, before: str) -> tuple[int, int, int]:
+        """(input channels, output channels, groups) of a layer."""
+        both = _sees_both(layer, self._options)
+        channels = _channels(self._options, before) * (TOWERS if both else self._groups)
+        return channels, _channels(self._options, layer) * self._groups, 1 if both else self._groups
 
     def _convolution(self, layer: str, before: str, side_px: int) -> nn.Conv2d:
-        channels, groups = self._inputs(layer, before)
-        out = _channels(self._options, layer) * self._groups
+        channels, out, groups = self._shape(layer, before)
         return nn.Conv2d(channels, out, side_px, padding=side_px // 2, groups=groups)
 
     def _linear(self, layer: str, before: str, area_px: int) -> nn.Linear:
-        channels, groups = self._inputs(layer, before)
-        return _GroupedLinear(channels * area_px, _channels(self._options, layer) * self._groups, groups)
+        channels, out, groups = self._shape(layer, before)
+        return _GroupedLinear(channels * area_px, out, groups)
 
 
 def _batch_norm(norm: Any, x: Tensor) -> Tensor:

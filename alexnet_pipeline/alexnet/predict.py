@@ -101,6 +101,22 @@ def validation_loader(
     )
 
 
+def check_alike(shards: ShardSet, classes: tuple[str, ...], size_px: int, training_set: str) -> None:
+    """Make sure that a data set has the classes and the size of images that a network is trained on.
+
+    Raises:
+        RefusedError: it has others.
+    """
+    if shards.manifest.classes != classes:
+        raise RefusedError(f"{shards.folder} has other classes than {training_set}; shard both from one source")
+    found_px = shards.manifest.options.size_px
+    if found_px != size_px:
+        raise RefusedError(
+            f"{shards.folder} has images of {found_px} pixels, {training_set} of {size_px}; shard both with the same "
+            "`size`"
+        )
+
+
 def check_count(counted: int, shards: ShardSet) -> None:
     """Make sure that every image was counted once."""
     if counted != shards.manifest.total_images:
@@ -131,17 +147,7 @@ def _newest(run: Path, shards: ShardSet, report: Report) -> Checkpoint:
     checkpoint = load_newest(run / CHECKPOINTS, report)
     if checkpoint is None:
         raise RefusedError(f"{run} holds no checkpoint; expected a folder that `train` wrote")
-    classes, size_px = checkpoint.state.identity.classes, checkpoint.state.size_px
-    if classes != shards.manifest.classes:
-        raise RefusedError(
-            f"{run} was trained on {len(classes)} classes that are not the {len(shards.manifest.classes)} of "
-            f"{shards.folder}; evaluate it on shards of the same source"
-        )
-    if size_px != shards.manifest.options.size_px:
-        raise RefusedError(
-            f"{run} was trained on images of {size_px} pixels, those of {shards.folder} have "
-            f"{shards.manifest.options.size_px}; shard with the same `size`"
-        )
+    check_alike(shards, checkpoint.state.identity.classes, checkpoint.state.size_px, f"the training set of {run}")
     return checkpoint
 
 

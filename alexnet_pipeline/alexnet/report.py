@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment
 from numpy.typing import NDArray
 
 from alexnet_pipeline.alexnet.checkpoint import load_newest
@@ -68,7 +67,9 @@ def _page(folder: Path, report_to: Report) -> str:
     images, note = _confused_images(detailed)
     if note:
         warn_to(report_to)(note)
-    return _environment().get_template(TEMPLATE).render(
+    environment = page_environment(Path(__file__).parent)
+    environment.filters.update(percent=_percent, number=_number, count=_count, settings=_settings)
+    return environment.get_template(TEMPLATE).render(
         name=folder.resolve().name,
         run=record,
         headline=_headline(log, own),
@@ -101,9 +102,8 @@ def _charts(log: Log) -> Iterator[tuple[str, str]]:
     yield "Loss (mean cross-entropy)" + (", logarithmic" if log_y else ""), svg
 
     train = _series("train", "train", [(line.epoch, line.top1_error) for line in steps])
-    val = _series(
-        "val", "val", [(line.epoch, line.errors.top1_error, *line.errors.top1_interval) for line in validations]
-    )
+    errors = [(line.epoch, line.errors.top1_error, *line.errors.top1_interval) for line in validations]
+    val = _series("val", "val", errors)
     svg = line_chart("Top-1 error by epoch", [train, val], x_unit="epoch", text=_percent)
     yield "Top-1 error; the band is the 95 % Wilson interval of val", svg
 
@@ -118,7 +118,7 @@ def _charts(log: Log) -> Iterator[tuple[str, str]]:
 
 
 def _series(label: str, style: str, points: Sequence[tuple[float, ...]]) -> Series:
-    """A line through points (x, y), or with a band through (x, y, low, high)."""
+    """A line through points (x, y), or with a band through (x, y, low, high); validations are few and get marks."""
     columns = np.array(points, np.float64).reshape(len(points), -1).T if points else np.empty((2, 0))
     given: dict[str, Any] = dict(zip(("x", "y", "low", "high"), columns, strict=False))
     return Series(label, style, **given, marked=label == "val")
@@ -154,28 +154,19 @@ def _confused_images(detailed: Evaluation | None) -> tuple[list[tuple[Confusion,
 
 
 def _images(shards: ShardSet, confusion: Confusion) -> list[str]:
+    kind, uris = MIME.get(shards.manifest.options.encoding), []
     for position in confusion.examples:
         same = 0 <= position < len(shards)
         if not same or shards.manifest.classes[shards.read_label(position)] != confusion.truth:
             raise PipelineError(f"{shards.folder} has changed since the evaluation; run `evaluate` again")
-    return [_image_uri(shards, position) for position in confusion.examples]
-
-
-def _image_uri(shards: ShardSet, position: int) -> str:
-    data = shards.read_image(position)
-    kind = MIME.get(shards.manifest.options.encoding)
-    return data_uri(kind, data) if kind else png_uri(np.load(io.BytesIO(data), allow_pickle=False))
+        data = shards.read_image(position)
+        uris.append(data_uri(kind, data) if kind else png_uri(np.load(io.BytesIO(data), allow_pickle=False)))
+    return uris
 
 
 def _worst(detailed: Evaluation | None) -> tuple[ClassErrors, ...]:
     rows = [row for row in detailed.classes if row.images] if detailed else []
     return tuple(sorted(rows, key=lambda row: (-row.top1_error, -row.top5_error, row.name))[:WORST_CLASSES])
-
-
-def _environment() -> Environment:
-    environment = page_environment(Path(__file__).parent)
-    environment.filters.update(percent=_percent, number=_number, count=_count, settings=_settings)
-    return environment
 
 
 def _settings(record: Any) -> Iterator[tuple[str, str, str]]:

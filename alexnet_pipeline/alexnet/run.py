@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +19,7 @@ from alexnet_pipeline.alexnet.metrics import MetricsWriter
 from alexnet_pipeline.alexnet.network import AlexNet
 from alexnet_pipeline.alexnet.optimizer import make_optimizer
 from alexnet_pipeline.alexnet.options import Precision, TrainOptions
-from alexnet_pipeline.alexnet.predict import validation_loader
+from alexnet_pipeline.alexnet.predict import check_alike, validation_loader
 from alexnet_pipeline.alexnet.processes import Process
 from alexnet_pipeline.alexnet.recipe import Recipe, crop_px_of
 from alexnet_pipeline.alexnet.run_folder import RunRecord, ShardsRecord, utf8
@@ -103,13 +103,9 @@ def open_splits(shards: Path, val: Path | None, recipe: Recipe) -> tuple[ShardSe
     """
     train_folder, val_folder = find_splits(shards, val)
     train_set, val_set = open_shards(train_folder), open_shards(val_folder) if val_folder else None
-    if val_set and val_set.manifest.classes != train_set.manifest.classes:
-        raise RefusedError(f"{val_set.folder} has other classes than {train_set.folder}; shard both from one source")
-    if val_set and val_set.manifest.options.size_px != train_set.manifest.options.size_px:
-        raise RefusedError(
-            f"{val_set.folder} has images of {val_set.manifest.options.size_px} pixels, {train_set.folder} of "
-            f"{train_set.manifest.options.size_px}; shard both with the same `size`"
-        )
+    if val_set:
+        trained = train_set.manifest
+        check_alike(val_set, trained.classes, trained.options.size_px, str(train_set.folder))
     if recipe.schedule == "plateau" and val_set is None:
         raise RefusedError(
             "the plateau schedule follows the validation error: give `val`, or choose `schedule='steps'`"
@@ -149,13 +145,12 @@ def prepare(
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     with ExitStack() as stack:
         loader, val, metrics = _training_loader(train_set, recipe, network.crop_px, options, process), None, None
-        stack.callback(loader.close)
+        stack.enter_context(closing(loader))
         if val_set:
             val = validation_loader(val_set, process, crops=1, crop_px=network.crop_px, mean=loader.mean)
-            stack.callback(val.close)
+            stack.enter_context(closing(val))
         if process.leads:
-            metrics = MetricsWriter(folder, tensorboard=options.tensorboard)
-            stack.callback(metrics.close)
+            metrics = stack.enter_context(closing(MetricsWriter(folder, tensorboard=options.tensorboard)))
         yield Run(
             folder=folder,
             recipe=recipe,

@@ -72,7 +72,7 @@ def save(run: Run, state: TrainState) -> TrainState:
         PipelineError: the loss is not finite, or the checkpoint cannot be written.
     """
     if state.sums.steps:
-        check_finite(state.step, state.sums.loss(run.process))
+        check_finite(state.step, state.sums.means(run.process)[0])
     process = run.process
     checkpoint = Checkpoint(
         weights={

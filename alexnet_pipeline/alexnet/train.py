@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from alexnet_pipeline.alexnet.checkpoint import Checkpoint, load_newest, newest_path
-from alexnet_pipeline.alexnet.error_rates import ErrorRates, count_text
+from alexnet_pipeline.alexnet.error_rates import ErrorRates
 from alexnet_pipeline.alexnet.evaluate import measure
 from alexnet_pipeline.alexnet.metrics import StepSums, ValidationLine, check_tensorboard
 from alexnet_pipeline.alexnet.optimizer import backward, set_learning_rate
@@ -30,6 +30,7 @@ from alexnet_pipeline.errors import InterruptedRunError, RefusedError
 from alexnet_pipeline.files import locked
 from alexnet_pipeline.options import make, takes_options
 from alexnet_pipeline.progress import Advance, Message, Progress, Report, Stage, reporting, silent
+from alexnet_pipeline.text import counted
 
 # Asked between steps: the number of the signal that wants training to stop, 0 for none.
 Stop = Callable[[], int]
@@ -59,7 +60,7 @@ class TrainSummary:
 
     def __repr__(self) -> str:
         errors = f", val {self.errors}" if self.errors else ""
-        steps, images = count_text(self.steps, "step"), count_text(self.images, "image")
+        steps, images = counted(self.steps, "step"), counted(self.images, "image")
         return f"TrainSummary({self.run}: {steps}, {images}{errors})"
 
 
@@ -119,7 +120,7 @@ def _find_checkpoint(folder: Path, options: TrainOptions, report: Report) -> Che
 def _train(run: Run, state: TrainState, stop: Stop) -> TrainSummary:
     total = run.identity.total_steps
     run.report(Stage("train", total=total, done=state.step, unit="steps"))
-    run.report(Message(f"training {count_text(total, 'step')} on {_devices_text(run)}"))
+    run.report(Message(f"training {counted(total, 'step')} on {_devices_text(run)}"))
     while state.step < total and not is_over(run.recipe, state.plateau):
         state = _epoch(run, state, stop)
     if run.val and state.validated_step != state.step:

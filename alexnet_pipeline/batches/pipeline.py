@@ -51,18 +51,9 @@ def build_pipeline(
         threads: number of decoding threads.
         gpu: device number; None keeps all on the CPU and needs neither GPU nor driver.
     """
-    build = pipeline_def(_graph)
-    return build(
-        options,
-        source,
-        gpu is not None,
-        batch_size=batch_images,
-        num_threads=threads,
-        device_id=gpu,
-        prefetch_queue_depth=PREFETCH_BATCHES,
-        exec_dynamic=True,  # outputs that are still in use are not overwritten
-        seed=0,  # nothing in the graph is random
-    )
+    # `exec_dynamic`: outputs that are still in use are not overwritten; `seed`: nothing in the graph is random.
+    build = pipeline_def(_graph, prefetch_queue_depth=PREFETCH_BATCHES, exec_dynamic=True, seed=0)
+    return build(options, source, gpu is not None, batch_size=batch_images, num_threads=threads, device_id=gpu)
 
 
 def _graph(options: PipelineOptions, source: Source, on_gpu: bool) -> Any:

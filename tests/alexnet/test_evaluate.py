@@ -97,5 +97,5 @@ def test_images_of_another_size_are_refused(
     large = tmp_path / "large" / "area" / "val"
     with pytest.raises(RefusedError, match="both with the same `size`"):
         run(shards, tmp_path / "a", val=large)
-    with pytest.raises(RefusedError, match="shard with the same `size`"):
+    with pytest.raises(RefusedError, match="both with the same `size`"):
         evaluate(uninterrupted, shards=large, progress=False)

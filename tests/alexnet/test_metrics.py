@@ -43,7 +43,7 @@ def test_sums_are_means_over_images(monkeypatch: pytest.MonkeyPatch) -> None:
     now[0] = 108.0
     line = sums.line(ALONE, step=2, images=5, epoch=0.5, learning_rate=0.1)
     assert line == StepLine(2, 5, 0.5, 9 / 5, 3 / 5, 0.1, images_per_s=5 / 8, data_wait=2 / 8)
-    assert sums.loss(ALONE) == 9 / 5
+    assert sums.means(ALONE) == (9 / 5, 3 / 5, 5)
     assert sums.steps == 2
 
 

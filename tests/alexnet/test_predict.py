@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from alexnet_pipeline import open_shards
-from alexnet_pipeline.alexnet.predict import check_count, mean_probabilities, predict
-from alexnet_pipeline.errors import PipelineError
+from alexnet_pipeline.alexnet.predict import check_alike, check_count, mean_probabilities, predict
+from alexnet_pipeline.errors import PipelineError, RefusedError
 from tests.alexnet.made import run
 
 
@@ -52,3 +52,12 @@ def test_a_missed_image_is_an_error(shards: Path) -> None:
     """With both counts."""
     with pytest.raises(PipelineError, match="counted 19 images of 20"):
         check_count(19, open_shards(shards / "val"))
+
+
+@pytest.mark.parametrize(("classes", "size_px", "words"), [(("n1",), 80, "other classes"), (None, 64, "80 pixels")])
+def test_a_set_unlike_the_training_set_is_refused(shards: Path, classes, size_px: int, words: str) -> None:
+    """Its labels or its crops would be others."""
+    val = open_shards(shards / "val")
+    check_alike(val, val.manifest.classes, 80, "the training set of runs/a")
+    with pytest.raises(RefusedError, match=f"{val.folder} has .*{words}.* the training set of runs/a"):
+        check_alike(val, classes or val.manifest.classes, size_px, "the training set of runs/a")

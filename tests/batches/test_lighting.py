@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from alexnet_pipeline.batches.lighting import lighting_shift, view
+from alexnet_pipeline.batches.lighting import lighting_shift
 from alexnet_pipeline.dataset.manifest import PixelStatistics
+from tests.batches.oracle import view
 
 STATISTICS = PixelStatistics(
     mean=(120.0, 110.0, 100.0),
