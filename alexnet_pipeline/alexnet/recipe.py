@@ -149,8 +149,6 @@ QUARTER = dataclasses.replace(
     mean="channel",
 )
 PRESETS: dict[str, Recipe] = {recipe.preset: recipe for recipe in (PAPER, SOURCE2012, BATCHNORM, QUARTER)}
-# The paper's crop is this share of the image's side: 224 of 256.
-CROP_SHARE = (7, 8)
 
 
 def _changes() -> type:
@@ -186,5 +184,4 @@ def find_recipe(options: Mapping[str, Any]) -> Recipe:
 
 def crop_px_of(recipe: Recipe, side_px: int) -> int:
     """Side of the crops of images of a side: the recipe's, or the paper's 224 of 256."""
-    share, whole = CROP_SHARE
-    return recipe.crop_px or side_px * share // whole
+    return recipe.crop_px or side_px * 224 // 256

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from alexnet_pipeline.alexnet.checkpoint import load_newest
 from alexnet_pipeline.alexnet.error_rates import ErrorRates
-from alexnet_pipeline.alexnet.evaluate import ClassErrors, Confusion, Evaluation, read_evaluations
+from alexnet_pipeline.alexnet.evaluate import Confusion, Evaluation, read_evaluations
 from alexnet_pipeline.alexnet.exchange import TOWERS
 from alexnet_pipeline.alexnet.metrics import Log, read_metrics
 from alexnet_pipeline.alexnet.run_folder import CHECKPOINTS, read_run
@@ -27,8 +27,8 @@ from alexnet_pipeline.progress import Progress, Report, reporting, warn_to
 
 TEMPLATE, PAGE = "report.html", "report.html"
 FIRST_LAYER = "conv1.weight"
-# Confusions with images, and classes in the table of the worst.
-SHOWN_CONFUSIONS, WORST_CLASSES = 12, 20
+# Confusions that are shown.
+SHOWN_CONFUSIONS = 12
 # A loss that spans more than this factor is drawn on a logarithmic axis.
 LOG_FROM = 10.0
 MIME = {"jpg": "image/jpeg", "png": "image/png"}
@@ -80,7 +80,6 @@ def _page(folder: Path, report_to: Report) -> str:
         images_note=note,
         evaluations=evaluations,
         validations=log.validations,
-        worst=_worst(detailed),
     )  # fmt: skip
 
 
@@ -162,11 +161,6 @@ def _images(shards: ShardSet, confusion: Confusion) -> list[str]:
         data = shards.read_image(position)
         uris.append(data_uri(kind, data) if kind else png_uri(np.load(io.BytesIO(data), allow_pickle=False)))
     return uris
-
-
-def _worst(detailed: Evaluation | None) -> tuple[ClassErrors, ...]:
-    rows = [row for row in detailed.classes if row.images] if detailed else []
-    return tuple(sorted(rows, key=lambda row: (-row.top1_error, -row.top5_error, row.name))[:WORST_CLASSES])
 
 
 def _settings(record: Any) -> Iterator[tuple[str, str, str]]:

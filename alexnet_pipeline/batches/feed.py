@@ -12,9 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from alexnet_pipeline.batches.lighting import lighting_shift
 from alexnet_pipeline.batches.pipeline import PipelineOptions
-from alexnet_pipeline.batches.views import Views
+from alexnet_pipeline.batches.views import Views, lighting_shift
 from alexnet_pipeline.dataset.open import ShardSet
 from alexnet_pipeline.errors import PipelineError
 

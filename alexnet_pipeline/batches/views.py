@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from alexnet_pipeline.dataset.manifest import PixelStatistics
+
 # Streams of randomness, so that one more draw in one of them changes nothing in the other.
 ORDER_STREAM, VIEW_STREAM = 0, 1
 
@@ -47,6 +49,19 @@ def centre_views(images: int, side_px: int, crop_px: int, shift_px: int = 0) -> 
     middle = (side_px - crop_px) // 2
     corner = np.tile(np.array([middle, middle + shift_px], np.int64), (images, 1))
     return Views(np.arange(images), corner, np.zeros(images, np.int32), np.zeros((images, 3)))
+
+
+def lighting_shift(alphas: NDArray[np.float64], statistics: PixelStatistics) -> NDArray[np.float64]:
+    """What lighting adds to every pixel: sum_i alpha_i sigma_i p_i, in 0..255 units. Source: section 4.1.
+
+    Args:
+        alphas: (n, 3), one for each principal component, largest first.
+        statistics: deviations and vectors of the training set.
+
+    Returns:
+        (n, 3) to be added to R, G, B.
+    """
+    return np.asarray((alphas * statistics.pca_deviations) @ np.array(statistics.pca_vectors))
 
 
 def ten_crops(side_px: int, crop_px: int) -> tuple[tuple[int, int, int], ...]:

@@ -10,9 +10,8 @@ import simplejpeg
 import torch
 
 from alexnet_pipeline import shard
-from alexnet_pipeline.batches.lighting import lighting_shift
 from alexnet_pipeline.batches.loader import Loader, LoaderState, mean_of
-from alexnet_pipeline.batches.views import ten_crops, training_views
+from alexnet_pipeline.batches.views import lighting_shift, ten_crops, training_views
 from alexnet_pipeline.dataset.open import ShardSet, open_shards
 from alexnet_pipeline.errors import PipelineError, RefusedError
 from alexnet_pipeline.records import from_json, to_json
