@@ -1,4 +1,4 @@
-"""Raw ImageNet to 256x256 WebDataset shards with exactly specified resampling, and AlexNet trained from them.
+"""Turn raw ImageNet into 256x256 WebDataset shards with exactly specified resampling, and train AlexNet on them.
 
     import alexnet_pipeline
 
@@ -7,7 +7,7 @@
         alexnet_pipeline.verify("/data/shards")
         alexnet_pipeline.train("/data/shards/lanczos", run_dir="runs/a")
 
-The functions mirror the command line. `shard` and `compare` start worker processes: a script calls them below
+The functions mirror the commands. `shard` and `compare` start worker processes, so a script must call them under
 `if __name__ == "__main__":`.
 """
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-# The module of each public name; modules are imported when a name of theirs is asked for.
+# The module of each public name. A module is imported on the first access to one of its names.
 _MODULES = {
     "InterruptedRunError": "errors",
     "Loader": "batches.loader",

@@ -1,4 +1,4 @@
-"""`python -m alexnet_pipeline` is `alexnet-pipeline`."""
+"""Run the command line with `python -m alexnet_pipeline`."""
 
 from alexnet_pipeline.cli.main import main
 

@@ -1,10 +1,10 @@
-"""The errors that a user may meet: each is one line of text and an exit code.
+"""The errors shown to users: each has a one-line message and an exit code.
 
-Messages name parameters as Python does, in backticks: `size`, `resume='auto'`. The command line shows its flags
-instead: --size, --resume auto.
+Messages name parameters in Python notation, in backticks: `size`, `resume='auto'`. The command line replaces them
+with its flags: --size, --resume auto.
 """
 
-# What a shell adds to the number of the signal that ended a command.
+# Exit code of a command that a signal ended, less the signal's number; the shells' convention.
 SIGNAL_EXIT = 128
 
 
@@ -33,7 +33,7 @@ class RejectedImageError(PipelineError):
 
     Attributes:
         reason: one of `records.Reason`.
-        detail: what was found, for the person who looks into it.
+        detail: what was found in the input.
     """
 
     def __init__(self, reason: str, detail: str) -> None:
@@ -42,5 +42,5 @@ class RejectedImageError(PipelineError):
         self.detail = detail
 
     def __reduce__(self) -> tuple[type["RejectedImageError"], tuple[str, str]]:
-        """Keep both arguments when the error crosses a process boundary."""
+        """Pickle both arguments, so that the error can cross a process boundary."""
         return (type(self), (self.reason, self.detail))

@@ -1,4 +1,4 @@
-"""Files that are whole or absent, whatever happens to the process or the machine; ranges of bytes; the one lock."""
+"""Atomic and durable writes, errors that name the file, and lock files."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from typing import BinaryIO, Self
 from alexnet_pipeline.errors import PipelineError, RefusedError
 
 PART = ".part-"
-# A URL, or what Path makes of it.
+# A URL, also with one slash after the colon, as Path leaves it.
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
-# Written at a time: a call for every sample costs more than its bytes.
+# Size of the write buffer: one system call per sample would cost more than writing its bytes.
 BUFFER_BYTES = 1 << 20
 
 
 def local_path(place: str | os.PathLike[str]) -> Path:
-    """A path on this machine.
+    """Return a local path.
 
     Raises:
-        RefusedError: it is a URL.
+        RefusedError: the path is a URL.
     """
     if _URL.match(os.fspath(place)):
-        raise RefusedError(f"{place} is a URL; only files of this machine are read and written")
+        raise RefusedError(f"{place} is a URL; expected a path on this machine")
     return Path(place)
 
 
 class PartFile:
-    """A file that gets its name when it is whole: `.part-NAME`, fsync, rename.
+    """A file that is written as `.part-NAME`, synced, and renamed once it is complete.
 
-    Leaving the block without `commit` removes the part.
+    Leaving the block without `commit` removes the partial file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -48,12 +48,12 @@ class PartFile:
         return self
 
     def write(self, data: bytes) -> None:
-        """Append; an error names the file."""
+        """Append data; an error names the file."""
         with naming(self._path):
             self._handle.write(data)
 
     def commit(self) -> None:
-        """Make the bytes durable and give the file its name; the folder is synced by `sync_folder`."""
+        """Sync the data to disk and rename the file; `sync_folder` then makes the renaming durable."""
         with naming(self._path):
             self._handle.flush()
             os.fsync(self._handle.fileno())
@@ -70,10 +70,10 @@ class PartFile:
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write a file so that after a crash it is whole or as before, and durable.
+    """Write a file atomically and durably: after a crash it holds all of the new data or is as before.
 
     Raises:
-        PipelineError: the system refused; the message holds path and reason.
+        PipelineError: the file cannot be written; the message holds the path and the reason.
     """
     with PartFile(path) as part:
         part.write(data)
@@ -82,7 +82,7 @@ def write_whole(path: Path, data: bytes) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and its parents where they are missing; an error names it."""
+    """Make a folder and its missing parents; an error names the folder."""
     with naming(folder):
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -99,18 +99,18 @@ def sync_folder(folder: Path) -> None:
 
 @contextmanager
 def locked(path: Path, busy: str, *, first: int = 0, count: int = 0) -> Iterator[None]:
-    """Hold a part of a lock file, or all of it.
+    """Lock a range of a lock file, or all of it, without waiting.
 
-    The lock is the kernel's, so a dead process holds none.
+    The kernel holds the lock, and releases it when the process dies.
 
     Args:
-        path: of the lock file; its folder is made where it is missing.
-        busy: what to say where another process holds the lock.
-        first: where the part begins, by numbers that mean something to the callers only.
-        count: its length, 0 for all of the file.
+        path: the lock file; its folder is made if it is missing.
+        busy: the error's message if another process holds the lock.
+        first: start of the range; what its numbers mean is up to the callers.
+        count: length of the range, 0 for all that follows `first`.
 
     Raises:
-        RefusedError: another process holds some of it.
+        RefusedError: another process holds part of the range.
     """
     make_folder(path.parent)
     with naming(path):
@@ -123,8 +123,8 @@ def locked(path: Path, busy: str, *, first: int = 0, count: int = 0) -> Iterator
         yield
 
 
-class naming:  # noqa: N801 - used as a function, and made for every sample, where a generator costs three times more
-    """Turn an operating system's error into one line with the path and what to do."""
+class naming:  # noqa: N801 - used as a function, once per sample, where a generator would cost three times more
+    """Turn an OSError into a PipelineError of one line, with the path and what to do next."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

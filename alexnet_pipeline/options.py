@@ -1,7 +1,7 @@
-"""Options, each declared once: a field of a frozen record says all there is to know about an option.
+"""Options, each declared once as a field of a frozen record.
 
-The parameters of the Python functions, the flags of the command line with their help, the keys of a TOML file and the
-environment variables all follow from these fields.
+Python parameters, command-line flags with their help, TOML keys and environment variables are all derived from these
+fields.
 """
 
 from __future__ import annotations
@@ -28,27 +28,27 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 METADATA = "option"
 # A field's name ends in its unit, a parameter's does not: `size_px` is the parameter `size` and the flag `--size`.
 UNITS = ("_px", "_images", "_steps", "_s")
-# Seeds that every generator here takes, torch's included.
+# Largest seed that all random generators used here accept, torch's included.
 MAX_SEED = 2**32 - 1
-# The line of a docstring that `takes_options` replaces by the parameters that follow from records.
+# Start of the docstring line that `takes_options` replaces with the parameters derived from records.
 DOC_LINE = "**options:"
 
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """What the declaration of a field says.
+    """The declaration of an option.
 
     Attributes:
-        help: a phrase that stands alone, with a full stop.
-        least: smallest value.
-        most: largest value.
-        above: largest value that is too small.
-        below: smallest value that is too large.
-        name: of the parameter; empty for the field's name without its unit.
-        flag: of the command line without dashes; empty for the parameter's name.
-        also: more flags for the same, with their dashes.
-        metavar: what stands for the value in the help; empty for the type's name.
-        default_text: what the default amounts to, where the value does not tell.
+        help: help text, a phrase that stands alone, with a full stop.
+        least: smallest allowed value.
+        most: largest allowed value.
+        above: exclusive lower bound.
+        below: exclusive upper bound.
+        name: name of the parameter; empty for the field's name without its unit.
+        flag: command-line flag without dashes; empty for the parameter's name.
+        also: further flags of the same option, with their dashes.
+        metavar: placeholder of the value in the help; empty for the type's name.
+        default_text: description of the default, if its value does not explain itself.
     """
 
     help: str
@@ -64,23 +64,23 @@ class Option:
 
 
 def option(default: Any, help: str, **about: Any) -> Any:
-    """Declare a field that is an option; see `Option` for the keywords."""
+    """Declare a field of a record as an option; see `Option` for the keywords."""
     return dataclasses.field(default=default, metadata={METADATA: Option(help, **about)})
 
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """An option as its users meet it.
+    """An option with its names and its type, derived from a field of a record.
 
     Attributes:
-        field: of the record.
-        name: of the parameter.
-        flag: of the command line without dashes.
+        field: name of the record's field.
+        name: name of the Python parameter.
+        flag: command-line flag without dashes.
         kind: `int`, `float`, `bool`, `str`, `Path` or `range` (two integers).
-        choices: the values there are, empty where any will do.
-        optional: None is a value.
-        many: a tuple of such values.
-        default: of the record's field.
+        choices: the allowed values; empty if any value of the type is allowed.
+        optional: whether None is allowed.
+        many: whether the value is a tuple of such values.
+        default: default of the record's field.
         option: the declaration.
     """
 
@@ -95,12 +95,12 @@ class Parameter:
     option: Option
 
     def convert(self, value: Any) -> Any:
-        """Check a value, which may be text, and bring it to the field's type.
+        """Check a value, which may be text, and convert it to the field's type.
 
-        A text where a tuple of texts is meant is its only item.
+        Where a tuple is expected, a single text or path becomes its only item.
 
         Raises:
-            ValueError: what was found and what was expected.
+            ValueError: the value is invalid; the message says what was found and what was expected.
         """
         if value is None and self.optional:
             return None
@@ -110,7 +110,7 @@ class Parameter:
         return self._convert_one(value)
 
     def default_text(self) -> str:
-        """The default in words; empty where there is none."""
+        """The default as text; empty if there is none to show."""
         if self.option.default_text or self.kind is bool or self.default in (None, ()):
             return self.option.default_text
         return f"{self.default:,}" if self.kind is int else str(self.default)
@@ -156,15 +156,15 @@ def parameters_of(record: type) -> tuple[Parameter, ...]:
 
 
 def make(record: type[Record], given: Mapping[str, Any], base: Record | None = None) -> Record:
-    """A record from parameters.
+    """Make a record from the values of parameters.
 
     Args:
-        record: its type.
-        given: values by the names of parameters; those of other records are passed over.
-        base: gives the values of what is not given; default the fields' defaults.
+        record: type of the record.
+        given: values by parameter name; the parameters of other records are ignored.
+        base: record that supplies the values not given; without it, the fields' defaults do.
 
     Raises:
-        RefusedError: a value is of another type or outside its bounds; the message names the parameter.
+        RefusedError: a value has the wrong type or is out of range; the message names the parameter.
     """
     values = {}
     for parameter in parameters_of(record):  # type: ignore[arg-type] # a type is hashable
@@ -177,9 +177,9 @@ def make(record: type[Record], given: Mapping[str, Any], base: Record | None = N
 
 
 def takes_options(*records: type) -> Callable[[Function], Function]:
-    """Let a function's `**options` be the parameters that follow from records.
+    """Decorate a function so that its `**options` are the parameters declared by records.
 
-    The signature and the docstring, in place of the line `**options: ...`, name every one of them.
+    Its signature lists every one of them, and its docstring does so in place of the line `**options: ...`.
     """
 
     def decorate(function: Function) -> Function:
@@ -270,7 +270,7 @@ def _read_str(value: Any) -> str:
 
 
 def _read_range(value: Any) -> tuple[int, int]:
-    """`A:B`, or a pair, as [A, B)."""
+    """Read `A:B`, or a pair, as the half-open range [A, B)."""
     first, last = value.split(":") if isinstance(value, str) else value
     span = _read_int(first), _read_int(last)
     if not 0 <= span[0] < span[1]:

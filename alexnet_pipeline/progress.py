@@ -1,4 +1,4 @@
-"""Progress of long work as events, and the bar that shows them on a terminal or in a notebook."""
+"""Progress events of long-running work, and the progress bar for terminals and notebooks."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ LOG = logging.getLogger("alexnet_pipeline")
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A stage of the work begins, and with it a new count.
+    """The start of a stage of the work, and of a new count.
 
     Attributes:
-        name: what is done, like `shard`.
-        total: units in all, None where that is not known.
-        done: units that an earlier run did.
+        name: name of the stage, like `shard`.
+        total: number of units, None if it is unknown.
+        done: units that an earlier run completed.
         unit: what is counted, in the plural.
     """
 
@@ -31,11 +31,11 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Advance:
-    """Units of the current stage are done.
+    """Progress within the current stage.
 
     Attributes:
-        done: so far, those of an earlier run included.
-        detail: more to show beside the count, like `3 rejected`.
+        done: units completed so far, including those of an earlier run.
+        detail: text to show beside the count, like `3 rejected`.
     """
 
     done: int
@@ -44,11 +44,11 @@ class Advance:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A line for a person.
+    """A line of text for the user.
 
     Attributes:
         text: the line.
-        warning: something is not as it should be.
+        warning: whether it is a warning.
     """
 
     text: str
@@ -57,24 +57,24 @@ class Message:
 
 Event = Stage | Advance | Message
 Report = Callable[[Event], None]
-# What a function's parameter `progress` takes: a bar where a person can see it, nothing, or a function of one's own.
+# Type of the parameter `progress`: True for a progress bar, False for none, or a function to call with each event.
 Progress = bool | Report
 
 
 def silent(event: Event) -> None:
-    """Report nothing."""
+    """Ignore an event."""
 
 
 def warn_to(report: Report) -> Callable[[str], None]:
-    """A function that reports a line as a warning."""
+    """Return a function that reports a line as a warning."""
     return lambda text: report(Message(text, warning=True))
 
 
 @contextmanager
 def reporting(progress: Progress) -> Iterator[Report]:
-    """The function to report to, as a parameter `progress` asks for.
+    """Give the function to call with each event, for a value of the parameter `progress`.
 
-    With True, a bar is shown on a terminal and in a notebook, and warnings are logged.
+    True shows a bar on a terminal or in a notebook. Where no bar is shown, warnings are logged.
     """
     if not isinstance(progress, bool):
         yield progress
@@ -93,30 +93,30 @@ def _log_warnings(event: Event) -> None:
 
 
 class Rate:
-    """Units a second, counted from the first unit that was finished: what comes before is start-up."""
+    """A rate in units per second, measured from the first finished unit on, which excludes start-up."""
 
     def __init__(self) -> None:
         self._first: tuple[float, int] | None = None
         self._last = (0.0, 0)
 
     def add(self, done: int, begun_at: int) -> None:
-        """Note how many units are done, of which `begun_at` were done before."""
+        """Record that `done` units are finished, `begun_at` of them by an earlier run."""
         self._last = (time.monotonic(), done)
         if self._first is None and done > begun_at:
             self._first = self._last
 
     def per_second(self) -> float:
-        """The rate, 0 while it is not known."""
+        """The rate, or 0 while it is unknown."""
         if self._first is None or self._last[1] == self._first[1]:
             return 0.0
         return (self._last[1] - self._first[1]) / (self._last[0] - self._first[0])
 
 
 class Bar:
-    """A bar on a terminal or in a notebook, by rich; elsewhere nothing but warnings, which are logged."""
+    """A progress bar (by rich) on a terminal or in a notebook; elsewhere it only logs warnings."""
 
     def __init__(self) -> None:
-        from rich.console import Console  # noqa: PLC0415 - 60 ms, which `import alexnet_pipeline` need not take
+        from rich.console import Console  # noqa: PLC0415 - takes 60 ms, which `import alexnet_pipeline` saves
 
         self._console = Console(stderr=True)
         self.shown = self._console.is_terminal or self._console.is_jupyter
@@ -145,7 +145,7 @@ class Bar:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def close(self) -> None:
-        """End the bar."""
+        """Stop the bar."""
         if self._display:
             self._display.stop()
             self._display = None

@@ -1,4 +1,4 @@
-"""The records that cross rooms: plain frozen data, and how records are written as JSON and read again."""
+"""Frozen records that several packages share, and the JSON encoding of all records."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ Rounding = Literal["half-up", "truncate"]
 Subsampling = Literal["420", "444"]
 LabelOrder = Literal["wnid", "devkit"]
 
-# Extension of an image's member in a shard.
+# File extension of a sample's image, by encoding.
 EXTENSIONS: dict[Encoding, str] = {"jpg": "jpg", "png": "png", "raw": "npy"}
-# A side above this has no use here, and takes gigabytes.
+# Largest side of an output image; larger ones have no use here, and would take gigabytes.
 MAX_SIZE_PX = 4096
-# Images of a shard beyond which the sum of one byte of them could pass 32 bits.
+# Most images per shard: sums over one byte of each of them still fit 32 bits.
 MAX_SHARD_IMAGES = ((1 << 32) - 1) // 255
 
 
@@ -54,7 +54,7 @@ class Reject:
     """An input that did not become a sample.
 
     Attributes:
-        name: the input's name within the source, `CLASS/FILE` for an image.
+        name: name of the input in the source, `CLASS/FILE` for an image.
         reason: one of `Reason`.
         detail: what was found.
     """
@@ -66,17 +66,17 @@ class Reject:
 
 @dataclass(frozen=True, slots=True)
 class RawImage:
-    """An image as it lies in the source.
+    """The location of an image in the source, its key and its label.
 
     Attributes:
-        key: ASCII, unique over the whole set, without dot or space.
+        key: key of its sample: ASCII, unique in the data set, without dots and spaces.
         label: index into the set's classes.
-        wnid: the class name.
+        wnid: class name, for ImageNet the WordNet ID.
         name: `CLASS/FILE`, the same whether the image lies in a folder or a tar.
         path: the file that holds the bytes.
-        offset: of the bytes in that file.
-        size_bytes: of the image.
-        modified_ns: modification time of that file, to notice a change between runs.
+        offset: offset of the image's bytes in that file.
+        size_bytes: size of the image.
+        modified_ns: modification time of that file, to detect a change between runs.
     """
 
     key: str
@@ -91,30 +91,30 @@ class RawImage:
 
 @dataclass(frozen=True)
 class Conversion:
-    """What decides the bytes of a converted image, apart from its own bytes and the versions of libraries."""
+    """The options that determine a converted image, given the source image and the versions of the libraries."""
 
-    # A method's name, see `pixels.kernels`.
+    # Name of a downsampling method; see `pixels.kernels`.
     method: str = "antialias"
     size_px: int = option(256, "Side of the output images in pixels.", least=1, most=MAX_SIZE_PX, metavar="PX")
     geometry: Geometry = option(
         "center-crop",
-        "How an image of any shape becomes the output: shorter side to the size and the central square; both sides to "
-        "the size; shorter side to the size and nothing cut; longer side to the size on black.",
+        "How an image is fitted to the size: center-crop scales its shorter side and keeps the central square, squash "
+        "scales both sides, shorter scales the shorter side and crops nothing, pad scales the longer side, on black.",
     )
-    # Of the long side's length: `half-up` is floor(x + 1/2), `truncate` is torchvision's.
+    # Rounding of the longer side's length: `half-up` is floor(x + 1/2), `truncate` is torchvision's.
     rounding: Rounding = "half-up"
     linear_light: bool = option(False, "Resample in linear light, through the sRGB curve.")
-    encoding: Encoding = option("jpg", "Encoding of the output; raw is a .npy of uint8, which needs no decoding later.")
+    encoding: Encoding = option("jpg", "Encoding of the output images; raw is .npy of uint8, which needs no decoding.")
     quality: int = option(95, "JPEG quality.", least=1, most=100)
     subsampling: Subsampling = option("420", "JPEG chroma subsampling.")
-    max_pixels: int = option(64_000_000, "Reject images with more pixels, by their header.", least=1)
+    max_pixels: int = option(64_000_000, "Reject images whose header declares more pixels than this.", least=1)
 
 
 @dataclass(frozen=True)
 class SetOptions(Conversion):
-    """A conversion, and what else decides the bytes of a data set's shards."""
+    """A conversion, and the other options that determine the bytes of a data set's shards."""
 
-    name: str = option("imagenet", "First part of the shards' names.")
+    name: str = option("imagenet", "Prefix of the shards' file names.")
     shard_size_images: int = option(1000, "Images per shard.", least=1, most=MAX_SHARD_IMAGES, metavar="N")
     seed: int = option(0, "Seed for the global shuffle.", least=0, most=MAX_SEED)
     shuffle: bool = option(True, "Shuffle globally, or keep source order (faster on spinning disks).")
@@ -122,12 +122,12 @@ class SetOptions(Conversion):
         "wnid", "Order of the labels: wnid sorts the class names, devkit is ILSVRC2012_ID - 1."
     )
     limit_images: int | None = option(
-        None, "Take only the first N images of each split's order.", least=1, metavar="N", default_text="all"
+        None, "Use only the first N images of each split, after the shuffle.", least=1, metavar="N", default_text="all"
     )
 
 
 def to_json(record: Any, *, indent: int | None = None) -> bytes:
-    """Canonical JSON of a record, and a newline at the end: keys sorted, ASCII only; one line unless indented."""
+    """Encode a record as canonical JSON: sorted keys, ASCII only, one line unless indented, a newline at the end."""
     separators = (",", ":") if indent is None else None
     data = dataclasses.asdict(record)
     return (json.dumps(data, sort_keys=True, indent=indent, separators=separators) + "\n").encode("ascii")
@@ -137,7 +137,7 @@ def from_json(text: bytes, kind: type[Record]) -> Record:
     """Inverse of `to_json`.
 
     Raises:
-        ValueError: this is not JSON, or not of such a record; the message says where.
+        ValueError: the text is not JSON of such a record; the message says where.
     """
     try:
         return msgspec.json.decode(text, type=kind)
@@ -146,6 +146,6 @@ def from_json(text: bytes, kind: type[Record]) -> Record:
 
 
 def fingerprint(*parts: Any) -> str:
-    """Sha256 in hex over the canonical JSON of the parts, which are plain data."""
+    """SHA-256 in hex of the canonical JSON of the parts, which must be plain data."""
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode("ascii")).hexdigest()

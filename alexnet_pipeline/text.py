@@ -1,4 +1,4 @@
-"""Counts and small tables as text: for terminals, reports and notebooks."""
+"""Counts and small tables, as text for terminals and as HTML for notebooks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def counted(count: int, noun: str) -> str:
 
 
 def text_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines of a table: the first column to the left, the others to the right."""
+    """The lines of a table; its first column is left-aligned, the others are right-aligned."""
     table = [list(heads), *map(list, rows)]
     widths = [max(len(row[column]) for row in table) for column in range(len(heads))]
     return [
@@ -24,7 +24,7 @@ def text_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]
 
 
 def html_table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """A table for `_repr_html_`; whatever it is given is escaped."""
+    """An HTML table for `_repr_html_`; all texts are escaped."""
     head = "".join(f"<th>{html.escape(text)}</th>" for text in heads)
     body = "".join(f"<tr>{''.join(f'<td>{html.escape(str(cell))}</td>' for cell in row)}</tr>" for row in rows)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

@@ -1,10 +1,10 @@
-"""What a training batch costs, as multiples of strictly decoding its images, measured in one run on real images.
+"""Measure what training batches cost as multiples of strictly decoding their images, in one run on real images.
 
     python tools/benchmark_loader.py ../shared/data/imagenet-sample
 
-The images are sharded to 256x256 twice: as JPEG of quality 90, and raw. Every loader gives float32 batches of 128
-random 224 crops with random flips, less the channel mean; each runs in its own process on few and on many images,
-and the figures are the slope between the two, medians over repetitions.
+The images are sharded to 256x256 twice: as JPEG of quality 90, and raw. Every loader makes float32 batches of 128
+random 224x224 crops with random flips, minus the channel mean. Each runs in its own process on few and on many images;
+the figures are the slopes between the two, as medians over the repetitions.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ FEW, MANY = 2_000, 8_000
 
 
 def make_shards(source: Path, scratch: Path) -> dict[str, Path]:
-    """Folders of the training set by encoding."""
+    """Shard the images in both encodings, and return the folders by encoding."""
     folders = {}
     for encoding in ("jpg", "raw"):
         out = scratch / encoding
@@ -42,7 +42,7 @@ def make_shards(source: Path, scratch: Path) -> dict[str, Path]:
 
 
 def decode_alone(folder: Path, images: int) -> None:
-    """The floor: strict decoding, nothing else, over bytes that lie in memory."""
+    """The floor: nothing but strict decoding, of bytes in memory."""
     files = []
     for tar in sorted(folder.glob("*.tar")):
         with tarfile.open(tar) as opened:
@@ -52,7 +52,7 @@ def decode_alone(folder: Path, images: int) -> None:
 
 
 def by_loader(folder: Path, images: int) -> None:
-    """Ours."""
+    """The loader of this package."""
     loader = alexnet_pipeline.Loader(folder, BATCH, crop_px=CROP_PX, threads=THREADS)
     seen = 0
     for batch, _ in chain.from_iterable(repeat(loader)):
@@ -63,7 +63,7 @@ def by_loader(folder: Path, images: int) -> None:
 
 
 def by_webdataset(folder: Path, images: int) -> None:
-    """The usual way: webdataset, simplejpeg and a torch DataLoader."""
+    """The usual combination: webdataset, simplejpeg and a PyTorch DataLoader."""
     import torch
     import webdataset
     from torch.utils.data import DataLoader
@@ -98,7 +98,7 @@ CHILDREN: dict[str, tuple[str, Callable[[Path, int], None]]] = {
 
 
 def measure(source: Path, repeats: int) -> Iterator[tuple[str, float, float]]:
-    """(what, CPU ms, wall ms) per image, in turn, so that a drift of the machine affects all alike."""
+    """Give (loader, CPU ms, wall ms) per image; loaders take turns, so that drift of the machine affects all alike."""
     with tempfile.TemporaryDirectory() as scratch:
         folders = make_shards(source, Path(scratch))
         for _ in range(repeats):
@@ -109,10 +109,10 @@ def measure(source: Path, repeats: int) -> Iterator[tuple[str, float, float]]:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure, and print a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("source", type=Path)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("source", type=Path, help="raw images, as for `alexnet-pipeline shard`")
+    parser.add_argument("--repeats", type=int, default=3, help="number of repetitions")
     parser.add_argument("--child", choices=CHILDREN, help=argparse.SUPPRESS)
     parser.add_argument("--images", type=int, default=MANY, help=argparse.SUPPRESS)
     given = parser.parse_args()

@@ -1,9 +1,9 @@
-"""What listing and planning all of ImageNet's train tar takes: time and memory, for 1,281,167 members.
+"""Measure the time and memory that listing and planning ImageNet's train tar takes, with 1,281,167 members.
 
     python tools/benchmark_scan.py
 
-The tar is made here, nested as the original is, with pictures of one block: the scan reads headers only, so the
-pictures' sizes do not matter to it, but for the disk's seeks.
+The tar is made here, nested like the original, with images of one block each. The scan reads only headers, so the sizes
+of images matter only for the seeks of a disk.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ CLASSES = 1000
 
 
 def make_tar(path: Path, images: int) -> None:
-    """A train tar of so many pictures over 1,000 classes."""
+    """Write a train tar of this number of images in 1,000 classes."""
     written = 0
     with path.open("wb") as stream:
         for number in range(CLASSES):
@@ -38,9 +38,9 @@ def make_tar(path: Path, images: int) -> None:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure, and print a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--images", type=int, default=1_281_167)
+    parser.add_argument("--images", type=int, default=1_281_167, help="number of images in the tar")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         make_tar(Path(scratch) / "ILSVRC2012_img_train.tar", given.images)

@@ -1,11 +1,11 @@
-"""What sharding costs, as multiples of strict decoding plus encoding, measured in one run on real images.
+"""Measure what sharding costs as multiples of strict decoding plus encoding, in one run on real images.
 
     python tools/benchmark_shard.py ../shared/data/imagenet-sample
 
-The images are random crops of the given ones, so that sizes do not repeat and no cache of weights flatters.
-Every command is run on few and on many images; CPU time per image is the slope between the two, so that
-start-up stays apart, and every figure is the median of the repetitions. Each peer runs in a virtual environment
-that is made here.
+The images are random crops of the given ones, so that sizes do not repeat and cached weights do not
+flatter the result. Every command is run on few and on many images; CPU time per image is the slope between the two,
+which excludes start-up, and every figure is the median of the repetitions. Each peer runs in its own virtual
+environment, which is made here.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from alexnet_pipeline.records import Conversion
 
 QUALITY = 90
 SHARD_SIZE = "500"
-# Pictures of the short run: a shard for each of two workers.
+# Images of the short run: one shard for each of two workers.
 FEW = 1000
-# Pictures of the peers' long run; they are slow and steady.
+# Images of the peers' long run, which can be shorter because peers are slow and steady.
 PEER_IMAGES = 3000
 FOUR = ("lanczos", "nearest", "bilinear", "antialias")
-BOUND = "one decoding, four resamplings and encodings, 5 % more"
+BOUND = "one decoding, four resamplings and encodings, plus 5 %"
 PEERS = {
     "Pillow script": (["pillow"], "pillow_script.py"),
     "Pillow-SIMD script": (["pillow-simd"], "pillow_script.py"),
@@ -46,7 +46,7 @@ PEERS = {
 
 
 def make_images(source: Path, target: Path, count: int) -> list[Path]:
-    """Random crops of the source's images, each of its own size, in class folders."""
+    """Write random crops of the source's images, each of its own size, in class folders."""
     random = np.random.Generator(np.random.PCG64(0))
     originals = sorted(p for p in source.glob("*/*") if p.is_file())
     paths = []
@@ -67,7 +67,7 @@ def make_images(source: Path, target: Path, count: int) -> list[Path]:
 
 
 def floor_ms(paths: list[Path]) -> float:
-    """CPU ms an image of strict decoding plus encoding a 256x256 of it at quality 90."""
+    """CPU ms per image of strict decoding plus encoding 256x256 pixels of it at quality 90."""
     started = time.process_time()
     for path in paths:
         image = simplejpeg.decode_jpeg(path.read_bytes())
@@ -77,9 +77,9 @@ def floor_ms(paths: list[Path]) -> float:
 
 
 def bound_ms(paths: list[Path]) -> float:
-    """CPU ms an image that four methods may take: 1.05 of one decoding by libjpeg, four resamplings and encodings."""
+    """CPU ms per image that four methods may take: 1.05 times one decoding and four resamplings and encodings."""
     spent = 0.0
-    # Method by method, so that what the engine keeps of one is as likely of use as in a run.
+    # Method by method, so that the engine's caches are as useful as in a real run.
     for number, method in enumerate(FOUR):
         conversion = Conversion(method=method, quality=QUALITY)
         for path in paths:
@@ -93,7 +93,7 @@ def bound_ms(paths: list[Path]) -> float:
 
 
 def make_environment(folder: Path, packages: list[str]) -> Path:
-    """The interpreter of a fresh virtual environment with the packages."""
+    """Make a virtual environment with the packages, and return its interpreter."""
     subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
     python = folder / "bin" / "python"
     subprocess.run([str(python), "-m", "pip", "install", "--quiet", *packages], check=True)
@@ -101,7 +101,7 @@ def make_environment(folder: Path, packages: list[str]) -> Path:
 
 
 def shard(source: Path, out: Path, methods: tuple[str, ...], workers: int, limit: int) -> tuple[float, float, int]:
-    """What `run` says of sharding so many images."""
+    """Shard this number of images: (CPU s, wall s, resident kB), as `run` returns."""
     shutil.rmtree(out, ignore_errors=True)
     command = [sys.executable, "-m", "alexnet_pipeline", "-q", "shard", str(source), str(out)]
     command += [word for method in methods for word in ("--method", method)]
@@ -110,7 +110,7 @@ def shard(source: Path, out: Path, methods: tuple[str, ...], workers: int, limit
 
 
 def first_tar_s(source: Path, scratch: Path) -> tuple[float, float]:
-    """CPU s from the command to its first small tar: with nothing compiled, and with kernels of an earlier run."""
+    """CPU s of a command that writes one small tar: with nothing compiled, and with kernels of an earlier run."""
     cache = scratch / "kernels"
     shutil.rmtree(cache, ignore_errors=True)
     spent = []
@@ -122,7 +122,7 @@ def first_tar_s(source: Path, scratch: Path) -> tuple[float, float]:
 
 
 def peer(python: Path, script: str, paths: list[Path]) -> tuple[float, float, int]:
-    """What `run` says of a peer's script over the images."""
+    """Run a peer's script over the images: (CPU s, wall s, resident kB), as `run` returns."""
     with tempfile.TemporaryDirectory() as folder:
         listed = Path(folder) / "images.list"
         listed.write_text("".join(f"{path}\n" for path in paths), "utf-8")
@@ -131,7 +131,7 @@ def peer(python: Path, script: str, paths: list[Path]) -> tuple[float, float, in
 
 
 def measure(source: Path, images: int, repeats: int, peers_too: bool) -> dict[str, list[float]]:
-    """Every figure, repeated in turn, so that a drift of the machine meets all alike."""
+    """Measure every figure; they take turns, so that drift of the machine affects all alike."""
     figures: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as scratch:
         raw, out = Path(scratch) / "raw", Path(scratch) / "out"
@@ -172,9 +172,9 @@ def measure(source: Path, images: int, repeats: int, peers_too: bool) -> dict[st
 
 
 def report(figures: dict[str, list[float]]) -> str:
-    """A Markdown table of medians."""
+    """Make a Markdown table of the medians."""
     floor = statistics.median(figures["floor"])
-    lines = ["| what | ms an image (median) | x floor |", "|---|---|---|"]
+    lines = ["| what | ms per image (median) | x floor |", "|---|---|---|"]
     for name, values in figures.items():
         value = statistics.median(values)
         plain = name.startswith(("efficiency", "largest", "part", "first"))
@@ -186,12 +186,12 @@ def report(figures: dict[str, list[float]]) -> str:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure, and print a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("source", type=Path)
-    parser.add_argument("--images", type=int, default=6000)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--no-peers", action="store_true")
+    parser.add_argument("source", type=Path, help="folder of class folders of JPEG files")
+    parser.add_argument("--images", type=int, default=6000, help="number of images of the long run")
+    parser.add_argument("--repeats", type=int, default=3, help="number of repetitions")
+    parser.add_argument("--no-peers", action="store_true", help="measure no other tools")
     given = parser.parse_args()
     figures = measure(given.source, given.images, given.repeats, not given.no_peers)
 

@@ -1,10 +1,10 @@
-"""What response normalisation costs in a training step, and whether memory stays level, measured in one run.
+"""Measure what response normalisation costs in a training step, and whether memory use stays constant.
 
     python tools/benchmark_train.py --precision bf16 --batch-size 32
 
 The same network takes steps on generated batches with our response normalisation, with none, and with
 `torch.nn.LocalResponseNorm`, in turn; then a small network takes 2,000 steps on shards of the embedded sample, and
-its resident memory is read on the way.
+its resident memory is sampled on the way.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ SMALL_STEPS, EVERY_STEPS = 2000, 250
 
 
 def torch_norm(channels: int, alpha: float, groups: int = 1) -> nn.Module:
-    """PyTorch's own, over all channels: what grouping would change is not its cost."""
+    """PyTorch's own layer, over all channels: grouping would not change its cost."""
     return nn.LocalResponseNorm(normalize.NEIGHBOURS, alpha, normalize.BETA, normalize.BIAS)
 
 
 @contextmanager
 def norm(name: str) -> Iterator[str]:
-    """The option `norm` of a variant, with the network's own class replaced where it is PyTorch's."""
+    """Give the option `norm` of a variant; for PyTorch's, replace the network's own class meanwhile."""
     if name == TORCH:
         with mock.patch.object(network, "LocalResponseNorm", torch_norm):
             yield "lrn"
@@ -60,17 +60,17 @@ def step_times(preset: str, batch: int, precision: Any, steps: int, repeats: int
 
 
 def resident_mb() -> float:
-    """Memory of this process."""
+    """Resident memory of this process in MB."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 def memory_of_small_steps() -> list[tuple[int, float]]:
-    """(steps, resident MB) at each 250 of 2,000 small steps."""
+    """Take 2,000 small steps, and return (steps, resident MB) after every 250."""
     memory: list[tuple[int, float]] = []
 
     def read_memory(event: Event) -> None:
-        if isinstance(event, Advance) and event.done % EVERY_STEPS == 0:  # epochs end on lines of their own
+        if isinstance(event, Advance) and event.done % EVERY_STEPS == 0:  # the ends of epochs are reported, too
             memory.append((event.done, resident_mb()))
 
     with tempfile.TemporaryDirectory() as folder:
@@ -84,13 +84,13 @@ def memory_of_small_steps() -> list[tuple[int, float]]:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure, and print Markdown tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--preset", default="paper")
-    parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--precision", choices=["fp32", "bf16"], default="bf16")
-    parser.add_argument("--steps", type=int, default=5, help="a repetition, after a warm-up")
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--preset", default="paper", help="preset of the timed network")
+    parser.add_argument("--batch-size", type=int, default=32, help="images per timed step")
+    parser.add_argument("--precision", choices=["fp32", "bf16"], default="bf16", help="precision of timed steps")
+    parser.add_argument("--steps", type=int, default=5, help="steps per repetition, after a warm-up")
+    parser.add_argument("--repeats", type=int, default=3, help="number of repetitions")
     given = parser.parse_args()
     times = step_times(given.preset, given.batch_size, given.precision, given.steps, given.repeats)
     print(f"# benchmark_train, {datetime.datetime.now(datetime.UTC).date()}\n")

@@ -1,8 +1,8 @@
-"""What a machine with a GPU reaches: the GPU tests, loading, training, and the share of the roofline.
+"""Check a machine with a GPU: run the GPU tests, and measure loading, training and the share of the roofline.
 
     pip install -e '.[test]' && python tools/gpu_check.py RAW_IMAGES
 
-RAW_IMAGES is what `alexnet-pipeline shard` takes; without it the embedded sample is generated. Tables go to standard
+RAW_IMAGES is a source for `alexnet-pipeline shard`; without it, the embedded sample is generated. Tables go to standard
 output in Markdown, ready for tools/results/.
 """
 
@@ -23,8 +23,8 @@ import alexnet_pipeline
 from alexnet_pipeline.alexnet.bench import measure_loading, measure_training
 
 ROOT = Path(__file__).parent.parent
-# Images a second of the paper's network on one H200 in bf16, by arithmetic alone (790 TFLOP/s), and with memory
-# traffic that nothing overlaps (4.3 TB/s).
+# Roofline of the paper's network on one H200 in bf16, in images/s: by arithmetic alone (790 TFLOP/s), and with memory
+# traffic that overlaps with nothing (4.3 TB/s).
 ROOFLINE_ARITHMETIC, ROOFLINE_TRAFFIC = 191_000, 79_000
 LOAD_IMAGES, STEPS = 50_000, 50
 BATCHES = (128, 256, 1024)
@@ -37,7 +37,7 @@ def tests_pass() -> bool:
 
 
 def loading_rows(source: Path | None, scratch: Path) -> Iterator[str]:
-    """A row of the table for each encoding."""
+    """Measure loading, and give one row of the table per encoding."""
     if source is None:
         source = scratch / "raw"
         alexnet_pipeline.sample(source)
@@ -51,7 +51,7 @@ def loading_rows(source: Path | None, scratch: Path) -> Iterator[str]:
 
 
 def training_rows() -> Iterator[str]:
-    """A row of the table for each batch size and norm."""
+    """Measure training, and give one row of the table per batch size and norm."""
     for norm in ("lrn", "none"):
         for batch in BATCHES:
             speed = measure_training(batch_size=batch, norm=norm, steps=STEPS, device="cuda", precision="bf16")
@@ -60,12 +60,12 @@ def training_rows() -> Iterator[str]:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Run the tests, measure, and print Markdown tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("source", type=Path, nargs="?")
+    parser.add_argument("source", type=Path, nargs="?", help="raw images; default: the embedded sample")
     given = parser.parse_args()
     if not torch.cuda.is_available():
-        raise SystemExit("gpu_check: PyTorch finds no GPU here; run this where there is one")
+        raise SystemExit("gpu_check: PyTorch finds no GPU; run this on a machine that has one")
     passed = tests_pass()
     print(f"# gpu_check, {datetime.datetime.now(datetime.UTC).date()}\n")
     print(f"{torch.cuda.get_device_name()}, {platform.machine()}, Python {platform.python_version()}, ", end="")
@@ -74,7 +74,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         for row in loading_rows(given.source, Path(scratch)):
             print(row, flush=True)
-    print("\n| what | images/s | of the roofline with traffic |\n|---|---|---|")
+    print("\n| what | images/s | share of the roofline with traffic |\n|---|---|---|")
     for row in training_rows():
         print(row, flush=True)
     print(f"\nRoofline of one H200: {ROOFLINE_ARITHMETIC:,} images/s by arithmetic, {ROOFLINE_TRAFFIC:,} with traffic.")

@@ -1,4 +1,4 @@
-"""What a command and all its descendants cost: CPU and wall seconds, and the memory of the largest process."""
+"""Measure a command and all its descendants: CPU and wall seconds, and the memory of the largest process."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ sys.exit(process.returncode)
 
 
 def run(command: list[str], **variables: str) -> tuple[float, float, int]:
-    """(CPU s, wall s, largest resident kB of a process) of a command and all its descendants."""
+    """Run a command: (CPU s, wall s, largest resident kB of a process), including all its descendants."""
     with tempfile.NamedTemporaryFile("r") as report:
         subprocess.run(
             [sys.executable, "-c", MEASURE, report.name, *command],
@@ -43,7 +43,7 @@ def run(command: list[str], **variables: str) -> tuple[float, float, int]:
 
 
 def slope(measured: Callable[[int], tuple[float, float, int]], few: int, many: int) -> tuple[float, float, int]:
-    """(CPU ms an image, wall ms an image, resident kB): what `many` cost beyond `few`, so that start-up stays apart."""
+    """(CPU ms per image, wall ms per image, resident kB) of the images beyond `few`, which excludes start-up."""
     less, more = measured(few), measured(many)
     count = many - few
     return (more[0] - less[0]) / count * 1e3, (more[1] - less[1]) / count * 1e3, more[2]

@@ -1,1 +1,1 @@
-"""The commands: each parses, makes one call and prints."""
+"""The command line: each command parses its options, calls one library function and prints the result."""

@@ -1,4 +1,4 @@
-"""The command `compare`: parses, makes one call and prints."""
+"""The command `compare`: parses its options, calls the library and prints the result."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def compare_command(ctx: click.Context, /, source: Path | None, accept: tuple[st
     if train:
         chosen.setdefault("work_dir", output.parent / f"{output.stem}-training")
     command = shlex.join(["alexnet-pipeline", *sys.argv[1:]])
-    # A dozen networks would leave a bar each, so training is reported in lines.
+    # A dozen networks would leave a progress bar each, so training is reported in lines.
     with reporting(ctx, plain=train) as report, _stop_requests() as stop:
         comparison = compare(source, command=command, stop=stop, progress=report, **chosen)
     print_result(ctx, comparison, comparison_lines(comparison))
@@ -69,7 +69,7 @@ def comparison_lines(comparison: Comparison) -> list[str]:
 
 
 def _effective(ctx: click.Context, chosen: dict[str, Any]) -> dict[str, Any]:
-    """Leave out options from a file or a variable that have no effect here; those on the command line are refused."""
+    """Drop options from a file or a variable that have no effect; `compare` refuses those on the command line."""
     idle = idle_parameters(shards="shards" in chosen, train=chosen.get("train", False))
     return {
         name: value
@@ -80,7 +80,7 @@ def _effective(ctx: click.Context, chosen: dict[str, Any]) -> dict[str, Any]:
 
 @contextmanager
 def _stop_requests() -> Iterator[Callable[[], int]]:
-    """Give training's `stop`: from the first time it asks, signals are requests; before, they end the command."""
+    """Give the `stop` of training: once training calls it, signals request a stop; before, they end the command."""
     request = StopRequest()
     before: dict[int, Any] = {}
 

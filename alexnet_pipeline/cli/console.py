@@ -1,4 +1,4 @@
-"""What a person or a program sees: results on stdout, progress and warnings on stderr."""
+"""Output of the command line: results on stdout, progress and warnings on stderr."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ import click
 from alexnet_pipeline.cli.options import settings
 from alexnet_pipeline.progress import Advance, Bar, Event, Message, Rate, Report, Stage
 
-# Without a terminal one line in so many seconds is enough, and a log stays readable.
+# Seconds between the lines that report progress without a terminal, so that logs stay readable.
 PLAIN_PERIOD_S = 30.0
 
 
 def printable(text: str) -> str:
-    """A name from the outside without control characters or undecodable bytes."""
+    """Escape control characters and undecodable bytes in text from outside."""
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
@@ -61,11 +61,11 @@ def print_result(ctx: click.Context, result: Any, lines: Sequence[str]) -> None:
 
 @contextmanager
 def reporting(ctx: click.Context, *, plain: bool = False) -> Iterator[Report]:
-    """Report progress as the global options ask: a bar on a terminal, else a line now and then.
+    """Report progress according to the global options: a bar on a terminal, otherwise occasional lines.
 
     Args:
-        ctx: of the command.
-        plain: no bar, even on a terminal: for many short stages.
+        ctx: context of the command.
+        plain: whether to show no bar even on a terminal, for many short stages.
     """
     chosen = settings(ctx)
     bar = None if chosen["quiet"] or chosen["no_progress"] or plain else Bar()
@@ -77,7 +77,7 @@ def reporting(ctx: click.Context, *, plain: bool = False) -> Iterator[Report]:
 
 
 class PlainProgress:
-    """Progress as lines on stderr, one in `PLAIN_PERIOD_S` seconds."""
+    """Progress as lines on stderr, one every `PLAIN_PERIOD_S` seconds."""
 
     def __init__(self, *, quiet: bool) -> None:
         self._quiet = quiet
@@ -85,7 +85,7 @@ class PlainProgress:
         self._told_s = time.monotonic()
 
     def report(self, event: Event) -> None:
-        """Print an event, if it is time."""
+        """Print an event, if a line is due."""
         if isinstance(event, Message):
             if event.warning:
                 warn(event.text)
@@ -118,7 +118,7 @@ class PlainProgress:
 
 
 def _plain(value: Any) -> Any:
-    """What JSON can hold of a result: records as objects."""
+    """Convert a result for JSON: records to objects, anything else to text."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return dataclasses.asdict(value)
     return str(value)

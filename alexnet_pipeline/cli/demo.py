@@ -1,4 +1,4 @@
-"""The embedded sample: written by itself, or run through the whole pipeline."""
+"""The commands `sample` and `demo`: write the embedded sample, and run the whole pipeline on it."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def demo_command(ctx: click.Context, directory: Path, restart: bool) -> None:
 
 
 def _shard(ctx: click.Context, directory: Path, *, restart: bool) -> dict[str, Any]:
-    """Shard and verify; ends the command where anything is wrong."""
+    """Shard and verify the sample; problems end the command."""
     from alexnet_pipeline.shards.build import shard  # noqa: PLC0415
     from alexnet_pipeline.shards.inspect import inspect  # noqa: PLC0415
     from alexnet_pipeline.shards.verify import verify  # noqa: PLC0415
@@ -120,7 +120,7 @@ def _compare(ctx: click.Context, directory: Path) -> dict[str, Any]:
 
 
 def _say(ctx: click.Context, lines: Sequence[str]) -> None:
-    """Print how far the demo is; with --json, one document at the end holds all."""
+    """Print the results of a step; with --json, one document at the end holds them all."""
     if not settings(ctx)["as_json"]:
         print_result(ctx, None, lines)
 

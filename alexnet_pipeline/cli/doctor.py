@@ -1,4 +1,4 @@
-"""What is installed of what the product uses, what each part enables, and how to install what is missing."""
+"""Dependencies: which ones are installed, what each one enables, and how to install those that are missing."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One package that the product uses.
+    """A package that the pipeline depends on.
 
     Attributes:
-        package: as on PyPI.
-        enables: what it is for.
-        extra: the extra that brings it, `""` for the core.
-        version: installed version, None where it is missing.
+        package: name on PyPI.
+        enables: what it is needed for.
+        extra: the extra that installs it, `""` for the core.
+        version: installed version, None if it is missing.
         get: the command that installs it.
     """
 
@@ -32,9 +32,9 @@ PARTS = (
     ("simplejpeg", "strict JPEG decoding and encoding (libjpeg-turbo)", ""),
     ("opencv-python-headless", "PNG, GIF, BMP, WebP, TIFF; the opencv:* methods", ""),
     ("scipy", "labels of the ILSVRC2012 devkit; comparisons", ""),
-    ("webdataset", "`inspect` of any tar", ""),
-    ("msgspec", "checked reading of manifests and records", ""),
-    ("rich", "progress", ""),
+    ("webdataset", "`inspect` of any WebDataset tar", ""),
+    ("msgspec", "validated reading of manifests and records", ""),
+    ("rich", "progress bars", ""),
     ("jinja2", "reports", ""),
     ("click", "this command line", ""),
     ("torch", "training", "train"),
@@ -43,8 +43,8 @@ PARTS = (
     ("tensorboard", "event files, `train --tensorboard`", "tensorboard"),
     ("pillow-simd", "the pillow:* methods, for comparison", "simd"),
 )
-# What compiling Pillow-SIMD needs.
-SIMD_NEEDS = "; needs a C compiler, libjpeg and zlib headers"
+# What is needed to compile Pillow-SIMD.
+SIMD_NEEDS = "; needs a C compiler, and libjpeg and zlib headers"
 
 
 def doctor() -> list[Part]:

@@ -1,4 +1,4 @@
-"""The command line: the group, its errors as lines and exit codes. Stages are imported inside commands."""
+"""The command group, and errors as one line and an exit code. Commands import the library when they run."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from alexnet_pipeline.cli.options import (
 from alexnet_pipeline.errors import SIGNAL_EXIT, InterruptedRunError, PipelineError, RefusedError
 
 RESUME = "Run the same command to resume."
-# A parameter as messages of the library name it: `size`, `resume='auto'`.
+# A parameter in a message of the library: `size`, `resume='auto'`.
 PARAMETER = re.compile(r"`([a-z_]+)(?:=([^`]*))?`")
 
 
 class Group(click.Group):
-    """Suggests commands, and turns errors into one line and an exit code."""
+    """A command group that suggests commands, and turns errors into one line and an exit code."""
 
     command_class = Command
 
@@ -51,7 +51,7 @@ class Group(click.Group):
         return list(self.commands)
 
     def main(self, *arguments: Any, **about: Any) -> Any:
-        """Run; whatever is wrong with the command line is one line, too."""
+        """Run the command line; a usage error is printed as one line, too."""
         try:
             code = super().main(*arguments, **{**about, "standalone_mode": False})
         except click.ClickException as error:
@@ -62,7 +62,7 @@ class Group(click.Group):
         sys.exit(code if isinstance(code, int) else 0)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run a command; a traceback only with -v."""
+        """Run a command; an error prints its traceback only with -v."""
         for line in unknown_variables(self):
             warn(line)
         try:
@@ -99,7 +99,7 @@ def _fail(ctx: click.Context, error: PipelineError) -> None:
 
 
 def _interrupted(number: int, cause: BaseException) -> InterruptedRunError:
-    """The interruption with the note that the work left on it, of how far it came."""
+    """The error for an interruption, with the note on how far the run got, if there is one."""
     notes = getattr(cause, "__notes__", [])
     if notes:
         return InterruptedRunError(number, f"Interrupted: {notes[0]}. {RESUME}")
@@ -107,7 +107,7 @@ def _interrupted(number: int, cause: BaseException) -> InterruptedRunError:
 
 
 def _with_flags(text: str, ctx: click.Context) -> str:
-    """A message of the library with flags in place of the parameters that the invoked command has."""
+    """Replace the parameters of the invoked command by its flags in a message of the library."""
     command: click.Command = ctx.meta.get(INVOKED, ctx.command)
     parameters = {parameter.name: parameter for parameter in command.params}
 
@@ -126,7 +126,7 @@ def _with_flags(text: str, ctx: click.Context) -> str:
 
 
 def _usage_text(error: click.ClickException) -> str:
-    """What is wrong with the command line, in one line with the flag and where to look."""
+    """The message of a usage error in one line, with the flag and the command to run for help."""
     text = " ".join(error.format_message().split())
     if (
         isinstance(error, click.BadParameter)
@@ -238,8 +238,8 @@ name_variables(cli)
 
 def main() -> None:
     """Entry point of the command."""
-    # The BLAS of NumPy and of SciPy each start threads that spin for .1 s, for work which never comes here.
+    # The BLAS libraries of NumPy and SciPy each start threads that spin for 0.1 s, and have no work here.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    # OpenCV would print its own remarks on broken images; every one of them is reported by name.
+    # OpenCV would print warnings about broken images, which the pipeline itself reports by name.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     cli(prog_name="alexnet-pipeline")

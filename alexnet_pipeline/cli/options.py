@@ -1,4 +1,4 @@
-"""The options of the command line: flags, help, TOML keys and environment variables from the fields of records."""
+"""Command-line options: flags, help, TOML keys and environment variables, derived from the fields of records."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from click.shell_completion import CompletionItem
 from alexnet_pipeline.options import Parameter, parameters_of
 
 PREFIX = "ALEXNET_PIPELINE"
-# Variables with the prefix that belong to no option: where the tests find real images.
+# Variables with the prefix that are not options: the folder where the tests find real images.
 OTHER_VARIABLES = frozenset({f"{PREFIX}_DATA"})
-# Global options by parameter name, and their values until they are given.
+# Default values of the global options, by parameter name.
 GLOBALS: dict[str, Any] = {"quiet": False, "verbose": False, "as_json": False, "no_progress": False}
 PATH = click.Path(path_type=Path)
-# Where the invoked command stands in a context's `meta`.
+# Key of the invoked command in a context's `meta`.
 INVOKED = "alexnet_pipeline.invoked"
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -34,7 +34,7 @@ class Command(click.Command):
         self.params += global_options()
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run; whoever handles an error learns which command it was."""
+        """Run the command, and record it for the error handler."""
         ctx.meta[INVOKED] = self
         return super().invoke(ctx)
 
@@ -53,7 +53,7 @@ class Command(click.Command):
 
 
 class _Checked(click.ParamType[Any]):
-    """A value as its field's declaration has it."""
+    """A parameter type that checks a value by its field's declaration."""
 
     def __init__(self, parameter: Parameter) -> None:
         self._parameter = parameter
@@ -69,7 +69,7 @@ class _Checked(click.ParamType[Any]):
 
 
 class _MethodName(click.ParamType[str]):
-    """The name of a method, which the shell completes."""
+    """The name of a method, with shell completion."""
 
     name = "NAME"
 
@@ -84,12 +84,12 @@ class _MethodName(click.ParamType[str]):
 def options_of(*records: type, without: tuple[str, ...] = (), **defaults: str) -> Decorator:
     """Give a command the options of records, in the order of their fields.
 
-    What the user does not set is left out of the command's `options` by `given`, so that defaults stay the records'.
+    In the command, `given` drops the options that the user did not set, so that the defaults stay those of the records.
 
     Args:
-        records: types with option fields.
+        records: record types whose fields are options.
         without: names of parameters that the command does not have.
-        defaults: by parameter, what the help says of a default that only the command has.
+        defaults: by parameter, the text for the help of a default that only this command has.
     """
     parameters = [p for record in records for p in parameters_of(record) if p.name not in without]
 
@@ -107,7 +107,7 @@ def given(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def settings(ctx: click.Context) -> dict[str, Any]:
-    """The values of the global options, wherever they were given."""
+    """The values of the global options, given before or after the command."""
     return dict(ctx.find_root().obj or GLOBALS)
 
 
@@ -128,7 +128,7 @@ def global_options() -> list[click.Option]:
             is_eager=True,
             expose_value=False,
             callback=_read_config,
-            help="TOML file with defaults: a table per command, like [shard] with workers = 8.",
+            help="Read defaults from a TOML file: a table per command, like [shard] with workers = 8.",
         ),
     ]
 
@@ -145,7 +145,7 @@ def name_variables(command: click.Command, path: tuple[str, ...] = ()) -> None:
 
 
 def unknown_variables(root: click.Command) -> Iterator[str]:
-    """A line for each variable with our prefix that no option has."""
+    """A warning for each environment variable with the prefix that belongs to no option."""
     known = {str(parameter.envvar) for command in _walk(root) for parameter in command.params if parameter.envvar}
     for name in sorted(os.environ):
         if name.startswith(PREFIX + "_") and name not in known | OTHER_VARIABLES:
@@ -202,13 +202,13 @@ def _read_config(ctx: click.Context, option: click.Parameter, path: Path | None)
     while inner is not None and inner.parent is not None:
         names.insert(0, inner.info_name or "")
         inner = inner.parent
-    for name in names:  # given after a command: its own table
+    for name in names:  # --config after a command: the table of that command
         defaults = defaults.get(name, {})
     ctx.default_map = defaults
 
 
 def _defaults(ctx: click.Context, command: click.Command, table: dict[str, Any], where: str) -> dict[str, Any]:
-    """A table's values by the names of parameters; `[bench.load]` is a table in a table."""
+    """The values of a table by parameter name; `[bench.load]` is a table in a table."""
     options = {
         name.lstrip("-"): parameter
         for parameter in command.params
@@ -232,7 +232,7 @@ def _defaults(ctx: click.Context, command: click.Command, table: dict[str, Any],
 
 
 def _toml_value(option: click.Option, value: Any, where: str) -> Any:
-    """A value as click takes it from a default map: a list where several are meant, text otherwise."""
+    """Convert a TOML value for a default map of click: a list for a repeatable option, text otherwise."""
     if option.multiple:
         items = value if isinstance(value, list) else [value]
         if all(isinstance(item, (str, int, float)) for item in items):

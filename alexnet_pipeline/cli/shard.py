@@ -1,4 +1,4 @@
-"""The commands that make and check shards: each parses, makes one call and prints."""
+"""The commands that make and check shards: each parses its options, calls the library and prints the result."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 COMPLETE_WITH_REJECTS = 3
 PROBLEMS_FOUND = 1
-# Rejects and problems shown on the screen; all of them are in the manifest and in --json.
+# Number of rejects and of problems to print; --json prints all, and the manifest lists all rejects.
 SHOWN = 10
 
 accept_option = click.option(
@@ -31,7 +31,7 @@ accept_option = click.option(
     multiple=True,
     type=click.Choice([str(reason) for reason in Reason]),
     metavar="REASON",
-    help="Exit with 0 although images were rejected for this reason; repeatable.",
+    help="Exit with 0 even if images were rejected for this reason; repeatable.",
 )
 
 
@@ -45,10 +45,10 @@ accept_option = click.option(
 def shard_command(
     ctx: click.Context, /, source: Path, out: Path, dry_run: bool, accept: tuple[str, ...], **options: Any
 ) -> None:
-    """Convert SOURCE to shards under OUT; the same command resumes.
+    """Convert the raw images of SOURCE to shards under OUT; run the same command again to resume.
 
-    SOURCE is a folder of class folders (or of train/ and val/ with class folders), or one with the original tars of
-    ILSVRC2012, which are read without extracting them.
+    SOURCE is a folder of class folders, or of train/ and val/ with class folders, or of the original ILSVRC2012 tars,
+    which are read without extracting them.
 
     \b
     Example:
@@ -135,14 +135,14 @@ def inspect_command(ctx: click.Context, /, path: Path, **options: Any) -> None:
 
 
 def print_sets(ctx: click.Context, summaries: Sequence[SetSummary], accept: Sequence[str]) -> None:
-    """Print what a run made; rejects that are not accepted give exit code 3."""
+    """Print the result of a run; rejects that are not accepted give exit code 3."""
     print_result(ctx, summaries, set_lines(summaries))
     if any(reject.reason not in accept for summary in summaries for reject in summary.rejects):
         ctx.exit(COMPLETE_WITH_REJECTS)
 
 
 def set_lines(summaries: Sequence[SetSummary]) -> list[str]:
-    """What a run made, for the screen."""
+    """The result of a run, as lines for a terminal."""
     lines = []
     for done in summaries:
         shards = counted(done.shards, "shard")
@@ -164,7 +164,7 @@ def set_lines(summaries: Sequence[SetSummary]) -> list[str]:
 
 
 def verification_lines(verification: Verification) -> list[str]:
-    """What is wrong, and the verdict, for the screen."""
+    """The problems and the verdict of a verification, as lines for a terminal."""
     problems = verification.problems
     lines = [f"{printable(problem.path)}: {printable(problem.text)}" for problem in problems[:SHOWN]]
     if len(problems) > SHOWN:

@@ -1,1 +1,1 @@
-"""The contract: reads and writes what a data set folder holds."""
+"""The data set format: its manifest and indexes, and access to its samples."""

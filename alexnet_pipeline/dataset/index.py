@@ -1,4 +1,4 @@
-"""The indexes beside the shards: DALI's `.idx` written and read, and those of wids and timm."""
+"""Indexes of the shards: write and read DALI's `.idx`, and write those of wids and timm."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from alexnet_pipeline.dataset.manifest import ShardRecord
 
 WIDS, TIMM = "shardindex.json", "_info.json"
 DALI_VERSION = "v1.2"
-# Words of a line for one member: extension, offset, size, name.
+# Words per member in a line (extension, offset, size, name), and members per sample.
 WORDS = 4
 MEMBERS = 3
 
@@ -23,11 +23,11 @@ Components = list[tuple[str, int, int, str]]
 
 @dataclass(frozen=True, slots=True)
 class ShardIndex:
-    """Where the samples of one shard lie.
+    """The keys of the samples of one shard, and where their members lie.
 
     Attributes:
-        keys: of the samples, in order.
-        spans: (samples, 2) int64 offset and size of the data of each member, by extension.
+        keys: keys of the samples, in order.
+        spans: by extension, (samples, 2) int64 offset and size of the member's data.
     """
 
     keys: list[str]
@@ -35,7 +35,7 @@ class ShardIndex:
 
 
 def dali_index(samples: Sequence[Components]) -> bytes:
-    """DALI's `.idx` v1.2. Its count must be right: with a smaller one, DALI leaves samples out without a word."""
+    """Make DALI's `.idx` v1.2. Its count must be right: with a smaller one, DALI silently drops samples."""
     lines = [f"{DALI_VERSION} {len(samples)}"]
     lines += [" ".join(f"{e} {o} {s} {n}" for e, o, s, n in components) for components in samples]
     return ("\n".join(lines) + "\n").encode("ascii")
@@ -45,7 +45,7 @@ def read_dali_index(data: bytes) -> ShardIndex:
     """Inverse of `dali_index`, for samples of three members each.
 
     Raises:
-        ValueError: it is not such an index, or its count is wrong.
+        ValueError: the data is not such an index, or its count is wrong.
     """
     lines = data.decode("ascii").splitlines()
     if not lines or lines[0] != f"{DALI_VERSION} {len(lines) - 1}":
@@ -53,7 +53,7 @@ def read_dali_index(data: bytes) -> ShardIndex:
     words = " ".join(lines[1:]).split(" ")
     step = WORDS * MEMBERS
     if len(words) != step * (len(lines) - 1):
-        raise ValueError(f"it has {len(words)} words, expected {step} a line")
+        raise ValueError(f"it has {len(words)} words, expected {step} per line")
     spans = {
         words[at]: np.array([words[at + 1 :: step], words[at + 2 :: step]], np.int64).T for at in range(0, step, WORDS)
     }
@@ -61,7 +61,7 @@ def read_dali_index(data: bytes) -> ShardIndex:
 
 
 def wids_index(name: str, shards: Sequence[ShardRecord]) -> bytes:
-    """Wids' `shardindex.json`, sorted by url."""
+    """Make the `shardindex.json` of wids, sorted by url."""
     entries = [
         {
             "url": shard.tar.name,
@@ -84,7 +84,7 @@ def wids_index(name: str, shards: Sequence[ShardRecord]) -> bytes:
 
 
 def timm_index(split: str, name: str, shards: Sequence[ShardRecord]) -> bytes:
-    """Timm's `_info.json`."""
+    """Make the `_info.json` of timm."""
     kept = [(shard.tar.name, shard.samples_images) for shard in shards if shard.tar]
     entry = {
         "name": name,

@@ -1,4 +1,4 @@
-"""`manifest.json`: the records in it, its canonical text, and reading it back with proof that no bit has changed."""
+"""`manifest.json`: its records, how it is written, and how it is read and proved unchanged."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MANIFEST, MEAN = "manifest.json", "mean.npy"
 
 @dataclass(frozen=True, slots=True)
 class FileRecord:
-    """A finished file as verification expects it: name, size in bytes and sha256 in hex."""
+    """What a finished file must be: its name, its size in bytes and its sha256 in hex."""
 
     name: str
     size_bytes: int
@@ -37,11 +37,11 @@ class ShardRecord:
 
     Attributes:
         index: the shard's number, from 0.
-        tar: the tar, or None where every planned input was rejected.
+        tar: the tar, or None if every planned input was rejected.
         idx: its DALI index, or None likewise.
-        md5: of the tar, for the wids index; empty where there is no tar.
-        samples_images: samples in the tar.
-        first_key: of the first sample; empty where there is no tar.
+        md5: MD5 of the tar, for the wids index; empty if there is no tar.
+        samples_images: number of samples in the tar.
+        first_key: key of the first sample; empty if there is no tar.
         rejects: the planned inputs that did not become samples.
     """
 
@@ -59,8 +59,8 @@ class PixelStatistics:
     """Statistics over all pixels of a set, in 0..255 units, channels in the order R, G, B.
 
     Attributes:
-        mean: per channel.
-        covariance: 3 x 3, population.
+        mean: mean of each channel.
+        covariance: 3 x 3 population covariance.
         pca_deviations: square roots of the covariance's eigenvalues, largest first.
         pca_vectors: row i is the unit eigenvector of deviation i.
     """
@@ -73,23 +73,23 @@ class PixelStatistics:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What `manifest.json` says of one finished data set: one method, one split.
+    """The content of `manifest.json` of one finished data set: one method, one split.
 
     Attributes:
-        format_version: of this file.
+        format_version: version of this format.
         split: `train`, `val` or `test`.
-        options: that decided the bytes.
+        options: the options that determined the bytes.
         fingerprint: sha256 of options, definition, split, classes and input listing.
         definition: the method as a formula.
         geometry_definition: the geometry in words.
-        versions: of the libraries that decided the bytes.
+        versions: versions of the libraries that determined the bytes.
         classes: class names; the position is the label.
         class_totals_images: samples per class, in label order.
-        total_images: samples in all shards.
+        total_images: number of samples in all shards.
         upsampled_images: samples that were enlarged on at least one axis.
         shards: every planned shard, in order.
         files: the other files of the data set: indexes and mean image.
-        statistics: over all samples' pixels before encoding; None for an empty set.
+        statistics: statistics of all samples' pixels before encoding; None for an empty set.
         source_rejects: inputs rejected while the source was listed.
         digest: sha256 of this file with an empty digest.
     """
@@ -137,11 +137,11 @@ def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Read a data set's manifest and prove that not a bit of it has changed.
+    """Read a data set's manifest and prove that it is unchanged.
 
     Raises:
-        RefusedError: there is none, or of a version this release does not know.
-        PipelineError: it is damaged.
+        RefusedError: there is no manifest, or this release does not know its version.
+        PipelineError: the manifest is damaged or cannot be read.
     """
     path = folder / MANIFEST
     try:
@@ -166,7 +166,7 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def _missing(folder: Path) -> str:
-    """What to do where a folder is no finished data set, by what lies in and below it."""
+    """The message for a folder that is not a finished data set, by what it holds."""
     if folder.suffix == ".tar" and folder.is_file():
         return f"{folder} is a tar; name its folder, {folder.parent}"
     if not folder.exists():

@@ -1,4 +1,4 @@
-"""A finished data set, opened: every sample's image, label, key and record, proved against the manifest first."""
+"""Access to the samples of a finished data set, whose files are first checked against its manifest."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from alexnet_pipeline.dataset.manifest import MEAN, FileRecord, Manifest, PixelS
 from alexnet_pipeline.errors import PipelineError, RefusedError
 from alexnet_pipeline.records import EXTENSIONS, from_json
 
-# File descriptors for all but tars: decoders, processes, checkpoints.
+# File descriptors to leave for other uses: decoders, processes, checkpoints.
 SPARE_FILES = 256
-# Of a USTAR header: the name's field.
+# Bytes of a USTAR header, and of its name field.
 BLOCK_BYTES, NAME_BYTES = 512, 100
 
 
@@ -30,11 +30,11 @@ class SampleRecord:
 
     Attributes:
         name: `CLASS/FILE` in the source.
-        height: of the upright source in pixels.
+        height: height of the upright source image in pixels.
         width: likewise.
         wnid: the class name.
-        sha256: of the source's bytes.
-        upsampled: whether an axis was enlarged.
+        sha256: SHA-256 of the source file.
+        upsampled: whether at least one axis was enlarged.
     """
 
     name: str
@@ -47,12 +47,12 @@ class SampleRecord:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class ShardSet:
-    """A data set whose files agree with its manifest. Samples go by their position in it.
+    """An open data set. Samples are addressed by their position in it.
 
     Attributes:
-        folder: where it lies.
-        manifest: what it promises.
-        tars: (shards,) mapped files, without shards that hold nothing.
+        folder: the data set's folder.
+        manifest: its manifest.
+        tars: (shards,) memory-mapped tars; shards without samples have none.
         shard: (samples,) int32 index into `tars`.
         image: (samples, 2) int64 offset and size of the image in its tar.
         label: (samples, 2) int64 offset and size of the `.cls` member.
@@ -88,7 +88,7 @@ class ShardSet:
         """The label of a sample.
 
         Raises:
-            PipelineError: it is no class of this set.
+            PipelineError: the label is not a class of this set.
         """
         text = self._read(sample, self.label)
         label = int(text) if text.isdigit() else -1
@@ -103,7 +103,7 @@ class ShardSet:
         """The record of a sample.
 
         Raises:
-            PipelineError: it is damaged.
+            PipelineError: the record is damaged.
         """
         try:
             return from_json(self._read(sample, self.record), SampleRecord)
@@ -111,21 +111,21 @@ class ShardSet:
             raise PipelineError(f"{self.folder}: the record of sample {sample} is damaged: {error}") from error
 
     def statistics(self) -> PixelStatistics:
-        """Of all pixels; a set that is open has some."""
+        """The pixel statistics, which every open set has."""
         assert self.manifest.statistics
         return self.manifest.statistics
 
     def mean_image(self) -> NDArray[np.float32]:
-        """(height, width, 3) float32 in 0..255.
+        """Read the mean image, (height, width, 3) float32 in 0..255.
 
         Raises:
-            PipelineError: it cannot be read, or is not the one that the manifest names.
+            PipelineError: the file cannot be read, or does not match the manifest.
         """
         path = self.folder / MEAN
         promised = {file.name: file.sha256 for file in self.manifest.files}.get(MEAN)
         data = _read_file(path)
         if hashlib.sha256(data).hexdigest() != promised:
-            raise PipelineError(f"{path} is not the one that the manifest names; run `verify`")
+            raise PipelineError(f"{path} is not the mean image that the manifest names; run `verify`")
         with path.open("rb") as handle:
             return np.asarray(np.load(handle, allow_pickle=False), np.float32)
 
@@ -137,25 +137,25 @@ class ShardSet:
 def open_shards(folder: Path | str) -> ShardSet:
     """Open a finished data set.
 
-    Sizes, indexes and counts are proved; the bytes of the tars are `verify`'s.
+    Sizes, indexes and counts are checked; only `verify` checks the bytes of the tars.
 
     Args:
-        folder: of one method and one split, like `shards/lanczos/train`.
+        folder: folder of one method and one split, like `shards/lanczos/train`.
 
     Raises:
-        RefusedError: there is no finished data set, or one without samples.
-        PipelineError: a file is missing, damaged, or not this manifest's.
+        RefusedError: the folder holds no finished data set, or one without samples.
+        PipelineError: a file is missing or damaged, or does not match the manifest.
     """
     folder = Path(folder)
     manifest = read_manifest(folder)
     records = [shard for shard in manifest.shards if shard.tar and shard.idx]
     if not records:
-        raise RefusedError(f"{folder} holds no sample; shard a source that has some")
+        raise RefusedError(f"{folder} holds no samples, because every input was rejected; its manifest says why")
     extension = EXTENSIONS[manifest.options.encoding]
     indexes = tuple(_read_index(folder, record, extension) for record in records)
     counts = [len(index.keys) for index in indexes]
     if sum(counts) != manifest.total_images:
-        raise PipelineError(f"{folder}: indexes list {sum(counts)} samples, the manifest {manifest.total_images}")
+        raise PipelineError(f"{folder}: indexes list {sum(counts)} samples, the manifest says {manifest.total_images}")
     _allow_files(len(records))
     tars = tuple(_map(folder, record, index) for record, index in zip(records, indexes, strict=True))
     spans = (np.concatenate([index.spans[name] for index in indexes]) for name in (extension, "cls", "json"))
@@ -172,17 +172,17 @@ def _read_index(folder: Path, record: ShardRecord, extension: str) -> ShardIndex
     try:
         index = read_dali_index(data)
     except ValueError as error:
-        raise PipelineError(f"{path} is no index of samples: {error}; run `verify`") from error
+        raise PipelineError(f"{path} is not a valid index: {error}; run `verify`") from error
     if set(index.spans) != {extension, "cls", "json"} or len(index.keys) != record.samples_images:
         raise PipelineError(
-            f"{path} lists {len(index.keys)} samples of {', '.join(index.spans)}; expected {record.samples_images} "
-            f"of {extension}, cls and json"
+            f"{path} lists {len(index.keys)} samples with {', '.join(index.spans)}; expected "
+            f"{record.samples_images} with {extension}, cls and json; run `verify`"
         )
     return index
 
 
 def _allow_files(count: int) -> None:
-    """Every mapped tar keeps a descriptor; the usual soft limit is 1,024, ImageNet has 1,282 shards."""
+    """Raise the soft limit on open files, usually 1,024: each mapped tar keeps one open, and ImageNet has 1,282."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = len(list(Path("/proc/self/fd").iterdir())) + count + SPARE_FILES
     wanted = needed if hard == resource.RLIM_INFINITY else min(hard, needed)

@@ -1,1 +1,1 @@
-"""From encoded bytes of any size to pixels of a fixed size."""
+"""Pixels: decode images, resample them to a fixed size and encode them."""

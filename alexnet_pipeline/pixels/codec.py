@@ -1,7 +1,7 @@
-"""From encoded bytes to upright RGB pixels and back: the only place that knows codecs.
+"""Decode images to upright RGB pixels, and encode pixels as JPEG, PNG or `.npy`.
 
 Decoding is strict: what libjpeg-turbo only warns about is an error here. Files of other formats are proved whole
-before OpenCV decodes them, because OpenCV accepts truncated and altered files.
+before OpenCV decodes them, because OpenCV accepts truncated and damaged files.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ from alexnet_pipeline.records import Conversion, Encoding, Reason
 
 Pixels = NDArray[np.uint8]
 
-# Scans in one JPEG. Encoders write about ten, a full progression of three components stays below 100; 6,000
+# Most scans in one JPEG. Encoders write about ten, a full progression of three components stays below 100; 6,000
 # scans in 66 kB cost seconds.
 MAX_SCANS = 100
-# A marker with its length.
+# Bytes of a marker and its length field.
 MARKER_BYTES = 4
 START_OF_SCAN = b"\xff\xda"
-# What cameras and editors leave behind the end mark.
+# Most bytes that cameras and editors append after the end-of-image marker.
 MAX_TRAILER_BYTES = 4096
 # zlib level of PNG output.
 PNG_COMPRESSION = 6
-# libjpeg's and TurboJPEG's words for a file that ends early, and for variants that this build cannot read.
+# Phrases of libjpeg and TurboJPEG for a truncated file, and for JPEG variants that they do not support.
 TRUNCATION_WORDS = ("premature end", "ends prematurely", "input file read error")
 VARIANT_WORDS = ("unsupported jpeg", "unsupported color", "not implemented")
-# Longer headers of a .npy of three axes do not occur.
+# Longest header of a .npy with three axes.
 NPY_HEADER_BYTES = 128
 NPY_SHAPE = re.compile(rb"'shape': \((\d+), (\d+), (\d+)\)")
 TURBO_VERSION = re.compile(rb"libjpeg-turbo version ([0-9.]+)")
@@ -49,17 +49,17 @@ def decode(data: bytes, *, max_pixels: int = Conversion.max_pixels) -> Pixels:
     """Decode one image.
 
     Greyscale and palettes become RGB, 16 bits become 8, CMYK becomes RGB by `cmyk_to_rgb`, alpha is dropped,
-    the first frame of several is taken, and EXIF orientation is applied.
+    only the first of several frames is taken, and EXIF orientation is applied.
 
     Args:
         data: a JPEG, PNG, GIF, BMP, WebP or TIFF, recognised by its first bytes.
-        max_pixels: images with more are rejected by their header, before decoding.
+        max_pixels: images whose header declares more pixels are rejected before decoding.
 
     Returns:
         HWC uint8, RGB, C-contiguous.
 
     Raises:
-        RejectedImageError: with the reason; nothing else, whatever the bytes.
+        RejectedImageError: the image cannot be decoded; no other error is raised, whatever the bytes.
     """
     name, allowed = sniff(data)
     if name == "JPEG":
@@ -74,7 +74,7 @@ def decode(data: bytes, *, max_pixels: int = Conversion.max_pixels) -> Pixels:
 
 
 def encode(image: Pixels, conversion: Conversion) -> bytes:
-    """Encode an HWC uint8 RGB image as a conversion asks: JPEG with the accurate DCT, PNG, or a `.npy`."""
+    """Encode an HWC uint8 RGB image by a conversion's options: as JPEG with the accurate DCT, as PNG, or as `.npy`."""
     if conversion.encoding == "jpg":
         return bytes(simplejpeg.encode_jpeg(image, conversion.quality, "RGB", conversion.subsampling))
     if conversion.encoding == "png":
@@ -89,10 +89,10 @@ def encode_png(image: Pixels) -> bytes:
 
 
 def decode_sample(data: bytes, encoding: Encoding) -> Pixels:
-    """Decode what `encode` made.
+    """Decode the image of a sample that `encode` made.
 
     Raises:
-        RejectedImageError: it is damaged.
+        RejectedImageError: the image is damaged.
     """
     if encoding != "raw":
         return decode(data)
@@ -105,16 +105,16 @@ def decode_sample(data: bytes, encoding: Encoding) -> Pixels:
 
 
 def quiet_opencv() -> None:
-    """Set up OpenCV for a process that is ours: one thread, since images are the unit of work, and no log lines."""
+    """Configure OpenCV in a process of our own: one thread, because work is divided by images, and no log output."""
     cv2.setNumThreads(1)
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
 @functools.cache
 def versions() -> dict[str, str]:
-    """The libraries that decide bytes here.
+    """The versions of the libraries that determine decoded and encoded bytes.
 
-    simplejpeg does not tell which libjpeg-turbo it was built with, but its binary holds that library's text.
+    simplejpeg does not report its libjpeg-turbo version, but its binary contains that library's version text.
     """
     named = {"opencv": cv2.__version__, "simplejpeg": simplejpeg.__version__}
     turbo = TURBO_VERSION.search(Path(simplejpeg._jpeg.__file__).read_bytes())
@@ -122,11 +122,11 @@ def versions() -> dict[str, str]:
 
 
 def cmyk_to_rgb(cmyk: Pixels, *, inverted: bool) -> Pixels:
-    """Naive conversion without a profile: each of R, G, B is (255 - C)(255 - K) / 255, rounded.
+    """Convert CMYK without a profile: R = (255 - C)(255 - K) / 255, rounded; likewise G from M and B from Y.
 
     Args:
         cmyk: (height, width, 4) uint8.
-        inverted: Adobe writes 255 minus the ink.
+        inverted: whether the values are 255 minus the ink, as Adobe writes them.
     """
     light = (cmyk if inverted else 255 - cmyk).astype(np.uint16)  # 255 * 255 + 127 fits
     return ((light[..., :3] * light[..., 3:] + 127) // 255).astype(np.uint8)
@@ -141,7 +141,7 @@ def _decode_jpeg(data: bytes, max_pixels: int) -> Pixels:
         image = _by_libjpeg(data, header, max_pixels)
     except ValueError as error:
         message = str(error).lower()
-        if "icc" in message:  # a damaged profile leaves the pixels whole, so decode those without it
+        if "icc" in message:  # a damaged profile does not affect the pixels, so decode without it
             return _decode_jpeg(without_icc(data), max_pixels)
         if "subsampling" not in message:
             raise RejectedImageError(_jpeg_reason(message), f"JPEG: {error}") from error
@@ -158,10 +158,10 @@ def _by_libjpeg(data: bytes, header: JpegHeader, max_pixels: int) -> Pixels:
 
 
 def _by_opencv_unproved(data: bytes, header: JpegHeader, max_pixels: int) -> Pixels:
-    """Decode chroma samplings that TurboJPEG does not know; libjpeg itself, through OpenCV, knows all.
+    """Decode chroma subsamplings that TurboJPEG does not support; OpenCV calls libjpeg itself, which supports all.
 
-    ImageNet has such files (libjpeg-turbo issues 323 and 436). OpenCV reports no warnings, so the end mark is all that
-    proves the file whole.
+    ImageNet has such files (libjpeg-turbo issues 323 and 436). OpenCV reports no warnings, so only the end
+    marker proves that the file is whole.
     """
     ended = END_OF_IMAGE in data[-MAX_TRAILER_BYTES:]
     framed = header.height and data.startswith(START_OF_SCAN, header.scan_at)

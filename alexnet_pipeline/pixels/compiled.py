@@ -1,9 +1,9 @@
-"""How the engine's functions are compiled, and where the machine code is kept for the next start.
+"""Compile functions with numba, and cache their machine code for later runs.
 
-numba keeps machine code per function. It would fail where it may not write, read damaged files without a check, and
-go on with old code after an update of a function that is called from another file. So the folder here is named after
-the state of the sources, is proved by a list of checksums before numba sees it, and is not used at all where it
-cannot be written: that costs time, never the run.
+numba caches machine code per function. By itself it would fail where it may not write, load damaged files unchecked,
+and run stale code after a change of a function that is called from another file. So the cache folder is named after a
+digest of the sources, is checked against a list of checksums before numba uses it, and is not used at all where it
+cannot be written, which costs time but never the run.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 PACKAGE = Path(__file__).parents[1]
 DIGEST_BYTES = 8
-# The list of a folder's files with their checksums, written last.
+# File that lists a folder's files with their checksums; it is written last.
 CHECKSUMS = "checksums"
-# All kernels take 1.5 MB; a folder that has no room for this is not used.
+# Size of the file that tests a folder for free space; all kernels take 1.5 MB.
 PROBE_BYTES = 4 << 20
 _STATE = re.compile(rf"[0-9a-f]{{{2 * DIGEST_BYTES}}}")
 
 
 def compiled(function: Function) -> Function:
-    """Compile a function by numba when it is first called from Python; its machine code is kept."""
-    import numba  # noqa: PLC0415 - .2 s that a process without kernels, like the parent of workers, need not take
+    """Compile a function with numba when it is first called from Python, and cache its machine code."""
+    import numba  # noqa: PLC0415 - takes 0.2 s, which a process without kernels saves
 
     folder, settings = cache_folder(), numba.config
     before = settings.CACHE_DIR
@@ -43,7 +43,7 @@ def compiled(function: Function) -> Function:
 
 
 def compiled_part(function: Function) -> Function:
-    """Compile a function that only compiled functions call: its code is part of theirs, and not kept by itself."""
+    """Compile a function that only compiled functions call: its code becomes part of theirs, and has no cache."""
     return _compile(function, cache=False)
 
 
@@ -56,13 +56,13 @@ def _compile(function: Function, *, cache: bool) -> Function:
 
 
 def is_kept() -> bool:
-    """Whether machine code of an earlier start will be used."""
+    """Whether machine code from an earlier run will be used."""
     folder = cache_folder()
     return folder is not None and (folder / CHECKSUMS).exists()
 
 
 def keep() -> None:
-    """Note that all that is in the folder is whole, and remove the folders of earlier states of the sources."""
+    """Write the checksums of the cache folder, and remove the cache folders of earlier versions of the sources."""
     folder = cache_folder()
     if folder is None:
         return
@@ -80,7 +80,7 @@ def keep() -> None:
 
 @functools.cache
 def cache_folder() -> Path | None:
-    """Where machine code is kept, proved to be whole and writable; None where there is no such place."""
+    """The cache folder, which is either proved whole or new and writable; None if there is no room for one."""
     state = _source_state()
     for place in _places():
         folder = place / state
@@ -101,20 +101,20 @@ def cache_folder() -> Path | None:
 
 
 def _places() -> list[Path]:
-    """Where the folder may lie, best first: where the user says, beside this file, in the user's cache."""
+    """Parents for the cache folder, best first: the user's choice, or beside this file and in the user's cache."""
     chosen = os.environ.get("NUMBA_CACHE_DIR")
     if chosen:
         return [Path(chosen)]
     places = [Path(__file__).parent / "__pycache__"]
     users = os.environ.get("XDG_CACHE_HOME")
     if not users and os.environ.get("HOME") != "":
-        users = os.path.expanduser("~/.cache")  # noqa: PTH111 - where there is no home, Path raises
+        users = os.path.expanduser("~/.cache")  # noqa: PTH111 - without a home, Path raises
     return [*places, Path(users) / "alexnet-pipeline" / "numba"] if users and users.startswith("/") else places
 
 
 def _source_state() -> str:
-    """A digest of all sources that are compiled, and of the compiler's version."""
-    from importlib.metadata import version  # noqa: PLC0415 - 20 ms
+    """A digest of the sources that use this module, and of the version of numba."""
+    from importlib.metadata import version  # noqa: PLC0415 - takes 20 ms
 
     state = hashlib.blake2b(version("numba").encode(), digest_size=DIGEST_BYTES)
     for path in sorted(PACKAGE.rglob("*.py")):
@@ -125,7 +125,7 @@ def _source_state() -> str:
 
 
 def _checksums(folder: Path) -> str:
-    """A line for each file below a folder."""
+    """One line per file below a folder: its checksum and its path."""
     lines = []
     with suppress(OSError):
         for path in sorted(folder.rglob("*")):

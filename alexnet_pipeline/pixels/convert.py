@@ -1,4 +1,4 @@
-"""From a decoded image and conversions to the pixels of each output."""
+"""Convert a decoded image to the pixels of one or more outputs."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from alexnet_pipeline.pixels.libraries import check_conversion, resample_by_libr
 from alexnet_pipeline.pixels.resample import resample_each
 from alexnet_pipeline.records import Conversion, Geometry, Rounding
 
-# An output, HWC uint8, and how it was placed.
+# An output image, HWC uint8, and its placement.
 Converted = tuple[NDArray[np.uint8], Placement]
 
 
 @takes_options(Conversion)
 def resize(image: NDArray[np.uint8], method: str = Conversion.method, **options: object) -> NDArray[np.uint8]:
-    """Convert one image, as `shard` does before encoding.
+    """Resize one image, as `shard` does before encoding.
 
     Args:
         image: HWC uint8, RGB, of any size.
-        method: see `methods()`.
+        method: name of a downsampling method; see `methods()`.
         **options: of the conversion; those of encodings have no effect here.
 
     Returns:
         HWC uint8, RGB.
 
     Raises:
-        RefusedError: the image, the method or an option is not one of those.
+        RefusedError: the image, the method or an option is invalid.
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
         raise RefusedError(f"resize got {image.dtype} of shape {image.shape}; expected HWC uint8 with 3 channels")
@@ -52,10 +52,10 @@ def convert_each(image: NDArray[np.uint8], conversions: Sequence[Conversion]) ->
 
     Args:
         image: HWC uint8, RGB, upright.
-        conversions: method, geometry and size of each; where only methods differ, they share their common work.
+        conversions: the options of each output; conversions that differ only in method share work.
 
     Returns:
-        For each the output, HWC uint8, and how it was placed.
+        For each conversion, the output image, HWC uint8, and its placement.
 
     Raises:
         RejectedImageError: an output would be too large.
@@ -75,7 +75,7 @@ def convert_each(image: NDArray[np.uint8], conversions: Sequence[Conversion]) ->
 def _grouped(
     height: int, width: int, conversions: Sequence[Conversion]
 ) -> Iterator[tuple[Placement, bool, dict[int, Method]]]:
-    """Conversions that differ in their method only: placement, linear light, and each one's method by its number."""
+    """Group conversions that differ only in method: placement, linear light, and methods by conversion number."""
     groups: dict[tuple[int, Geometry, Rounding, bool], dict[int, Method]] = {}
     for number, conversion in enumerate(conversions):
         key = conversion.size_px, conversion.geometry, conversion.rounding, conversion.linear_light

@@ -1,4 +1,4 @@
-"""How an image of any size is placed on the output: how much each axis is scaled, and what is kept."""
+"""How an image of any size is placed on the output: the scale of each axis, and the part that is kept."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DEFINITIONS: dict[Geometry, str] = {
     "shorter": "shorter side to the size, the rest kept",
     "pad": "longer side to the size, centred on black",
 }
-# libjpeg's limit on either side (JPEG_MAX_DIMENSION); beyond it `shorter` has no JPEG to write.
+# libjpeg's limit on either side (JPEG_MAX_DIMENSION); beyond it, `shorter` could not write a JPEG.
 MAX_SIDE_PX = 65_500
 
 
@@ -32,18 +32,18 @@ class Axis:
 
     @property
     def enlarges(self) -> bool:
-        """Whether there are more samples after than before."""
+        """Whether the axis is upsampled."""
         return self.full > self.source
 
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """How an image becomes the target.
+    """How an image is scaled and placed on the output.
 
     Attributes:
         rows: the vertical axis.
         columns: the horizontal axis.
-        canvas_px: (height, width) of the target.
+        canvas_px: (height, width) of the output.
         corner_px: (top, left) of the resampled part on the canvas.
     """
 
@@ -58,12 +58,12 @@ class Placement:
         return self.rows.enlarges or self.columns.enlarges
 
 
-@functools.lru_cache(maxsize=64)  # every method asks for the same image's
+@functools.lru_cache(maxsize=64)  # every method asks for the same placement
 def place(height: int, width: int, size_px: int, geometry: Geometry, rounding: Rounding) -> Placement:
     """The placement of an image of (height, width).
 
     Raises:
-        RejectedImageError: too_large, where `shorter` would make a side longer than JPEG allows.
+        RejectedImageError: too_large, if `shorter` would make a side longer than JPEG allows.
     """
     if geometry == "squash":
         full = (size_px, size_px)
@@ -95,7 +95,7 @@ def on_canvas(part: NDArray[np.uint8], placement: Placement) -> NDArray[np.uint8
 
 
 def _scaled(side: int, size_px: int, anchor: int, rounding: Rounding) -> int:
-    """Length of a side after the anchor has become the size; integers, so that no float rounding enters."""
+    """Length of a side when the anchor side becomes `size_px`, in integers, to avoid floating-point rounding."""
     if rounding == "truncate":
         return max(1, side * size_px // anchor)
     return max(1, (2 * side * size_px + anchor) // (2 * anchor))

@@ -25,12 +25,12 @@ class Kernel:
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """A way to resample.
+    """A downsampling method.
 
     Attributes:
         name: canonical name.
-        kernel: of `KERNELS`, or `nearest`, `area`, or a library's own filter name.
-        support: `scaled` widens the kernel with the downscale, `point` does not, `""` has no kernel.
+        kernel: name in `KERNELS`, or `nearest`, or `area`, or the name of a library's filter.
+        support: `scaled` widens the kernel by the downscaling factor, `point` does not, `""` is for no kernel.
         library: `""` for our engine, else `pillow` or `opencv`.
         definition: the formula, in one line.
     """
@@ -80,19 +80,19 @@ LIBRARY_FILTERS = {
 
 
 def methods() -> list[Method]:
-    """List every method that has a name of its own, with its definition; KERNEL:SUPPORT pairs exist besides."""
+    """List every named method with its definition; each KERNEL:SUPPORT pair is a method, too."""
     return [find_method(name) for name in method_names()]
 
 
 def method_names() -> tuple[str, ...]:
-    """The names of the methods that have one of their own."""
+    """The names of the methods that are not KERNEL:SUPPORT pairs."""
     ours = (*WITHOUT_KERNEL, *NAMED)
     theirs = (f"{library}:{name}" for library, names in LIBRARY_FILTERS.items() for name in names)
     return (*ours, *theirs)
 
 
 def find_method(name: str) -> Method:
-    """The method of a name: `lanczos`, `cubic:point`, `pillow:lanczos`.
+    """Find a method by its name: `lanczos`, `cubic:point`, `pillow:lanczos`.
 
     Raises:
         RefusedError: there is no such method; the message names the nearest ones.

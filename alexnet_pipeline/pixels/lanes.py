@@ -1,8 +1,8 @@
-"""Sixteen float32 side by side (SIMD) for compiled code: what LLVM's vectoriser does not find by itself.
+"""SIMD vectors of sixteen float32 for compiled code, where LLVM's vectoriser does not find them by itself.
 
-In compiled functions, `splat`, `load`, `+` and `*` make and combine such values, which LLVM keeps in vector registers
-of whatever width the CPU has. Each lane is rounded as a float32 of its own, so the result is the same on every CPU.
-Indices count elements of the array as it lies in memory. They are not checked: only `resample` calls these.
+In compiled functions, `splat`, `load`, `+` and `*` make and combine such vectors, which LLVM keeps in registers of
+whatever width the CPU has. Each lane is rounded as a float32 of its own, so the result is the same on every CPU.
+Indices count the elements of an array in memory order. They are not checked: only `resample` calls these functions.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from numba.core import cgutils
 from numba.extending import intrinsic, models, overload, register_model
 
 COUNT = 16
-# Rows and columns of the float32 that are transposed together: as many as the registers hold.
+# Rows and columns of float32 that are transposed together, as many as fit in registers.
 SQUARE = 8
-# 2 to the 23rd: float32 has no fractions from here on.
+# 2 to the 23rd, from where on float32 has no fractions.
 ROUNDING = 8388608.0
 
 
@@ -44,7 +44,7 @@ class _LanesModel(models.PrimitiveModel):
 
 @intrinsic
 def load(typing: Any, array: Any, index: Any) -> Any:
-    """Sixteen neighbours of a C-contiguous float32 or uint8 array, the latter converted to float32."""
+    """Load sixteen adjacent elements of a C-contiguous float32 or uint8 array, the latter converted to float32."""
     if not _is_contiguous(array, types.float32, types.uint8):
         return None
 
@@ -60,7 +60,7 @@ def load(typing: Any, array: Any, index: Any) -> Any:
 
 @intrinsic
 def store(typing: Any, array: Any, index: Any, value: Any) -> Any:
-    """Write sixteen neighbours of a C-contiguous array; for uint8, clipped and rounded half to even."""
+    """Store sixteen adjacent elements of a C-contiguous array; for uint8, they are clipped and rounded half to even."""
     if not _is_contiguous(array, types.float32, types.uint8):
         return None
 
@@ -73,7 +73,7 @@ def store(typing: Any, array: Any, index: Any, value: Any) -> Any:
         for bound, outside in ((0.0, "<"), (255.0, ">")):
             limit = ir.Constant(_VECTOR, [bound] * COUNT)
             value = builder.select(builder.fcmp_ordered(outside, value, limit), limit, value)
-        # A float32 of this size holds whole numbers only: adding it rounds, and leaves the level in the low byte.
+        # At this magnitude float32 holds only whole numbers: adding it rounds, and leaves the level in the low byte.
         shifted = builder.fadd(value, ir.Constant(_VECTOR, [ROUNDING] * COUNT))
         low_byte = builder.and_(builder.bitcast(shifted, _INTEGERS), ir.Constant(_INTEGERS, [255] * COUNT))
         builder.store(builder.trunc(low_byte, _LEVELS), place, align=1)
@@ -84,7 +84,7 @@ def store(typing: Any, array: Any, index: Any, value: Any) -> Any:
 
 @intrinsic
 def copy_four(typing: Any, source: Any, at: Any, target: Any, to: Any) -> Any:
-    """Copy four neighbours of a C-contiguous uint8 array."""
+    """Copy four adjacent elements of a C-contiguous uint8 array."""
     if not (_is_contiguous(source, types.uint8) and _is_contiguous(target, types.uint8)):
         return None
 
@@ -99,7 +99,7 @@ def copy_four(typing: Any, source: Any, at: Any, target: Any, to: Any) -> Any:
 
 @intrinsic
 def splat(typing: Any, value: Any) -> Any:
-    """One float32 in all lanes."""
+    """Broadcast one float32 to all lanes."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         first = builder.insert_element(_ANY, arguments[0], _WORD(0))
@@ -121,8 +121,8 @@ def transpose(typing: Any, source: Any, at: Any, step: Any, target: Any, to: Any
         for _ in range(SQUARE - 1):
             starts.append(builder.add(starts[-1], from_step))
         for left in range(0, SQUARE, SQUARE // 2):
-            # Four columns of a row and of the row four below it side by side; then 4 x 4 are transposed in both halves
-            # of the registers, which no instruction has to cross.
+            # A register gets four columns of a row, and of the row four below it. Then 4 x 4 are transposed in both
+            # halves of the registers, so that no instruction crosses halves.
             parts = []
             for row_start in starts:
                 index = builder.add(row_start, row_start.type(left))
@@ -146,7 +146,7 @@ def transpose(typing: Any, source: Any, at: Any, step: Any, target: Any, to: Any
 
 @intrinsic
 def transpose_levels(typing: Any, source: Any, at: Any, target: Any, to: Any, target_step: Any) -> Any:
-    """Transpose 16 x 16 uint8 that lie together from `at` on; rows are written from `to` on, `target_step` apart."""
+    """Transpose 16 x 16 uint8, contiguous from `at` on; rows are written from `to` on, `target_step` apart."""
     if not (_is_contiguous(source, types.uint8) and _is_contiguous(target, types.uint8)):
         return None
 
@@ -157,7 +157,7 @@ def transpose_levels(typing: Any, source: Any, at: Any, target: Any, to: Any, ta
             place = _place(context, builder, signature.args[0], from_array, start)
             rows.append(builder.load(place, align=1, typ=_LEVELS))
             start = builder.add(start, start.type(COUNT))
-        # A perfect shuffle rotates the bits of a sample's index (row, column) by one; four of them exchange the two.
+        # A perfect shuffle rotates the bits of a sample's index (row, column) by one; four of them swap the two.
         interleaved = [lane // 2 + lane % 2 * COUNT for lane in range(2 * COUNT)]
         for _ in range(4):
             rows = [
@@ -179,10 +179,10 @@ def _is_contiguous(array: Any, *dtypes: Any) -> bool:
 
 
 def _place(context: Any, builder: Any, array_type: Any, array: Any, index: Any) -> Any:
-    """An opaque pointer to an array's element.
+    """An opaque pointer to an element of an array.
 
-    numba's pointers still have a type in Python, by which the builder would refuse to store a vector. A struct with an
-    opaque pointer in it forgets that type; no instruction comes of it.
+    numba's pointers have an element type in Python, for which the builder would refuse to store a vector. Passing the
+    pointer through a struct with an opaque pointer drops that type, and generates no instruction.
     """
     data = cgutils.create_struct_proxy(array_type)(context, builder, array).data
     untyped = ir.Constant(ir.LiteralStructType([ir.PointerType()]), ir.Undefined)
@@ -190,13 +190,13 @@ def _place(context: Any, builder: Any, array_type: Any, array: Any, index: Any) 
 
 
 def _shuffle(builder: Any, first: Any, second: Any, lanes: Iterable[int]) -> Any:
-    """A vector of chosen lanes of two vectors; those of the second count on from the first's."""
+    """A vector of chosen lanes of two vectors; the numbers of the second's lanes follow those of the first."""
     chosen = list(lanes)
     return builder.shuffle_vector(first, second, ir.Constant(ir.VectorType(_WORD, len(chosen)), chosen))
 
 
 def _define(symbol: Any, instruction: str) -> None:
-    """Let an operator on two values be one instruction."""
+    """Compile an operator on two vectors to one instruction."""
 
     @intrinsic
     def combine(typing: Any, a: Any, b: Any) -> Any:

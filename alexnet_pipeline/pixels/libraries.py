@@ -21,23 +21,23 @@ OPENCV_FLAGS = {
     "area": cv2.INTER_AREA,
     "lanczos4": cv2.INTER_LANCZOS4,
 }
-# Libraries compute the whole output before it is cropped; a strip of 1 x 60,000 would take gigabytes.
+# The libraries compute the whole output before it is cropped, which for a strip of 1 x 60,000 would take gigabytes.
 MAX_TARGET_PIXELS = 64_000_000
 
 
 def resample_by_library(image: NDArray[np.uint8], placement: Placement, method: Method) -> NDArray[np.uint8]:
-    """Resample by a library's own filter.
+    """Resample an image with a library's own filter.
 
     Args:
         image: HWC uint8, RGB.
-        placement: the whole output is computed, then cropped.
-        method: one with a library.
+        placement: placement on the output; the whole output is computed, then cropped.
+        method: a method of a library.
 
     Returns:
         HWC uint8 of the placement's canvas size.
 
     Raises:
-        RejectedImageError: too_large, where the uncropped output is.
+        RejectedImageError: too_large, if the uncropped output would be.
     """
     rows, columns = placement.rows, placement.columns
     if rows.full * columns.full > MAX_TARGET_PIXELS:
@@ -48,15 +48,15 @@ def resample_by_library(image: NDArray[np.uint8], placement: Placement, method: 
 
 
 def resample_floats(image: NDArray[np.float32], full_px: tuple[int, int], method: Method) -> NDArray[np.float32]:
-    """Resample one plane by a library's own filter in floating point, without its rounding and clipping.
+    """Resample one plane with a library's own filter in floating point, without its rounding and clipping.
 
     Args:
         image: (height, width) float32.
         full_px: (height, width) of the whole output.
-        method: one with a library.
+        method: a method of a library.
 
     Returns:
-        float32 of that size.
+        (height, width) float32 of that size.
     """
     return np.asarray(_resize(image, *full_px, method), np.float32)
 
@@ -73,10 +73,10 @@ def library_weights(axis: Axis, method: Method) -> NDArray[np.float64]:
 
 
 def check_conversion(conversion: Conversion) -> Method:
-    """Return the method of a conversion.
+    """Find the method of a conversion, and check that it can be used.
 
     Raises:
-        RefusedError: there is no such method, its library is missing, or it has no linear light.
+        RefusedError: there is no such method, its library is missing, or it does not support linear light.
     """
     method = find_method(conversion.method)
     if method.library == "pillow":
@@ -87,7 +87,7 @@ def check_conversion(conversion: Conversion) -> Method:
 
 
 def versions() -> dict[str, str]:
-    """The version of PIL, where it is installed."""
+    """The version of Pillow, if it is installed."""
     try:
         return {"pillow": str(_pillow().__version__)}
     except RefusedError:
@@ -106,10 +106,10 @@ def _resize(image: NDArray[Any], height: int, width: int, method: Method) -> Any
 
 def _pillow() -> Any:
     try:
-        from PIL import Image  # noqa: PLC0415 - an extra, and only comparators need it
+        from PIL import Image  # noqa: PLC0415 - an extra, which only comparisons need
     except ImportError as error:
         raise RefusedError(
-            "pillow:* methods need Pillow-SIMD: pip install 'alexnet-pipeline[simd]' (a C compiler, libjpeg and "
+            "pillow:* methods need Pillow-SIMD: pip install 'alexnet-pipeline[simd]' (needs a C compiler, libjpeg and "
             "zlib headers; Debian: build-essential libjpeg62-turbo-dev zlib1g-dev)"
         ) from error
     return Image

@@ -30,7 +30,7 @@ BAND = COUNT
 TILE = 4 * COUNT
 # Entries of the table that guesses an sRGB level from a linear value.
 GUESSES = 4096
-# Sides of the image that compiles the engine: source and output, in pixels.
+# Sides, source and output, of the image that is resampled to compile the engine, in pixels.
 REHEARSAL_PX = (40, 17)
 
 
@@ -48,7 +48,7 @@ def resample_each(
         image: HWC uint8, RGB, C-contiguous, of the placement's source size.
         placement: scales of both axes, and the part of the output that is kept; only that is computed.
         methods: kernel methods, `area` or `nearest`.
-        linear_light: go through the exact sRGB curve.
+        linear_light: resample in linear light, through the exact sRGB curve.
 
     Returns:
         For each method, HWC uint8 of the placement's canvas size; black where nothing was placed.
@@ -59,7 +59,7 @@ def resample_each(
 
 @functools.cache
 def prepare() -> None:
-    """Compile the engine, or load it compiled: once in a process, and not at all in its forked children."""
+    """Compile the engine, or load its machine code: once in a process, and not again in its forked children."""
     source, size = REHEARSAL_PX
     axis = Axis(source, size, 0, size)
     methods = [find_method(name) for name in ("lanczos", "area", "nearest")]
@@ -77,7 +77,7 @@ def _resample_each(image: Bytes, placement: Placement, methods: Sequence[Method]
     source = image.reshape(len(image), -1)
     weighed = np.array([number for number, method in enumerate(methods) if method.kernel != "nearest"], np.int64)
     if weighed.size:
-        band_rows = BAND * rows.source // rows.full + row_weights[2].shape[2] + 2  # of the source, at most
+        band_rows = BAND * rows.source // rows.full + row_weights[2].shape[2] + 2  # most source rows of a band
         _passes(source, weighed, band_rows, *row_weights, *column_weights, values, LEVEL_GUESSES, bounds, results)
     for number, method in enumerate(methods):
         if method.kernel == "nearest":
@@ -97,7 +97,7 @@ def _gather(source: Bytes, rows: Integers, columns: Integers, result: Bytes) -> 
     last = columns.size - 1
     for y in range(rows.size):
         begin, to = rows[y] * source.shape[1], y * result.shape[1]
-        # A pixel is copied as four bytes; the next pixel overwrites the fourth. At the image's last byte there is none.
+        # A pixel is copied as four bytes; the next pixel overwrites the fourth. The image's last pixel has none.
         safe = last
         while safe and begin + source.shape[1] == source.size and columns[safe - 1] == columns[last]:
             safe -= 1
@@ -126,14 +126,14 @@ def _passes(
 ) -> None:
     """Run both passes for the methods numbered in `weighed`.
 
-    `values` holds the value of each of the 256 levels. `bounds` of length 0 mean that these are the levels themselves.
+    `values` holds the value of each of the 256 levels. If `bounds` is empty, these are the levels themselves.
     A band of the output takes at most `band_rows` rows of the source. The results have room for whole bands.
     """
     rows, columns, pitch = row_first.shape[1], column_first.shape[1], results.shape[2]
     first, last = ends(column_first, column_taps, columns - columns, columns)
     width = 3 * (last - first)
     room = (width + TILE) * BAND
-    # Made here, for LLVM then knows that they do not overlap: a band per method between the passes; a tile of the
+    # Allocated here, so that LLVM knows that they do not overlap: a band per method between the passes; a tile of the
     # source rows and, behind them, of one method's rows; a band of the output.
     bands, tile = np.empty(row_first.shape[0] * room, np.float32), np.empty((band_rows + BAND) * TILE, np.float32)
     sums, levels = np.empty((3 * columns + BAND) * BAND, np.float32), np.empty((3 * columns + BAND) * BAND, np.uint8)
@@ -166,7 +166,7 @@ def _take_rows(
 ) -> None:
     """Copy a tile of the source rows [begin, end), from sample `left` on, as values.
 
-    The rows have `rest` samples from there on; what the tile holds beyond them is not used.
+    The rows have `rest` samples from there on; the tile's content beyond them is not used.
     """
     for row in range(begin, end):
         at, to = row * source.shape[1] + left, (row - begin) * TILE
@@ -254,11 +254,11 @@ def _quantise_linear(values: Floats, guesses: Bytes, bounds: Floats, levels: Byt
 
 
 def _srgb_to_linear(encoded: NDArray[np.float64]) -> NDArray[np.float64]:
-    """IEC 61966-2-1, 0..1 to 0..1."""
+    """Decode sRGB values as IEC 61966-2-1 defines, 0..1 to 0..1."""
     return np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
 
 
-# The value of each level, gamma-encoded and linear; and the linear value from which on a level is the nearest one.
+# The value of each level, gamma-encoded and linear; and the least linear value for which a level is the nearest.
 LEVELS = np.arange(256, dtype=np.float32)
 LINEAR_OF_LEVEL = _srgb_to_linear(np.arange(256) / 255).astype(np.float32)
 LEVEL_BOUNDS = _srgb_to_linear(np.maximum(np.arange(256) - 0.5, 0) / 255).astype(np.float32)

@@ -18,9 +18,9 @@ Doubles = NDArray[np.float64]
 Integers = NDArray[np.int64]
 Switches = NDArray[np.bool_]
 
-# Codes beside those of KERNELS.
+# Codes in addition to those of KERNELS.
 NEAREST, AREA = -1, -2
-# Source samples of an axis up to which its weights are cached for images to come; those of longer ones take megabytes.
+# Longest source axis whose weights are cached for later images; those of longer ones take megabytes.
 MAX_CACHED_PX = 1024
 
 
@@ -39,7 +39,7 @@ def axis_weights(axis: Axis, method: Method) -> tuple[Integers, Integers, Floats
 
 
 def weights_of_each(axis: Axis, methods: Sequence[Method]) -> tuple[Integers, Integers, Floats]:
-    """Compute the same for several methods: each array gains a first axis, one entry a method."""
+    """Compute the same for several methods: each array gets a leading axis, with one entry per method."""
     kinds = tuple((method.kernel, method.support) for method in methods)
     compute = _cached_weights if axis.source <= MAX_CACHED_PX else _compute_weights
     return compute(axis.source, axis.full, axis.start, axis.count, kinds)
@@ -52,7 +52,7 @@ def _compute_weights(
     scale = source / full
     reaches = [_reach(scale, *row) for row in zip(codes.tolist(), radii.tolist(), scaled.tolist(), strict=True)]
     most = (int(2.0 * max(reaches)) + 2 + 3) // 4 * 4
-    # Arrays are made here, because each way to make one costs the compiler as long as a small function.
+    # Arrays are allocated here, because each allocation takes as long to compile as a small function.
     first, taps = np.empty((2, len(kinds), count), np.int64)
     weights = np.zeros((len(kinds), count, most), np.float32)
     _weights(source, full, start, codes, radii, scaled, np.empty(most), first, taps, weights)
@@ -60,7 +60,7 @@ def _compute_weights(
 
 
 def _reach(scale: float, code: int, radius: float, scaled: bool) -> float:
-    """How far from its centre an output takes source samples, in these."""
+    """How far from its centre an output sample takes source samples, in source samples."""
     return radius * (scale if code == AREA else max(scale, 1.0) if scaled else 1.0)
 
 
@@ -79,7 +79,7 @@ def _engine_codes(kinds: tuple[tuple[str, str], ...], enlarges: bool) -> tuple[I
         elif kernel == "area":
             rows.append((AREA, 0.5, True))
         else:
-            # A Gaussian only blurs where there is nothing to filter out.
+            # Where an axis is enlarged, there is nothing to filter out, and a Gaussian would only blur.
             chosen = KERNELS["triangle" if kernel == "gaussian" and scaled and enlarges else kernel]
             rows.append((chosen.code, chosen.radius, scaled))
     codes, radii, scaleds = zip(*rows, strict=True)
@@ -88,7 +88,7 @@ def _engine_codes(kinds: tuple[tuple[str, str], ...], enlarges: bool) -> tuple[I
 
 @compiled_part
 def ends(first: Integers, taps: Integers, begin: int, end: int) -> tuple[int, int]:
-    """The range [first, end) of source samples that the outputs [begin, end) of any method take."""
+    """The range [first, end) of source samples that the outputs [begin, end) of all methods take."""
     last = (end if end < first.shape[1] else first.shape[1]) - 1
     low, high = first[0, begin], first[0, last] + taps[0, last]
     for method in range(1, first.shape[0]):
@@ -104,7 +104,7 @@ def _sinc(x: float) -> float:
 
 
 @compiled_part
-def _kernel(code: int, x: float) -> float:  # noqa: PLR0911 - one return a kernel reads best
+def _kernel(code: int, x: float) -> float:  # noqa: PLR0911 - one return per kernel reads best
     x = abs(x)
     if code == 0:
         return 1.0 - x
@@ -125,7 +125,7 @@ def _kernel(code: int, x: float) -> float:  # noqa: PLR0911 - one return a kerne
 
 @compiled_part
 def _lanczos(start: float, step: float, turn_sine: float, turn_cosine: float, values: Doubles) -> None:
-    """Evaluate sinc(x) sinc(x / 3) at pi x / 3 = (start + k) step, with two sines in all.
+    """Evaluate sinc(x) sinc(x / 3) at pi x / 3 = (start + k) step, with one sine and one cosine in all.
 
     With u = pi x / 3, sin(3 u) = 3 sin(u) - 4 sin(u)^3; and the next sample's u is a rotation by a fixed angle.
     """
@@ -152,7 +152,7 @@ def _weights(
     taps: Integers,
     weights: Floats,
 ) -> None:
-    """Fill in what `axis_weights` returns, for each kernel; `exact` has room for the weights of one output."""
+    """Fill the arrays that `axis_weights` returns, for each kernel; `exact` is a buffer for one output's weights."""
     scale = n / m
     for kernel in range(codes.size):
         factor = scale if scaled[kernel] and scale > 1.0 else 1.0

@@ -1,1 +1,1 @@
-"""Raw images: recognises a source, and lists its classes and images wherever their bytes lie."""
+"""Raw images: recognise the layout of a source, list its classes and images, and read their bytes."""

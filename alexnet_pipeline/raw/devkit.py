@@ -36,7 +36,7 @@ def read_devkit(path: Path) -> Devkit:
     """Read `ILSVRC2012_devkit_t12.tar.gz` without extracting it.
 
     Raises:
-        RefusedError: it is not that archive, or its two label files do not fit together.
+        RefusedError: the file is not that archive, or its two label files contradict each other.
     """
     try:
         members = _members(path)
@@ -47,7 +47,7 @@ def read_devkit(path: Path) -> Devkit:
     except (OSError, EOFError, tarfile.TarError, ValueError, TypeError) as error:
         raise RefusedError(f"{path} cannot be read as the ILSVRC2012 devkit: {error}") from error
     if not wnids or any(not 1 <= number <= len(wnids) for number in ids):
-        raise RefusedError(f"{path}: validation labels are outside 1..{len(wnids)}; is it damaged?")
+        raise RefusedError(f"{path}: validation labels are outside 1..{len(wnids)}; fetch the archive again")
     return Devkit(wnids, ids)
 
 

@@ -12,12 +12,12 @@ from alexnet_pipeline.raw.listing import Listing, ListingBuilder
 from alexnet_pipeline.records import Reason
 
 SPLIT_OF_FOLDER = {"train": "train", "val": "val", "validation": "val", "test": "test"}
-# What file managers leave behind; hidden files are left out as well.
+# Files that file managers leave behind; they are ignored, as hidden files are.
 CLUTTER = frozenset({"Thumbs.db", "desktop.ini"})
 
 
 def find_splits(root: Path) -> dict[str, Path]:
-    """Find the split folders of a root: `train`, `val` and `test` if it holds nothing else, or the root as train."""
+    """Find the split folders: `train`, `val` and `test` if the root holds no other folders, else the root as train."""
     folders = [entry for entry in _visible(root) if entry.is_dir()]
     named = {SPLIT_OF_FOLDER[e.name]: Path(e.path) for e in folders if e.name in SPLIT_OF_FOLDER}
     if named and len(named) == len(folders) and all(_class_folders(path) for path in named.values()):
@@ -26,7 +26,7 @@ def find_splits(root: Path) -> dict[str, Path]:
 
 
 def list_classes(splits: dict[str, Path]) -> tuple[str, ...]:
-    """The class names over all splits, sorted."""
+    """The class names of all splits, sorted."""
     return tuple(sorted({name for path in splits.values() for name in _class_folders(path)}))
 
 
@@ -46,7 +46,7 @@ def list_split(path: Path, split: str, classes: tuple[str, ...]) -> Listing:
 def _add_file(builder: ListingBuilder, wnid: str, entry: os.DirEntry[str]) -> None:
     name = f"{wnid}/{entry.name}"
     try:
-        status = entry.stat()  # follows links, by which people compose subsets of their own folders
+        status = entry.stat()  # follows symbolic links, by which people make subsets of their data
     except OSError as error:
         builder.reject(name, Reason.UNREADABLE, error.strerror or str(error))
         return

@@ -23,7 +23,7 @@ REASONS = {
 
 
 def train_classes(path: Path) -> tuple[str, ...]:
-    """The class names of the train tar, sorted: its inner tars' names."""
+    """The class names of the train tar, sorted; they are the names of its inner tars."""
     with _opened(path) as (descriptor, size, _):
         members = scan_tar(descriptor, 0, size)
         return tuple(sorted({_wnid(m.name) for m in members if m.kind == "file" and m.name.endswith(".tar")}))
@@ -49,10 +49,10 @@ def list_train(path: Path, classes: tuple[str, ...]) -> Listing:
 
 
 def list_val(path: Path, classes: tuple[str, ...], wnids: tuple[str, ...]) -> Listing:
-    """List the images of the validation tar; `wnids` holds the class of each by sorted file name.
+    """List the images of the validation tar; `wnids` holds the class of each image, by sorted file name.
 
     Raises:
-        RefusedError: the tar holds another number of images than there are labels, and is not cut short.
+        RefusedError: the images cannot be matched with the labels.
     """
     builder = ListingBuilder("val", classes)
     with _opened(path) as (descriptor, size, modified_ns):
@@ -72,12 +72,12 @@ def _by_number(images: list[Member], path: Path, labels: int, *, cut: bool) -> l
         return ordered
     if not cut:
         raise RefusedError(
-            f"{path} holds {len(ordered)} images, the devkit labels {labels}; do the two belong together?"
+            f"{path} holds {len(ordered)} images, but the devkit has {labels} labels; both must be of ILSVRC2012"
         )
-    # A cut tar keeps its first images. Names carry the number, and only numbers tell which label is whose.
+    # A truncated tar holds only its first images; the number in an image's name tells which label it has.
     numbers = {_number(member.name): member for member in ordered}
     if not set(numbers) <= set(range(1, labels + 1)):
-        raise RefusedError(f"{path} is cut short and its names carry no numbers: labels cannot be told")
+        raise RefusedError(f"{path} is truncated and its images' names carry no numbers to match labels by")
     return [numbers[number] for number in sorted(numbers)]
 
 
@@ -87,7 +87,7 @@ def _number(name: str) -> int:
 
 
 def _is_file(builder: ListingBuilder, member: Member, archive: str, name: str) -> bool:
-    """Whether a member may be read; if not, it is recorded under `name`."""
+    """Whether a member is a file that may be read; if not, reject it under `name`."""
     if member.kind == "damage":
         builder.reject(archive, Reason.TRUNCATED_ARCHIVE, member.name)
     elif member.kind != "file":
@@ -105,7 +105,7 @@ def _wnid(name: str) -> str:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[int, int, int]]:
-    """(descriptor, size in bytes, modification time in ns) of a file."""
+    """Open a file: (descriptor, size in bytes, modification time in ns)."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The listing of a split, in columns, because ImageNet has 1.28 million images; and the keys of samples."""
+"""The listing of a split, stored in columns because ImageNet has 1.28 million images; and the keys of samples."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ DIGEST_LETTERS = 8
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """One split as it was found, in source order.
+    """The images of one split, in source order.
 
     Attributes:
         split: `train`, `val` or `test`.
         classes: class names of the whole source; the position is the label.
-        keys: one per image, ASCII and unique.
+        keys: key of each image, ASCII and unique.
         names: `CLASS/FILE` of each image.
-        labels: of each image.
-        files: the files that hold bytes.
-        file_of: position in `files` of each image.
-        offsets: of each image's bytes.
-        sizes: in bytes.
-        modified_ns: modification time of the file of each image.
+        labels: label of each image.
+        files: the files that hold the images' bytes.
+        file_of: index into `files` of each image.
+        offsets: offset of each image's bytes in its file.
+        sizes: size of each image in bytes.
+        modified_ns: modification time of each image's file.
         rejects: inputs that cannot be images.
     """
 
@@ -123,10 +123,10 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9_-]")
 
 
 def key_of(wnid: str, name: str) -> str:
-    """Make the key of `CLASS/FILE`: the file's stem, with the class in front unless it is there already.
+    """Make the key of `CLASS/FILE`: the file's stem, after the class unless it begins with that or with ILSVRC.
 
-    Characters outside A-Z a-z 0-9 _ - become `_`; a digest of the name is appended then, so that different names never
-    get the same key.
+    Characters outside A-Z a-z 0-9 _ - become `_`. Such a key, or one that is too long, ends in a digest of the name, so
+    that different names never get the same key.
     """
     stem = name.rpartition("/")[2].rpartition(".")[0] or name.rpartition("/")[2]
     plain = stem if stem.startswith((f"{wnid}_", "ILSVRC")) else f"{wnid}_{stem}"

@@ -1,4 +1,4 @@
-"""The one reader of raw bytes: a listed image's range of its file, asked of the system ahead of time."""
+"""Read the bytes of listed images, each a range of a file, with read-ahead by the operating system."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Self
 from alexnet_pipeline.errors import PipelineError, RejectedImageError
 from alexnet_pipeline.records import RawImage, Reason
 
-# Images whose bytes the system is asked for ahead of time.
+# Number of images to read ahead.
 READ_AHEAD = 4
 
 
 def read_image(image: RawImage) -> bytes:
-    """The bytes of an image.
+    """Read the bytes of an image.
 
     Raises:
-        RejectedImageError: they cannot be read.
+        RejectedImageError: the file cannot be read.
         PipelineError: the file has changed since it was listed.
     """
     with Reader([image]) as reader:
@@ -26,7 +26,7 @@ def read_image(image: RawImage) -> bytes:
 
 
 class Reader:
-    """Reads images in order; each file is opened once, when the system is asked for its bytes ahead of time."""
+    """Reads images in order; the file of an image is opened once, when its read-ahead starts."""
 
     def __init__(self, images: Sequence[RawImage]) -> None:
         self._images = images
@@ -43,9 +43,9 @@ class Reader:
         self._opened.clear()
 
     def prefetch(self, position: int) -> None:
-        """Ask for the bytes of the image that is read `READ_AHEAD` images after this position.
+        """Start to read the image that lies `READ_AHEAD` images after this position.
 
-        What goes wrong here goes wrong again in `read`, which says so.
+        Errors are ignored here, because `read` will meet and report them.
         """
         position += READ_AHEAD
         if position >= len(self._images):
@@ -59,7 +59,7 @@ class Reader:
         os.posix_fadvise(descriptor, image.offset, image.size_bytes, os.POSIX_FADV_WILLNEED)
 
     def read(self, position: int) -> bytes:
-        """The bytes of the image at a position; see `read_image`."""
+        """Read the bytes of the image at a position; it raises what `read_image` does."""
         image = self._images[position]
         try:
             descriptor = self._opened.pop(position, -1)

@@ -1,4 +1,4 @@
-"""Recognises the layout of a source, and lists it by the module that knows that layout."""
+"""Recognise the layout of a source, and list it with the module for that layout."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Source:
     Attributes:
         layout: `class folders` or `ILSVRC2012`.
         classes: class names in label order.
-        splits: how to list each split that the source has.
+        splits: for each split of the source, the function that lists it.
     """
 
     layout: str
@@ -32,7 +32,7 @@ class Source:
         """List the wanted splits, or all.
 
         Raises:
-            RefusedError: a wanted split is not there, or holds no image.
+            RefusedError: a wanted split is missing, or holds no images.
         """
         missing = [split for split in wanted if split not in self.splits]
         if missing:
@@ -48,12 +48,12 @@ def open_source(path: Path, label_order: LabelOrder = "wnid") -> Source:
     """Recognise the layout of a source.
 
     Raises:
-        RefusedError: nothing known is there, or the label order needs a devkit that is missing.
+        RefusedError: the path has no known layout, or the label order needs a devkit that is missing.
     """
     if not path.exists():
         raise RefusedError(f"{path}: no such file or directory")
     if not path.is_dir():
-        raise RefusedError(f"{path} is a file; expected a folder of class folders, or of the tars of ILSVRC2012")
+        raise RefusedError(f"{path} is a file; expected a folder that holds class folders or the tars of ILSVRC2012")
     devkit = read_devkit(path / ilsvrc.DEVKIT) if (path / ilsvrc.DEVKIT).exists() else None
     if label_order == "devkit" and devkit is None:
         raise RefusedError(f"`label_order='devkit'` needs {ilsvrc.DEVKIT} in {path}")
@@ -97,4 +97,4 @@ def _in_order(names: tuple[str, ...], devkit: Devkit | None, label_order: LabelO
 
 
 def _refuse_unlabelled(val: Path) -> Listing:
-    raise RefusedError(f"{val} needs {ilsvrc.DEVKIT} beside it for its labels; or choose `split='train'`")
+    raise RefusedError(f"{val} needs {ilsvrc.DEVKIT} beside it for its labels; add that, or choose `split='train'`")

@@ -1,4 +1,4 @@
-"""The names and byte ranges of a tar's members: headers are read, nothing is extracted.
+"""List the names and byte ranges of a tar's members by reading its headers, without extracting anything.
 
 Python's tarfile stops silently at a damaged header and at the first of two concatenated archives; this scan reports
 what it finds.
@@ -17,7 +17,7 @@ MAX_EXTENSION_BYTES = 1 << 20
 MAX_PATH_BYTES = 4096
 
 Kind = Literal["file", "link", "special", "damage"]
-# Type flags of POSIX.1-1988 and GNU; whatever else there is, is special.
+# Type flags of POSIX.1-1988 and GNU; all other types are special.
 KINDS: dict[bytes, Kind] = {b"0": "file", b"\0": "file", b"7": "file", b"1": "link", b"2": "link"}
 EXTENSIONS = (b"L", b"K", b"x", b"g")
 DIRECTORY = b"5"
@@ -28,10 +28,10 @@ class Member:
     """One member of a tar.
 
     Attributes:
-        name: as the header says, undecodable bytes as surrogates.
+        name: name in the header; undecodable bytes become surrogates.
         kind: `damage` ends the scan, and `name` then says what was found.
-        offset: of the data, from the start of the file.
-        size_bytes: of the data.
+        offset: offset of the data from the start of the file.
+        size_bytes: size of the data.
     """
 
     name: str
@@ -43,11 +43,11 @@ class Member:
 def scan_tar(descriptor: int, start: int, end: int) -> Iterator[Member]:
     """The members of the tar in bytes [start, end) of an open file, in order.
 
-    Folders are left out, and concatenated archives are read through. A header whose checksum is wrong, a member that
-    passes the end, or a missing end-of-archive mark gives one last member of kind `damage`.
+    Folders are skipped, and concatenated archives are all read. A header with a wrong checksum, a member that extends
+    beyond the end, or a missing end-of-archive mark gives one last member of kind `damage`.
     """
     at, ended = start, False
-    long_name = ""  # of the extended headers before a member, like the overrides
+    long_name = ""  # from the extended headers before a member, like the overrides
     overrides: dict[str, str] = {}
     while at + BLOCK_BYTES <= end:
         header = os.pread(descriptor, BLOCK_BYTES, at)
@@ -78,13 +78,13 @@ def scan_tar(descriptor: int, start: int, end: int) -> Iterator[Member]:
 
 
 def _checks(header: bytes) -> bool:
-    """The header's checksum counts its own field as blanks."""
+    """Whether the header's checksum is right; it counts its own field as blanks."""
     stored = _octal(header[148:156])
     return stored is not None and stored == sum(header) - sum(header[148:156]) + 8 * 32
 
 
 def _size(header: bytes) -> int | None:
-    """Octal, or GNU's base 256 for members of 8 GiB and more."""
+    """Read the size field: octal, or GNU's base 256 for members of 8 GiB and more; None if it is damaged."""
     if header[124] == 0x80:
         return int.from_bytes(header[125:136], "big")
     return _octal(header[124:136])
@@ -106,7 +106,7 @@ def _text(raw: bytes) -> str:
 
 
 def _pax(data: bytes) -> dict[str, str]:
-    """The records `LENGTH KEY=VALUE` of a PAX header; what does not parse is left out."""
+    """Read path and size from the records `LENGTH KEY=VALUE` of a PAX header; malformed ones are ignored."""
     records: dict[str, str] = {}
     while data:
         length, _, _ = data.partition(b" ")

@@ -1,1 +1,1 @@
-"""Shards out: from a plan to committed shards, their indexes and the manifest."""
+"""Shards: plan, write, resume and finish data sets, and verify and inspect them."""

@@ -1,4 +1,4 @@
-"""From a source and options to finished data sets: plan, jobs, committed shards, manifests."""
+"""Build data sets from a source: plan them, run the jobs that write shards, and finish them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from alexnet_pipeline.shards.plan import ShardJob, Target, source_stamp
 from alexnet_pipeline.shards.resume import check_restart, check_resumable
 from alexnet_pipeline.shards.sets import PlannedSet, plan_sets, select
 from alexnet_pipeline.shards.workers import core_count, run_jobs, start_server
-from alexnet_pipeline.text import html_table
+from alexnet_pipeline.text import counted, html_table
 
 StrPath = str | os.PathLike[str]
 
@@ -32,13 +32,13 @@ class SetSummary:
     """One data set after a run.
 
     Attributes:
-        folder: where it lies.
-        method: its method.
-        split: its split.
-        images: samples written.
-        shards: committed.
-        planned_shards: of the whole set.
-        size_bytes: of all tars.
+        folder: the data set's folder.
+        method: its downsampling method.
+        split: `train`, `val` or `test`.
+        images: number of samples written.
+        shards: number of shards written.
+        planned_shards: number of shards of the whole set.
+        size_bytes: size of all tars.
         rejects: inputs that did not become samples.
         complete: whether the manifest is written.
     """
@@ -54,11 +54,12 @@ class SetSummary:
     complete: bool
 
     def __repr__(self) -> str:
-        return f"<{self.folder}: {self.images:,} images in {self.shards:,} shards, {len(self.rejects):,} rejected>"
+        counts = f"{counted(self.images, 'image')} in {counted(self.shards, 'shard')}"
+        return f"<{self.folder}: {counts}, {len(self.rejects):,} rejected>"
 
 
 class SetSummaries(tuple[SetSummary, ...]):
-    """The data sets of a run."""
+    """The summaries of a run's data sets, shown as a table in a notebook."""
 
     __slots__ = ()
 
@@ -72,14 +73,14 @@ class SetSummaries(tuple[SetSummary, ...]):
 
 @takes_options(Selection, SetOptions, RunOptions)
 def shard(source: StrPath, out: StrPath, *, progress: Progress = True, **options: object) -> SetSummaries:
-    """Convert a source to shards, one data set per method and split; resumes what was begun.
+    """Convert raw images to shards, one data set per method and split; resume a run that was stopped.
 
-    Worker processes are started: a script calls this below `if __name__ == "__main__":`.
+    This starts worker processes, so a script must call it under `if __name__ == "__main__":`.
 
     Args:
-        source: a folder of class folders, or of ILSVRC2012's tars.
-        out: gets `METHOD/SPLIT/NAME-SPLIT-000000.tar` and so on.
-        progress: show a bar on a terminal or in a notebook; or a function that is called with each event.
+        source: folder of class folders, of split folders with class folders, or of the original ILSVRC2012 tars.
+        out: output folder, for `METHOD/SPLIT/NAME-SPLIT-000000.tar` and so on.
+        progress: whether to show a bar on a terminal or in a notebook; or a function to call with each event.
         **options: see below.
 
     Returns:
@@ -98,14 +99,14 @@ def shard(source: StrPath, out: StrPath, *, progress: Progress = True, **options
 
 
 def merge(out: StrPath) -> SetSummaries:
-    """Complete every data set below a folder whose shards were written in ranges.
+    """Complete every data set below a folder whose ranges of shards were written by separate jobs.
 
     Raises:
-        RefusedError: nothing was begun there, or shards are missing; the message names them.
+        RefusedError: no run was started there, or shards are missing; the message names the first.
     """
     states = find_states(Path(out))
     if not states:
-        raise RefusedError(f"{out}: nothing was begun here; run `shard` first")
+        raise RefusedError(f"{out}: no run was started here; run `shard` first")
     summaries = []
     for state in states:
         plan = state.begun()
@@ -119,7 +120,7 @@ def merge(out: StrPath) -> SetSummaries:
 
 
 def _build(sets: list[PlannedSet], run: RunOptions, report: Report) -> SetSummaries:
-    """Write what is missing of the planned sets, and finish them."""
+    """Write the missing shards of the planned sets, and finish the sets."""
     if run.restart:
         check_restart(sets, run.shard_range)
     spans = {planned.state.folder: planned.range(run.shard_range) for planned in sets}
@@ -178,7 +179,7 @@ def _write_missing(sets: list[PlannedSet], run: RunOptions, report: Report) -> N
 
 
 def _jobs(sets: list[PlannedSet], run: RunOptions) -> list[ShardJob]:
-    """A job for each shard that some method lacks."""
+    """One job for each shard that at least one method lacks."""
     missing = {planned.state.folder: _missing(planned, run.shard_range) for planned in sets}
     by_split: dict[str, list[PlannedSet]] = {}
     for planned in sets:
@@ -195,7 +196,7 @@ def _jobs(sets: list[PlannedSet], run: RunOptions) -> list[ShardJob]:
 
 
 def _missing(planned: PlannedSet, shard_range: tuple[int, int] | None) -> set[int]:
-    """The shards to write: not committed, or from inputs that were touched since."""
+    """The shards to write: not committed, without statistics, or from inputs that were modified since."""
     journal = planned.state.journal()
     return {
         index
@@ -218,7 +219,7 @@ class _RejectCount:
         limit = self._run.max_rejects
         if rejects and self._run.on_error == "fail":
             first = rejects[0]
-            raise PipelineError(f"{first.name}: {first.reason}, {first.detail}; `on_error='skip'` rejects it by name")
+            raise PipelineError(f"{first.name}: {first.reason}, {first.detail}; choose `on_error='skip'` to go on")
         if limit is not None and self.total > limit:
             last = rejects[-1]
             raise PipelineError(

@@ -1,4 +1,4 @@
-"""What a run would do: images, shards, time and disk, from a few images converted in memory."""
+"""Estimate the images, shards, time and disk space of a run by converting a few images in memory."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from alexnet_pipeline.shards.options import RunOptions, Selection
 from alexnet_pipeline.shards.sets import plan_sets, select
 from alexnet_pipeline.shards.workers import core_count
 
-# Images that are converted to estimate time and disk.
+# Number of images to convert for the estimate of time and disk space.
 PROBE_IMAGES = 32
-# Header, label and record of a sample, and padding: what its tar needs beyond the encoded image.
+# What a sample takes in its tar beyond the encoded image: headers, label, record and padding.
 SAMPLE_OVERHEAD_BYTES = 2816
 
 
 @dataclass(frozen=True, slots=True)
 class SplitPlan:
-    """A split as it would be written."""
+    """The number of images and shards planned for a split."""
 
     split: str
     images: int
@@ -37,14 +37,14 @@ class SplitPlan:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a run would do.
+    """The estimate of a run.
 
     Attributes:
-        layout: of the source.
-        splits: that would be written.
-        methods: bytes expected per method.
-        seconds: expected with the given workers.
-        free_bytes: where the output would go.
+        layout: layout of the source.
+        splits: the splits that would be written.
+        methods: expected bytes, by method.
+        seconds: expected duration with the given workers.
+        free_bytes: free disk space where the output would go.
     """
 
     layout: str
@@ -56,11 +56,11 @@ class Estimate:
 
 @takes_options(Selection, SetOptions, RunOptions)
 def estimate(source: str | os.PathLike[str], out: str | os.PathLike[str], **options: object) -> Estimate:
-    """Plan what `shard` would do, and convert a few images to say how long it takes and how much it writes.
+    """Plan a run of `shard`, and convert a few images to estimate how long it takes and how much it writes.
 
     Args:
-        source: as for `shard`.
-        out: where the output would go; nothing is written.
+        source: source of the images, as for `shard`.
+        out: folder for the output; nothing is written.
         **options: see below.
 
     Raises:
@@ -83,7 +83,7 @@ def estimate(source: str | os.PathLike[str], out: str | os.PathLike[str], **opti
 
 
 def _probe(images: Sequence[RawImage], chosen: Sequence[SetOptions]) -> tuple[float, dict[str, float]]:
-    """CPU seconds an image, and bytes a sample per method; the first image only warms up."""
+    """Measure CPU seconds per image, and bytes per sample of each method; the first image is not timed."""
     sizes = dict.fromkeys((options.method for options in chosen), 0)
     started, counted = 0.0, 0
     for position, image in enumerate(images):

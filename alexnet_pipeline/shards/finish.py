@@ -1,4 +1,4 @@
-"""From committed shards to a finished data set: statistics merged, indexes and mean image written, manifest last."""
+"""Finish a data set: merge the shards' statistics, write the indexes and the mean image, and the manifest last."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from alexnet_pipeline.shards.statistics import Sums
 
 
 def finish(state: SetState, plan: SetPlan) -> Manifest:
-    """Write the manifest of a data set, and all that it names beside the shards.
+    """Write the indexes, the mean image and the manifest of a data set.
 
     Raises:
         RefusedError: shards are missing.
@@ -69,13 +69,13 @@ def _merge_sums(state: SetState, shards: list[ShardRecord]) -> Sums:
         try:
             sums = Sums.from_bytes(path.read_bytes())
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise PipelineError(f"{path} cannot be read ({error}); `restart=True` begins again") from error
+            raise PipelineError(f"{path} cannot be read ({error}); begin again with `restart=True`") from error
         if total is None:
             total = sums
         else:
             total.merge(sums)
     if total is None:
-        raise PipelineError(f"{state.folder}: there are no shards to gather")
+        raise PipelineError(f"{state.folder}: there are no shards to merge")
     return total
 
 

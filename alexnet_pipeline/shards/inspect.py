@@ -1,4 +1,4 @@
-"""The first samples of a data set or of any WebDataset tar, and a contact sheet of them."""
+"""Read the first samples of a data set or of any WebDataset tar, and draw a contact sheet of them."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ BACKGROUND = 255
 
 @dataclass(frozen=True, slots=True, repr=False)
 class SampleView:
-    """One sample as a reader gets it.
+    """One decoded sample.
 
     Attributes:
-        key: of the sample.
-        label: as a number.
-        record: the `.json` member; None where there is no such member, or another tool's.
+        key: key of the sample.
+        label: label as a number.
+        record: the `.json` member; None if it is missing or not of this format.
         image: HWC uint8, RGB.
-        size_bytes: of the encoded image.
+        size_bytes: size of the encoded image.
     """
 
     key: str
@@ -54,7 +54,7 @@ class SampleView:
 
 
 class SampleViews(tuple[SampleView, ...]):
-    """Some samples."""
+    """Decoded samples, shown as a table in a notebook."""
 
     __slots__ = ()
 
@@ -67,14 +67,14 @@ class SampleViews(tuple[SampleView, ...]):
 
 @takes_options(InspectOptions)
 def inspect(path: str | os.PathLike[str], **options: object) -> SampleViews:
-    """Read the first samples of a data set, or of a tar as webdataset reads it.
+    """Read the first samples of a data set, or of any WebDataset tar.
 
     Args:
-        path: a data set's folder, or a tar.
+        path: folder of a data set, or a tar.
         **options: see below.
 
     Raises:
-        RefusedError: there is neither.
+        RefusedError: the path is neither.
         PipelineError: a sample lacks a member or does not decode.
     """
     chosen, where = make(InspectOptions, options), Path(path)
@@ -84,7 +84,7 @@ def inspect(path: str | os.PathLike[str], **options: object) -> SampleViews:
     except RejectedImageError as error:
         raise PipelineError(f"{where}: a sample does not decode: {error}; run `verify`") from error
     finally:
-        samples.close()  # type: ignore[attr-defined] # both are generators, and webdataset's leaves its file open
+        samples.close()  # type: ignore[attr-defined] # both are generators; closing one closes its tar
     if chosen.contact_sheet:
         make_folder(chosen.contact_sheet.parent)
         write_whole(chosen.contact_sheet, codec.encode_png(contact_sheet(views)))

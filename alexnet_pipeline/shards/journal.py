@@ -1,6 +1,6 @@
-"""The state that makes a run resumable: what was begun, which shards are committed, who holds the lock.
+"""The state on disk that makes a run resumable: its plan, its committed shards and its lock.
 
-A data set's folder holds `.state/`: `plan.json` (what was begun), `journal-A-B.jsonl` (one line per committed shard;
+A data set's folder holds `.state/`: `plan.json` (the plan), `journal-A-B.jsonl` (one line per committed shard;
 one file per writer, because appends from several machines to one file are not atomic), `sums-*.npz` (statistics of
 each shard until the manifest holds them) and `lock`.
 """
@@ -26,21 +26,21 @@ STATE, PLAN = ".state", "plan.json"
 
 @dataclass(frozen=True, slots=True)
 class SetPlan:
-    """What is recorded when a data set is begun, and compared when it is resumed.
+    """The plan of a data set, recorded when it is started and compared when it is resumed.
 
     Attributes:
-        format_version: of the manifest to come.
+        format_version: format version of the manifest to come.
         split: `train`, `val` or `test`.
-        options: that decide the bytes.
+        options: the options that determine the bytes.
         definition: the method as a formula.
         geometry_definition: the geometry in words.
-        versions: of the libraries that decide the bytes.
+        versions: versions of the libraries that determine the bytes.
         classes: class names; the position is the label.
-        images: planned.
-        shards: planned.
-        input: digest of the listing, in order.
+        images: number of planned images.
+        shards: number of planned shards.
+        input: digest of the planned images, in order.
         source_rejects: inputs that were rejected while the source was listed.
-        fingerprint: sha256 of all the rest.
+        fingerprint: sha256 of all other fields.
     """
 
     format_version: int
@@ -57,7 +57,7 @@ class SetPlan:
     fingerprint: str = ""
 
     def sealed(self) -> SetPlan:
-        """The same with its fingerprint."""
+        """The same plan with its fingerprint filled in."""
         data = dataclasses.asdict(self)
         del data["fingerprint"]
         return dataclasses.replace(self, fingerprint=fingerprint(data))
@@ -90,10 +90,10 @@ class SetState:
         return is_finished(self.folder)
 
     def begun(self) -> SetPlan | None:
-        """What was begun here, or None.
+        """The plan that was recorded here, or None.
 
         Raises:
-            RefusedError: it cannot be read.
+            RefusedError: the plan cannot be read.
         """
         path = self._state / PLAN
         try:
@@ -106,12 +106,12 @@ class SetState:
             raise RefusedError(f"{path} cannot be read ({error}); `restart=True` begins again") from error
 
     def begin(self, plan: SetPlan) -> None:
-        """Record what is begun here."""
+        """Record the plan of a run that starts."""
         make_folder(self._state)
         write_whole(self._state / PLAN, to_json(plan, indent=1))
 
     def clear(self) -> None:
-        """Remove all that an earlier run left; the manifest first, because without it the rest is no data set."""
+        """Remove what an earlier run wrote; the manifest first, because without it the rest is not a data set."""
         with naming(self.folder):
             (self.folder / MANIFEST).unlink(missing_ok=True)
             for path in sorted(self.folder.glob("*")):
@@ -122,7 +122,7 @@ class SetState:
                     path.unlink()
 
     def clear_parts(self, first: int, last: int) -> None:
-        """Remove what stopped workers left of shards [first, last); only the holder of their lock may."""
+        """Remove partial files of shards [first, last) that stopped workers left; the caller holds their lock."""
         for path in (*self.folder.glob(PART + "*"), *self._state.glob(PART + "*")):
             number = path.name.partition(".npz")[0].rpartition("-")[2].partition(".")[0]
             if number.isdigit() and first <= int(number) < last:
@@ -130,7 +130,7 @@ class SetState:
                     path.unlink()
 
     def locked(self, first: int, last: int) -> AbstractContextManager[None]:
-        """Hold shards [first, last); other ranges may have other writers, even on other machines.
+        """Lock shards [first, last) for writing; others may write other ranges, even on other machines.
 
         Raises:
             RefusedError: another writer holds some of them.
@@ -139,7 +139,7 @@ class SetState:
         return locked(self._state / "lock", busy, first=first, count=max(1, last - first))
 
     def journal(self) -> dict[int, JournalEntry]:
-        """The committed shards by index; a line that a crash cut short is left out."""
+        """The committed shards by index, without those whose files are gone or whose line a crash truncated."""
         entries: dict[int, JournalEntry] = {}
         for path in sorted(self._state.glob("journal-*.jsonl"), key=_written_ns):
             for line in path.read_bytes().splitlines(keepends=True):
@@ -151,7 +151,7 @@ class SetState:
 
     @contextmanager
     def journal_writer(self, first: int, last: int) -> Iterator[JournalWriter]:
-        """Append to the journal of the writer of these shards."""
+        """Open the journal of the writer of shards [first, last) for appending."""
         path = self._state / f"journal-{first:06d}-{last:06d}.jsonl"
         with naming(path):
             handle = path.open("ab")
@@ -176,12 +176,12 @@ class SetState:
 
 
 class JournalWriter:
-    """Appends lines that are durable when `append` returns."""
+    """Appends entries to a journal; an entry is durable when `append` returns."""
 
     def __init__(self, path: Path, handle: BinaryIO) -> None:
         self._path = path
         self._handle = handle
-        if handle.tell():  # a crash may have cut the last line; an empty line does no harm
+        if handle.tell():  # a crash may have truncated the last line; an empty line does no harm
             self._write(b"\n")
 
     def append(self, entry: JournalEntry) -> None:
@@ -196,12 +196,12 @@ class JournalWriter:
 
 
 def find_states(out: Path) -> list[SetState]:
-    """The data sets that were begun below a folder."""
+    """The states of all data sets below a folder, finished or not."""
     return [SetState(path.parent.parent) for path in sorted(out.glob(f"**/{STATE}/{PLAN}"))]
 
 
 def free_bytes(folder: Path) -> int:
-    """Free space where a folder is, or will be."""
+    """Free disk space where a folder is, or will be."""
     while not folder.exists():
         folder = folder.parent
     return shutil.disk_usage(folder).free

@@ -1,4 +1,4 @@
-"""What can be asked of the commands that make and check shards; light, because `--help` needs it."""
+"""The options of the commands that make and check shards; a light module, because `--help` imports it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Preset = Literal["cuda-convnet2", "torchvision"]
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What to make of a source."""
+    """Which data sets to make from a source."""
 
     methods: tuple[str, ...] = option(
         (), "Downsampling methods; see `methods`.", flag="method", also=("--methods",), default_text=SetOptions.method
@@ -23,16 +23,16 @@ class Selection:
         (), "Splits to write: train, val, test.", name="split", default_text="all that the source has"
     )
     preset: Preset | None = option(
-        None, "Prepare images as another tool does; other options still win.", default_text="none"
+        None, "Convert images as another tool does; options that are given override it.", default_text="none"
     )
 
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """How to run. None of it changes a byte of what is written."""
+    """How to run; none of these options changes a byte of the shards."""
 
     workers: int | None = option(None, "Number of worker processes.", least=1, metavar="N", default_text="all cores")
-    on_error: Literal["skip", "fail"] = option("skip", "Reject a bad image by name and go on, or stop at it.")
+    on_error: Literal["skip", "fail"] = option("skip", "Reject a bad image and go on, or stop with an error.")
     max_rejects: int | None = option(
         None, "Stop when more images than this are rejected.", least=0, metavar="N", default_text="never"
     )
@@ -44,15 +44,15 @@ class RunOptions:
 
 @dataclass(frozen=True, slots=True)
 class VerifyOptions:
-    """How to verify."""
+    """How thoroughly and how fast to verify."""
 
-    deep: bool = option(False, "Decode every image, too.")
+    deep: bool = option(False, "Decode every image as well.")
     workers: int | None = option(None, "Number of threads.", least=1, metavar="N", default_text="all cores")
 
 
 @dataclass(frozen=True, slots=True)
 class InspectOptions:
-    """What to look at."""
+    """How many samples to read, and where to draw them."""
 
     limit: int = option(16, "Number of samples to read.", least=1, metavar="N")
     contact_sheet: Path | None = option(None, "Write thumbnails to this PNG file.", default_text="none")

@@ -1,4 +1,4 @@
-"""The seeded global order of a split, cut into shards: pure, so the same listing and options give the same plan."""
+"""Plan the shards of a split: its seeded global order, a pure function of its listing and the options."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from alexnet_pipeline.records import RawImage, Reason, SetOptions
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The order of one split.
+    """The output order of the images of one split.
 
     Attributes:
         listing: the images of the source.
@@ -38,7 +38,7 @@ class Plan:
         return tuple(self.listing.image(int(i)) for i in self.order[start : start + self.shard_size_images])
 
     def digest(self) -> str:
-        """Sha256 in hex over names and labels in order, which differs between any two listings."""
+        """SHA-256 in hex of all names and labels in output order, which tells different inputs apart."""
         state = hashlib.sha256()
         for position in self.order.tolist():
             line = f"{self.listing.labels[position]} {self.listing.names[position]}\n"
@@ -48,11 +48,11 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where one method's shard of a job goes.
+    """The data set that gets one of the shards of a job.
 
     Attributes:
-        folder: the data set's.
-        options: that decide its bytes.
+        folder: folder of the data set.
+        options: the options that determine its bytes.
     """
 
     folder: Path
@@ -61,15 +61,15 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class ShardJob:
-    """One shard of one split, for every method that lacks it.
+    """The work of writing one shard of one split, for every method that lacks it.
 
     Attributes:
         split: `train`, `val` or `test`.
         index: the shard's number.
-        images: planned, in order.
+        images: the planned images, in order.
         targets: one per method.
         classes: number of classes of the set.
-        doomed: position of an image that killed workers -> the reason to reject it with.
+        doomed: by position, the images that killed workers, with the reason to reject them for.
     """
 
     split: str
@@ -81,10 +81,10 @@ class ShardJob:
 
 
 def plan_shards(listing: Listing, options: SetOptions) -> Plan:
-    """Order a split and cut it into shards.
+    """Order the images of a split, and divide them into shards.
 
-    The shuffled order sorts by BLAKE2b of the key under the seed: it depends on keys and seed only, not on a library's
-    random generator, and removing an image leaves the order of the others as it was.
+    The shuffle sorts by the BLAKE2b hash of the key, with the seed as hash key. It depends only on keys and seed, not
+    on a library's random generator, and removing an image does not change the order of the others.
     """
     keys = listing.keys
     if options.shuffle:
@@ -98,7 +98,7 @@ def plan_shards(listing: Listing, options: SetOptions) -> Plan:
 
 
 def source_stamp(images: tuple[RawImage, ...]) -> str:
-    """A digest of sizes and modification times, which tells on resume whether a shard's inputs were touched."""
+    """A digest of sizes and modification times, by which a resumed run detects that a shard's inputs were modified."""
     text = "\n".join(f"{image.key} {image.size_bytes} {image.modified_ns}" for image in images)
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 

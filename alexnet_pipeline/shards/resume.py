@@ -1,4 +1,4 @@
-"""What forbids to resume: other settings, another input, or files that nothing accounts for."""
+"""Refuse to resume or restart with other settings, with other inputs, or over files of unknown origin."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from alexnet_pipeline.shards.journal import SetPlan
 from alexnet_pipeline.shards.plan import source_stamp
 from alexnet_pipeline.shards.sets import PlannedSet
 
-# Fields of a plan that say too much for a message.
+# Fields of a plan that are too long for a message.
 LONG_FIELDS = frozenset({"options", "fingerprint", "classes", "source_rejects", "input"})
 
 
 def check_restart(sets: list[PlannedSet], shard_range: tuple[int, int] | None) -> None:
-    """Refuse a restart that would remove what it did not write.
+    """Refuse a restart that would remove files of other ranges or of unknown origin.
 
     Raises:
-        RefusedError: other ranges' shards, or a stranger's tars.
+        RefusedError: there are other ranges' shards, or tars that `shard` did not write.
     """
     if shard_range:
         raise RefusedError(
@@ -33,7 +33,7 @@ def check_restart(sets: list[PlannedSet], shard_range: tuple[int, int] | None) -
 
 
 def check_resumable(planned: PlannedSet) -> None:
-    """Refuse to continue what other settings or another input began.
+    """Refuse to resume a data set that was started with other settings or other inputs.
 
     Raises:
         RefusedError: the message names what differs.
@@ -42,11 +42,11 @@ def check_resumable(planned: PlannedSet) -> None:
     if state.finished:
         manifest = read_manifest(state.folder)
         if begun is None or begun.fingerprint != manifest.fingerprint:
-            raise RefusedError(f"{state.folder} is finished, but its .state is not its own; choose another folder")
+            raise RefusedError(f"{state.folder} is finished, but its .state belongs to another; choose another folder")
     if begun is None:
         tars = sorted(state.folder.glob("*.tar"))
         if tars:
-            raise RefusedError(f"{tars[0]} is there, but nothing says how it was made; choose another folder")
+            raise RefusedError(f"{tars[0]} exists, but there is no record of how it was made; choose another folder")
         return
     if begun != planned.record:
         raise RefusedError(
@@ -62,7 +62,7 @@ def _check_inputs(planned: PlannedSet) -> None:
     stale = [i for i, entry in journal.items() if entry.source_stamp != source_stamp(planned.plan.images(i))]
     if stale:
         raise RefusedError(
-            f"{planned.state.folder} is finished, and inputs of {len(stale)} of its shards were touched since (first: "
+            f"{planned.state.folder} is finished, but inputs of {len(stale)} of its shards were modified since (first: "
             f"shard {stale[0]}); choose another folder, or begin again with `restart=True`"
         )
 
@@ -73,4 +73,4 @@ def _difference(begun: SetPlan, now: SetPlan) -> str:
     then, new = ({**dataclasses.asdict(plan), **dataclasses.asdict(plan.options)} for plan in (begun, now))
     fields = sorted(field for field in then.keys() - LONG_FIELDS if then[field] != new[field])
     parts = [f"{names.get(field, field)}: {then[field]}, now {new[field]}" for field in fields]
-    return ", ".join(parts) or "the source lists other images, classes or damage"
+    return ", ".join(parts) or "the source has other images, classes or damaged files"

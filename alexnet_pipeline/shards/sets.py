@@ -1,4 +1,4 @@
-"""The data sets that a request means: its methods and splits, each with plan, record and place."""
+"""Plan the data sets of a request, one for each of its methods and splits."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from alexnet_pipeline.shards.journal import SetPlan, SetState
 from alexnet_pipeline.shards.options import Preset, Selection
 from alexnet_pipeline.shards.plan import Plan, plan_shards
 
-# What a preset stands for, where the caller does not say otherwise.
+# The options of each preset, which options that are given override.
 # cuda-convnet2: Krizhevsky's make-data, INTER_AREA down and INTER_CUBIC up, JPEG quality 95.
 # torchvision: Resize(256) and CenterCrop(256) with its truncated lengths.
 PRESETS: dict[Preset, SetOptions] = {
@@ -38,8 +38,8 @@ class PlannedSet:
     """A data set to be written.
 
     Attributes:
-        state: of its folder.
-        record: what is recorded of it before it is begun.
+        state: resumable state of its folder.
+        record: the plan to record when it is started.
         plan: order and shards of its split.
     """
 
@@ -48,13 +48,13 @@ class PlannedSet:
     plan: Plan
 
     def range(self, wanted: tuple[int, int] | None) -> tuple[int, int]:
-        """The shards [first, last) of the wanted ones that there are."""
+        """The wanted range [first, last) of shards, cut off at the last shard there is."""
         first, last = wanted or (0, self.plan.shards)
         return first, min(last, self.plan.shards)
 
 
 def select(options: Mapping[str, object]) -> list[SetOptions]:
-    """The options of each method; a preset gives what is left out.
+    """The options of each chosen method; a preset supplies what is not given.
 
     Raises:
         RefusedError: a method is unknown or named twice, or an option is out of its range.
@@ -63,11 +63,11 @@ def select(options: Mapping[str, object]) -> list[SetOptions]:
     base = PRESETS[selection.preset] if selection.preset else SetOptions()
     shared = make(SetOptions, options, base)
     if not _NAME.fullmatch(shared.name):
-        raise RefusedError(f"`name`: {shared.name!r} may hold A-Z a-z 0-9 _ - only")
+        raise RefusedError(f"`name`: {shared.name!r} may contain only A-Z a-z 0-9 _ -")
     chosen = [dataclasses.replace(shared, method=method) for method in selection.methods or (base.method,)]
     folders = [check_conversion(each).directory for each in chosen]
     if len(set(folders)) < len(folders):
-        raise RefusedError(f"`methods`: {', '.join(selection.methods)} names one twice; name each once")
+        raise RefusedError(f"`methods`: {', '.join(selection.methods)} lists a method twice; list each once")
     return chosen
 
 

@@ -1,4 +1,4 @@
-"""Mean image, covariance and PCA of all pixels of a set, from integer sums: merging is exact in any order."""
+"""Mean image, covariance and PCA of all pixels of a set, from integer sums, which merge exactly in any order."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from numpy.typing import NDArray
 from alexnet_pipeline.dataset.manifest import PixelStatistics
 from alexnet_pipeline.pixels.compiled import compiled, keep
 
-# Images until their sum of one byte could pass 16 bits.
+# Most images whose sums over one byte of each still fit 16 bits.
 MAX_RECENT_IMAGES = ((1 << 16) - 1) // 255
-# Pixels until the sum of products of two of their bytes could pass 31 bits.
+# Most pixels whose sum of products of two bytes still fits 31 bits.
 BLOCK_PIXELS = ((1 << 31) - 1) // 255**2
 
 
 @dataclass(slots=True)
 class Sums:
-    """Sums over the images of a shard, or of many.
+    """Sums over the images of one or more shards.
 
     Attributes:
         image: (height, width, 3) int64, or uint32 for one shard: sum of all images; empty where sizes differ.
-        recent: the same, uint16, of the last few images, which `image` does not hold yet: less memory traffic per
-            image than adding to `image`.
-        recent_images: how many they are.
+        recent: the same sum, uint16, of the last few images, which `image` does not include yet; adding to it
+            takes less memory traffic.
+        recent_images: number of images in `recent`.
         channels: (3,) int64 sum of all pixels, R G B.
         products: (3, 3) int64 sum of all pixels' outer products, upper triangle.
         counts: (3,) int64: pixels, images, enlarged images.
@@ -45,7 +45,7 @@ class Sums:
 
     @classmethod
     def zero(cls, shape: tuple[int, ...], classes: int) -> Sums:
-        """No images yet; `shape` is that of every image, or (0, 0, 3) where sizes differ."""
+        """Sums of no images yet; `shape` is that of every image, or (0, 0, 3) where sizes differ."""
         recent = np.zeros(shape, np.uint16)
         return cls(_zeros(*shape), recent, 0, _zeros(3), _zeros(3, 3), _zeros(3), _zeros(classes))
 
@@ -55,7 +55,7 @@ class Sums:
         return replace(cls.zero(shape, classes), image=np.zeros(shape, np.uint32))
 
     def add(self, image: NDArray[np.uint8], label: int, *, upsampled: bool) -> None:
-        """Count one HWC uint8 image."""
+        """Add one HWC uint8 image."""
         if self.recent.size and image.shape != self.recent.shape:
             raise ValueError(f"an image of shape {image.shape} among images of shape {self.recent.shape}")
         if self.recent_images == MAX_RECENT_IMAGES:
@@ -73,7 +73,7 @@ class Sums:
             np.add(mine, theirs, out=mine)
 
     def to_bytes(self) -> bytes:
-        """Encode as a `.npz`: .8 MB for a shard of 256 x 256. Compression would save a third and cost 20 ms."""
+        """Encode as `.npz`: 0.8 MB for a shard of 256 x 256. Compression would save a third, and cost 20 ms."""
         buffer = io.BytesIO()
         np.savez(buffer, *self._arrays())
         return buffer.getvalue()
@@ -86,7 +86,7 @@ class Sums:
             return cls(image, np.zeros(image.shape, np.uint16), 0, *others)
 
     def mean_image(self) -> NDArray[np.float32]:
-        """(height, width, 3) float32 in 0..255; empty where sizes differ."""
+        """The mean image, (height, width, 3) float32 in 0..255; empty where sizes differ."""
         self._settle()
         return (self.image / max(1, int(self.counts[1]))).astype(np.float32)
 
@@ -111,7 +111,7 @@ class Sums:
         )
 
     def _settle(self) -> None:
-        """Move the sums of the last few images to `image`."""
+        """Add `recent` to `image`, and clear it."""
         np.add(self.image, self.recent, out=self.image, casting="unsafe")
         self.recent.fill(0)
         self.recent_images = 0
@@ -123,7 +123,7 @@ class Sums:
 
 @functools.cache
 def prepare() -> None:
-    """Compile what adds pixels, or load it compiled."""
+    """Compile the function that adds pixels, or load its machine code."""
     Sums.zero((1, 1, 3), 1).add(np.zeros((1, 1, 3), np.uint8), 0, upsampled=False)
     keep()
 
@@ -131,9 +131,9 @@ def prepare() -> None:
 def _add_pixels(
     flat: NDArray[np.uint8], image: NDArray[np.uint16], channels: NDArray[np.int64], products: NDArray[np.int64]
 ) -> None:
-    """Add an image's bytes (R, G, B, R, ...) to the sums of each byte, where there are any, and to those of channels.
+    """Add an image's bytes (R, G, B, R, ...) to the sums of each byte, unless `image` is empty, and of each channel.
 
-    Sums of 32 bits are vectorised by LLVM; a block of pixels is as long as they last.
+    LLVM vectorises 32-bit sums; a block holds as many pixels as their sums fit.
     """
     for at in range(image.size):
         image[at] += flat[at]
@@ -163,7 +163,7 @@ def _add_pixels(
 
 @functools.cache
 def _compiled_add() -> Callable[..., None]:
-    """Compile it where it is used: who merges sums only need not import a compiler."""
+    """Compile on first use, so that merging sums need not import numba."""
     return compiled(_add_pixels)
 
 

@@ -1,7 +1,7 @@
 """Plain USTAR archives with fixed metadata, so that their bytes depend on nothing but names and data.
 
-Python's tarfile takes 34 us a header, a tenth of an image's budget for three members. This takes 4 us and makes the
-same bytes, as a test proves.
+Python's tarfile takes 34 us per header, and a tenth of the time of an image for its three members. This code takes 4 us
+and writes the same bytes, as a test proves.
 """
 
 from __future__ import annotations
@@ -33,5 +33,5 @@ def member(name: str, data: bytes) -> bytes:
 
 
 def end_of_archive(size_bytes: int) -> bytes:
-    """What follows the last member of an archive that is so long by now."""
+    """The end-of-archive mark and padding for an archive whose members take `size_bytes`."""
     return bytes(2 * BLOCK_BYTES + -(size_bytes + 2 * BLOCK_BYTES) % RECORD_BYTES)

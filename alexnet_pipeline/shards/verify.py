@@ -1,4 +1,4 @@
-"""What is wrong with finished data sets: every file against the manifest, every tar against its index."""
+"""Verify finished data sets: every file against the manifest, and every tar against its index."""
 
 from __future__ import annotations
 
@@ -23,18 +23,17 @@ from alexnet_pipeline.raw.tarscan import Member, scan_tar
 from alexnet_pipeline.records import EXTENSIONS
 from alexnet_pipeline.shards.options import VerifyOptions
 from alexnet_pipeline.shards.workers import core_count
-from alexnet_pipeline.text import html_table
+from alexnet_pipeline.text import counted, html_table
 
 READ_BYTES = 1 << 20
-# Samples that a thread checks at a time.
-PART_IMAGES = 500
-# Files of a data set by suffix; those of these kinds that the manifest does not list are problems.
+PART_IMAGES = 500  # samples that a thread checks at a time
+# Suffixes of a data set's files; a file with one of these that the manifest does not list is a problem.
 LISTED_SUFFIXES = frozenset({".tar", ".idx", ".npy", ".json"})
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong: the file, and what was found and expected."""
+    """A problem of a file, with what was found and what was expected."""
 
     path: str
     text: str
@@ -42,14 +41,14 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What `verify` found.
+    """The result of `verify`.
 
     Attributes:
-        folders: data sets that were checked.
-        shards: tars that were checked.
-        images: samples in them.
-        size_bytes: of them.
-        problems: empty for sound data sets.
+        folders: the data sets that were checked.
+        shards: number of their tars.
+        images: number of samples in these tars.
+        size_bytes: size of these tars.
+        problems: the problems found; empty if all data sets are sound.
     """
 
     folders: tuple[str, ...]
@@ -59,8 +58,9 @@ class Verification:
     problems: tuple[Problem, ...]
 
     def __repr__(self) -> str:
-        verdict = f"{len(self.problems)} problems" if self.problems else "sound"
-        return f"<{verdict}: {len(self.folders)} data sets, {self.shards:,} shards, {self.images:,} images>"
+        verdict = counted(len(self.problems), "problem") if self.problems else "sound"
+        counts = (len(self.folders), "data set"), (self.shards, "shard"), (self.images, "image")
+        return f"<{verdict}: {', '.join(counted(*count) for count in counts)}>"
 
     def _repr_html_(self) -> str:
         rows = [(each.path, each.text) for each in self.problems]
@@ -72,8 +72,8 @@ def verify(path: str | os.PathLike[str], *, progress: Progress = True, **options
     """Check every data set at or below a path against its manifest.
 
     Args:
-        path: a data set, or a folder of them.
-        progress: show a bar on a terminal or in a notebook; or a function that is called with each event.
+        path: folder of a data set, or of several.
+        progress: whether to show a bar on a terminal or in a notebook; or a function to call with each event.
         **options: see below.
 
     Raises:
@@ -115,15 +115,15 @@ def _run(
     check: Callable[[Any], Iterator[Problem]],
     tasks: Sequence[Any],
 ) -> None:
-    """Check every task in threads: hashing and decoding release the interpreter."""
+    """Check all tasks in threads; hashing and decoding release the GIL."""
     report(stage)
     for done, more in enumerate(pool.map(lambda task: list(check(task)), tasks), 1):
         problems += more
-        report(Advance(done, f"{len(problems):,} problems" if problems else ""))
+        report(Advance(done, counted(len(problems), "problem") if problems else ""))
 
 
 def _sample_tasks(folder: Path, problems: list[Problem]) -> list[tuple[ShardSet, range]]:
-    """The samples of a set as the loader finds them, in parts; a set that does not open has a problem at least."""
+    """Divide the samples of a set into tasks; a set that cannot be opened has at least one problem."""
     try:
         shards = open_shards(folder)
     except RefusedError:  # a set without samples
@@ -141,7 +141,7 @@ def find_sets(path: Path) -> list[Path]:
     """The folders at or below a path that hold shards, finished or not.
 
     Raises:
-        RefusedError: there is none.
+        RefusedError: there are none.
     """
     if path.is_file():
         raise RefusedError(f"{path} is a file; name its folder, {path.parent}")
@@ -172,11 +172,11 @@ def _check_totals(folder: Path, manifest: Manifest) -> Iterator[Problem]:
     path = str(folder / MANIFEST)
     samples = sum(shard.samples_images for shard in manifest.shards)
     if samples != manifest.total_images or sum(manifest.class_totals_images) != samples:
-        yield Problem(path, f"totals say {manifest.total_images} images, the shards {samples}")
+        yield Problem(path, f"the totals say {manifest.total_images} images, the shards hold {samples}")
     if [shard.index for shard in manifest.shards] != list(range(len(manifest.shards))):
         yield Problem(path, "the shards are not numbered 0, 1, 2 ...")
     if len(manifest.class_totals_images) != len(manifest.classes):
-        yield Problem(path, f"{len(manifest.classes)} classes, {len(manifest.class_totals_images)} totals")
+        yield Problem(path, f"lists {len(manifest.classes)} classes, but {len(manifest.class_totals_images)} totals")
 
 
 def _check_file(folder: Path, file: FileRecord) -> Iterator[Problem]:
@@ -194,7 +194,7 @@ def _check_file(folder: Path, file: FileRecord) -> Iterator[Problem]:
         yield Problem(str(path), f"cannot be read: {error.strerror}")
         return
     if state.hexdigest() != file.sha256:
-        yield Problem(str(path), "has another sha256 than the manifest says")
+        yield Problem(str(path), "does not have the sha256 that the manifest says")
 
 
 def _check_shard(folder: Path, manifest: Manifest, shard: ShardRecord) -> Iterator[Problem]:
@@ -239,7 +239,7 @@ def _samples(members: list[Member]) -> list[Components]:
 
 
 def _check_samples(shards: ShardSet, positions: range, *, deep: bool) -> Iterator[Problem]:
-    """The labels of some samples, and their images if asked for."""
+    """Check the labels of some samples and, if `deep`, decode their images."""
     for position in positions:
         try:
             shards.read_label(position)

@@ -1,9 +1,9 @@
-"""Jobs on this machine's cores: one process per worker, and a run that survives any of them.
+"""Run jobs in worker processes; the run survives the death of any worker.
 
-A decoder that crashes or loops takes its worker with it. The worker is replaced and the job tried once more; an image
-that kills twice is rejected by name. Each worker has a pipe of its own, so that its death is seen at once as the end
-of the pipe, and no shared lock can be left held. Of the ready-made pools, concurrent.futures fails all that is
-pending, multiprocessing.Pool hangs, and pebble now and then gave up when every worker was killed at once.
+A decoder that crashes or loops forever ends its worker. The worker is replaced and the job is tried once more; an image
+that kills a worker twice is rejected by name. Each worker has its own pipe, so that its death shows at once as the end
+of the pipe, and no shared lock can stay held. Of the existing pools, concurrent.futures fails all pending jobs,
+multiprocessing.Pool hangs, and pebble sometimes gave up when all workers were killed at once.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ from alexnet_pipeline.shards.plan import ShardJob
 
 # How often progress is reported, in seconds.
 TICK_S = 0.2
-# An image is given up after so many deaths; a job whose deaths no image explains, after as many.
+# Deaths of workers after which an image is rejected, or a job fails whose deaths no image explains.
 MAX_DEATHS = 2
 # Position of a job whose worker has not reached its first image.
 NOT_BEGUN = -1
-# Seconds for workers to stop before they are killed.
+# Seconds that workers have to stop before they are killed.
 STOP_S = 3.0
-# prctl's option to be killed when the parent dies, from Linux' sys/prctl.h.
+# Option of prctl that has a process killed when its parent dies, from Linux's sys/prctl.h.
 PR_SET_PDEATHSIG = 1
 
 Done = Callable[[ShardJob, list[JournalEntry]], None]
@@ -48,7 +48,7 @@ Answer = list[JournalEntry] | PipelineError | int
 
 @dataclass(slots=True)
 class _Worker:
-    """One process: where it is spoken to and what it works on."""
+    """A worker process, our end of its pipe, and the slot of the job it works on."""
 
     process: ForkServerProcess
     pipe: Connection
@@ -61,7 +61,7 @@ def core_count() -> int:
 
 
 def start_server() -> None:
-    """Start the process that forks workers, so that kernels compile in it while the source is listed."""
+    """Start the fork server, so that it compiles the kernels while the source is listed."""
     multiprocessing.get_context("forkserver").set_forkserver_preload(["alexnet_pipeline.shards.preload"])
     multiprocessing.forkserver.ensure_running()
 
@@ -78,9 +78,9 @@ def run_jobs(
     """Run all jobs, in any order.
 
     Args:
-        jobs: to be written.
-        workers: processes.
-        started: called when the first worker has started: kernels are compiled by then.
+        jobs: the shards to write.
+        workers: number of worker processes.
+        started: called when the first worker has started; the kernels are compiled by then.
         done: called with each finished job and its journal entries.
         progress: called often with the number of images worked on so far.
         warn: called with one line when a worker dies.
@@ -111,12 +111,12 @@ def run_jobs(
 
 
 class _Crew:
-    """Workers that are started when there is work, and never left behind."""
+    """The worker processes, which are started when there is work, and all ended at the end of the block."""
 
     def __init__(self, slots: int) -> None:
-        # A server forks the workers: forking a process that has threads is not safe, and spawning is slow.
+        # A fork server starts the workers: forking a process that has threads is not safe, and spawning is slow.
         self._context: ForkServerContext = multiprocessing.get_context("forkserver")
-        # Position of the image that each job is at, in memory that outlives a worker.
+        # For each job the position of its current image, in memory that outlives the worker.
         self.positions: Any = self._context.RawArray(ctypes.c_int64, slots)
         self.busy: dict[Connection, _Worker] = {}
         self._idle: list[_Worker] = []
@@ -146,7 +146,7 @@ class _Crew:
         self._idle.append(_Worker(process, ours))
 
     def give(self, slot: int, job: ShardJob) -> None:
-        """Let a worker begin a job."""
+        """Send a job to an idle worker, or to a new one."""
         if not self._idle:
             self.hire()
         worker = self._idle.pop()
@@ -156,10 +156,10 @@ class _Crew:
         try:
             worker.pipe.send((slot, job))
         except OSError:
-            return  # it died idle; the end of its pipe tells
+            return  # it died while idle; `answers` sees the end of its pipe
 
     def answers(self) -> list[tuple[int, Answer]]:
-        """The slots that were answered within a tick, each with its answer."""
+        """Wait for at most a tick, and return the slots that were answered, each with its answer."""
         answers: list[tuple[int, Answer]] = []
         ready = wait(list(self.busy), TICK_S)
         for pipe in [pipe for pipe in self.busy if pipe in ready]:
@@ -186,12 +186,12 @@ def _after_death(
     count = deaths[slot, position] = deaths.get((slot, position), 0) + 1
     if position == NOT_BEGUN and count >= MAX_DEATHS:
         raise PipelineError(
-            "workers die before their first image; a script that calls `shard` must be a file, and call it below "
+            "workers die before their first image; call `shard` from a script that is a file, and there under "
             'if __name__ == "__main__":'
         )
     late = not 0 <= position < len(job.images)
     where = f"shard {job.index} of {job.split}" if late else job.images[position].name
-    cause = "ran out of time" if exit_code == -signal.SIGPROF else f"died ({exit_code})"
+    cause = "ran out of time" if exit_code == -signal.SIGPROF else f"died (exit code {exit_code})"
     warn(f"a worker {cause} at {where}; trying again" if count < MAX_DEATHS else f"a worker {cause} at {where}")
     if count < MAX_DEATHS:
         return job
@@ -202,15 +202,15 @@ def _after_death(
 
 
 def _work(pipe: Connection, positions: Any) -> None:
-    """What a worker does: take jobs and answer them, until the pipe ends."""
-    from alexnet_pipeline.pixels import codec  # noqa: PLC0415 - the fork server has them; the parent needs none
+    """Receive jobs and send answers until the pipe ends; this is the main function of a worker."""
+    from alexnet_pipeline.pixels import codec  # noqa: PLC0415 - the fork server has loaded it; the parent does not need it
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when a terminal's Ctrl-C ends the run
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    signal.signal(signal.SIGPROF, signal.SIG_DFL)  # ends a worker that spent an image's time limit
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)  # ends a worker whose image exceeds its time limit
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     codec.quiet_opencv()
-    # The cyclic collector costs 2 % of a worker's time; what imports made stays, and a job makes hardly any cycles.
+    # The cyclic garbage collector costs 2 % of a worker's time; imported objects stay, and jobs make hardly any cycles.
     gc.freeze()
     gc.disable()
     while True:
@@ -232,7 +232,7 @@ def _answer(slot: int, job: ShardJob, positions: Any) -> list[JournalEntry] | Pi
         return write_job(job, progress)
     except PipelineError as error:
         return error
-    except Exception as error:  # noqa: BLE001 - a mistake of ours, which the parent reports by name
+    except Exception as error:  # noqa: BLE001 - a bug, which the parent reports by name
         failure = PipelineError(
             f"a worker failed in shard {job.index} of {job.split} ({type(error).__name__}: {error}); this is a bug, "
             "please report it"

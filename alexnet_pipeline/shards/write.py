@@ -1,4 +1,4 @@
-"""One job to one committed shard per method: each image is read and decoded once."""
+"""Write the shards of a job, one per method; each image is read and decoded once."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from alexnet_pipeline.shards.journal import JournalEntry, SetState
 from alexnet_pipeline.shards.plan import ShardJob, Target, source_stamp
 from alexnet_pipeline.shards.statistics import Sums
 
-# CPU seconds after which a worker ends that has not come to its next image; CPU time, so that a loaded machine rejects
-# nothing. Images within the caps stay far below it; a decoder that loops does not.
+# Limit on the CPU seconds of an image, after which its worker is ended. A limit on CPU time rejects nothing on a busy
+# machine. Images within the caps stay far below it; a decoder in an endless loop does not.
 DECODE_LIMIT_S = 30.0
-# `.cls` has at least so many digits, so that DALI decodes ImageNet's and the sample's labels alike.
+# Least number of digits in `.cls`, so that DALI decodes the labels of ImageNet and of the sample alike.
 LABEL_DIGITS = 4
 RECORD_JSON = json.JSONEncoder(separators=(",", ":"))
 
 
 def prepare() -> None:
-    """Compile every kernel that a job needs, or load it compiled."""
+    """Compile every kernel that a job needs, or load its machine code."""
     resample.prepare()
     statistics.prepare()
 
@@ -46,7 +46,7 @@ def write_job(job: ShardJob, progress: Callable[[int], None]) -> list[JournalEnt
 
     Args:
         job: what to write.
-        progress: told the position of each image before it is worked on, and their number at the end.
+        progress: called with the position of each image before it is processed, and with their number at the end.
 
     Returns:
         One journal entry per target.
@@ -72,7 +72,7 @@ def write_job(job: ShardJob, progress: Callable[[int], None]) -> list[JournalEnt
                 data = reader.read(position)
                 limit.renew()
                 decoded = codec.decode(data, max_pixels=conversions[0].max_pixels)
-                # All methods or none, so that they keep the same keys in the same shards.
+                # An image is written by all methods or by none, so that their shards have the same keys.
                 converted = convert_each(decoded, conversions)
             except RejectedImageError as error:
                 rejects.append(Reject(image.name, error.reason, error.detail))
@@ -85,7 +85,7 @@ def write_job(job: ShardJob, progress: Callable[[int], None]) -> list[JournalEnt
 
 
 class _Member(NamedTuple):
-    """A file of a sample: extension, name, size, and its bytes as they stand in the tar."""
+    """A member of a sample: its extension, name and size, and its packed bytes with header and padding."""
 
     extension: str
     name: str
@@ -99,7 +99,7 @@ class _Member(NamedTuple):
 
 
 class _SharedMembers:
-    """Label and record of an image, which are the same for every method and are made once."""
+    """The label and record members of an image, which are made once because all methods share them."""
 
     def __init__(self, image: RawImage, data: bytes, shape: tuple[int, ...], digits: int) -> None:
         self._key, self._made = image.key, dict[bool, tuple[_Member, _Member]]()
@@ -114,7 +114,7 @@ class _SharedMembers:
         }
 
     def members(self, *, upsampled: bool) -> tuple[_Member, _Member]:
-        """Label and record of a sample that was enlarged, or was not."""
+        """The label and record members of a sample that was enlarged, or was not."""
         if upsampled not in self._made:
             record = RECORD_JSON.encode({**self._record, "upsampled": upsampled}).encode("ascii")
             self._made[upsampled] = self._label, _Member.of(self._key, "json", record)
@@ -122,9 +122,9 @@ class _SharedMembers:
 
 
 class _TimeLimit:
-    """Ends this worker by SIGPROF where an image takes more CPU time than the limit, or at least half of it.
+    """Ends this worker by SIGPROF if an image exceeds the CPU time limit, or the rest of it, which is at least half.
 
-    The timer runs on over many images, because setting it costs as much as a tenth of encoding one.
+    The timer is set anew only when half of it is spent, because setting it costs a tenth of encoding an image.
     """
 
     def __init__(self) -> None:
@@ -137,7 +137,7 @@ class _TimeLimit:
         signal.setitimer(signal.ITIMER_PROF, 0)
 
     def renew(self) -> None:
-        """Start anew for the next image."""
+        """Give the next image at least half the limit."""
         now = time.process_time()
         if now - self._set_s > DECODE_LIMIT_S / 2:
             signal.setitimer(signal.ITIMER_PROF, DECODE_LIMIT_S)
@@ -145,7 +145,7 @@ class _TimeLimit:
 
 
 class _ShardWriter:
-    """One method's shard while it grows."""
+    """Writes one method's shard, sample by sample."""
 
     def __init__(self, job: ShardJob, target: Target) -> None:
         self._options = options = target.options
@@ -182,7 +182,7 @@ class _ShardWriter:
         self._sums.add(pixels, image.label, upsampled=upsampled)
 
     def finish(self, rejects: tuple[Reject, ...]) -> ShardRecord:
-        """Commit statistics, index and tar, in this order: a tar under its final name has all that belongs to it."""
+        """Commit statistics, index and tar in this order, so that a tar under its final name has the other two."""
         folder = self._state.folder
         write_whole(self._state.sums_path(self._index), self._sums.to_bytes())
         if not self._samples:  # DALI would read a sample from an empty tar

@@ -1,1 +1,1 @@
-"""The embedded default: a generated, trainable image set of variable sizes."""
+"""The embedded sample: a generated image set of variable sizes, which networks can be trained on."""

@@ -2,7 +2,7 @@
 
 An image is drawn in the planes that a JPEG stores (luma and two chromas), so that contrast and colour are chosen
 separately, and a greyscale image is the luma alone. The patterns of the periodic classes run from coarse to about two
-pixels a period: the coarse end shows the class after any downsampling, the fine end shows what the method does with
+pixels per period: the coarse end shows the class after any downsampling, the fine end shows what the method does with
 frequencies that 256 pixels cannot hold.
 """
 
@@ -20,7 +20,7 @@ Plane = NDArray[np.float32]
 Colour = tuple[float, float, float]
 """Luma in 0..255 and the chromas Cb and Cr in -128..127, of full-range BT.601 as in JFIF."""
 Pattern = Callable[[Plane, Plane, float, np.random.Generator], tuple[Plane, Plane]]
-"""Offsets from the centre, x as a row and y as a column, and a radius, all in pixels: to the figure's
+"""Draws a figure, given offsets from its centre, x as a row and y as a column, and a radius, all in pixels. Returns its
 coverage and tone (0 is the first ink, 1 the second), both (height, width) in [0, 1]."""
 
 SPLITS = ("train", "val")
@@ -28,24 +28,24 @@ ASPECTS = ((4, 3), (3, 4), (3, 2), (2, 3), (1, 1))
 """Width to height; ImageNet's most frequent ones."""
 ASPECT_SHARES = (0.50, 0.16, 0.18, 0.06, 0.10)
 SMALL_SHARE = 0.10
-"""Of the images with a short side below 256 px, as in ImageNet."""
+"""Share of images with a short side below 256 px, as in ImageNet."""
 COMMON_SHARE = 0.60
-"""Of the images with the long side that photo sites served, most of ImageNet's."""
+"""Share of images with the long side that photo sites served, as most images of ImageNet have."""
 COMMON_LONG_PX = 500
 SHORT_PX = (190, 256, 600)
-"""Least short side, the first that is not small, and the greatest."""
+"""The smallest short side, the first that does not count as small, and the largest."""
 GREY_SHARE = 0.02
 OCTAVES = 8
-"""Of the noise: the coarsest cells are 2**7 px wide."""
+"""Octaves of the noise, whose coarsest cells are 2**7 px wide."""
 FINE_PERIOD_PX = (2.1, 2.9)
-"""At the fine end of a periodic pattern: above the source's Nyquist limit of 2 px, and below that of
+"""Period at the fine end of a periodic pattern: above the source's Nyquist limit of 2 px, and below that of
 256 px for all but the smallest images (500x375 reaches it at 2.9 px)."""
 COARSE_PERIOD_PX = (18.0, 36.0)
 CHIRP_SPAN = 1.5
-"""Of the radius: over so much of its width of two a pattern gets finer; the rest stays fine."""
+"""Length in radii over which a pattern, two radii wide, gets finer; the rest stays fine."""
 DOT_PITCH_PX = (14.0, 30.0)
 SHADOW_SHRINK = 8
-"""A shadow is blurred at an eighth of the size: it holds nothing finer."""
+"""A shadow is blurred at an eighth of its size, because it has no fine detail."""
 
 
 def render(label: int, index: int, split: str, seed: int) -> NDArray[np.uint8]:
@@ -53,12 +53,12 @@ def render(label: int, index: int, split: str, seed: int) -> NDArray[np.uint8]:
 
     Args:
         label: index into `PATTERNS`.
-        index: of the image within its split, from 0.
+        index: index of the image in its split, from 0.
         split: one of `SPLITS`.
         seed: not negative.
 
     Returns:
-        (height, width, 3) RGB, or (height, width, 1) for the greyscale few; uint8 in [0, 255].
+        (height, width, 3) RGB, or (height, width, 1) for the few greyscale images; uint8 in [0, 255].
     """
     rng = np.random.Generator(np.random.PCG64([seed, SPLITS.index(split), index]))
     height, width = _draw_size(rng)
@@ -149,7 +149,7 @@ def _draw_figure(planes: list[Plane], ground: Colour, pattern: Pattern, rng: np.
 
 
 def _extent(centre: float, reach: float, length: int) -> tuple[int, int]:
-    """First and past-the-last pixel of an interval, cut to the image."""
+    """First and past-the-last pixel of an interval, clipped to the image."""
     return max(0, math.floor(centre - reach)), min(length, math.ceil(centre + reach) + 1)
 
 
@@ -167,7 +167,7 @@ def _draw_inks(ground: Colour, rng: np.random.Generator) -> tuple[Colour, Colour
 
 
 def _shadow(coverage: Plane, radius: float, rng: np.random.Generator) -> Plane:
-    """How much light the figure takes from the ground, in [0, 1]: its blurred coverage, moved."""
+    """The share of light that the figure takes from the ground, in [0, 1]: its coverage, blurred and shifted."""
     height, width = coverage.shape
     small = cv2.resize(coverage, (width // SHADOW_SHRINK, height // SHADOW_SHRINK), interpolation=cv2.INTER_AREA)
     sigma = 0.06 * radius / SHADOW_SHRINK
@@ -275,7 +275,7 @@ def _dots(x: Plane, y: Plane, radius: float, rng: np.random.Generator) -> tuple[
 
 
 def _chirp(offset_px: Plane, radius: float, rng: np.random.Generator) -> Plane:
-    """A wave in [-1, 1] along an offset in pixels, ever finer at an even rate of octaves, then no finer."""
+    """A wave in [-1, 1] along an offset in pixels, whose frequency rises by even octaves and then stays."""
     coarse_px, fine_px = rng.uniform(*COARSE_PERIOD_PX), rng.uniform(*FINE_PERIOD_PX)
     octaves = math.log2(coarse_px / fine_px)
     span_px = CHIRP_SPAN * radius
@@ -296,7 +296,7 @@ def _wave(phase: Plane, period_px: Plane) -> Plane:
 
 
 def _pane(x: Plane, y: Plane, radius: float, rng: np.random.Generator) -> Plane:
-    """Coverage of a periodic pattern: a turned ellipse, or one swollen towards its rectangle."""
+    """Coverage of a periodic pattern: a rotated ellipse or superellipse."""
     turn = rng.uniform(0, math.pi)
     across = np.square(_across(x, y, turn) * np.float32(1 / radius))
     down = np.square(_across(x, y, turn + math.pi / 2) * np.float32(1 / (radius * rng.uniform(0.75, 1.0))))

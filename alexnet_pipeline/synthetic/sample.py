@@ -1,7 +1,7 @@
-"""The embedded sample as files: a generated image set like ImageNet, for those who do not have ImageNet.
+"""Write the embedded sample: a generated image set like ImageNet, for users who do not have ImageNet.
 
 Sizes and aspect ratios vary as ImageNet's do. One file is a PNG named .JPEG, one is rotated by its EXIF tag, and one
-is truncated, so that a newcomer sees what happens to each.
+is truncated, so that users see how the pipeline treats them.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ CLASSES = (
     ("n90000010", "dots"),
 )
 QUALITY = 90
-# Positions in train of the three oddities.
+# Indexes in train of the three special files.
 PNG_INDEX, TURNED_INDEX, BROKEN_INDEX = 3, 5, 7
-# EXIF orientation of the turned one: stored so that turning right sets it upright.
+# EXIF orientation of the rotated image, which a turn to the right by 90 degrees sets upright.
 ORIENTATION = 6
 # MAT 5 files begin with 116 bytes of text, in which SciPy writes the date.
 MAT_TEXT = b"MATLAB 5.0 MAT-file, alexnet-pipeline sample".ljust(116)
@@ -46,26 +46,26 @@ MAT_TEXT = b"MATLAB 5.0 MAT-file, alexnet-pipeline sample".ljust(116)
 
 @dataclass(frozen=True, slots=True)
 class SampleOptions:
-    """What decides the bytes of the sample."""
+    """The options that determine the bytes of the sample."""
 
-    layout: Layout = option("folders", "Class folders, or the three original files of ILSVRC2012.")
+    layout: Layout = option("folders", "Layout of the files: class folders, or the three original files of ILSVRC2012.")
     train_images: int = option(
-        600, "Number of training images, one of them broken.", least=10, most=1_000_000, name="train_images"
+        600, "Number of training images, one of them truncated.", least=10, most=1_000_000, name="train_images"
     )
     val_images: int = option(100, "Number of validation images.", least=10, most=1_000_000, name="val_images")
-    seed: int = option(0, "Seed of all randomness.", least=0, most=MAX_SEED)
+    seed: int = option(0, "Seed for the generated images.", least=0, most=MAX_SEED)
 
 
 @dataclass(frozen=True, slots=True)
 class SampleSummary:
-    """What was written.
+    """The sample that was written.
 
     Attributes:
-        directory: where.
+        directory: its folder.
         layout: `folders` or `ilsvrc`.
-        train_images: files of the train split, the broken one included.
-        val_images: files of the val split.
-        size_bytes: of all images.
+        train_images: number of files of the train split, including the truncated one.
+        val_images: number of files of the val split.
+        size_bytes: size of all images.
     """
 
     directory: str
@@ -77,15 +77,15 @@ class SampleSummary:
 
 @takes_options(SampleOptions)
 def sample(directory: str | os.PathLike[str], **options: object) -> SampleSummary:
-    """Write the raw images of the embedded sample, the same bytes for the same seed.
+    """Write the raw images of the embedded sample; the same options give the same bytes.
 
     Args:
-        directory: new or empty.
+        directory: folder for the images, new or empty.
         **options: see below.
 
     Raises:
-        RefusedError: the directory holds something.
-        PipelineError: it cannot be written.
+        RefusedError: the directory is not empty.
+        PipelineError: the sample cannot be written.
     """
     chosen, root = make(SampleOptions, options), Path(directory)
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
@@ -115,7 +115,7 @@ def _images(split: str, count: int, seed: int) -> Iterator[Image]:
 
 
 def _encode(label: int, index: int, split: str, seed: int) -> bytes:
-    # Imported here, because the names and counts above are needed where nothing is drawn.
+    # Imported here, because the options above are also needed where nothing is drawn.
     import numpy as np  # noqa: PLC0415
     import simplejpeg  # noqa: PLC0415
 
@@ -170,7 +170,7 @@ def _write_ilsvrc(root: Path, splits: dict[str, list[Image]]) -> None:
 
 
 def _devkit_id(label: int) -> int:
-    """ILSVRC2012_ID runs against the sorted order here, so that the two label orders can be told apart."""
+    """ILSVRC2012_ID of a label; the IDs run against the sorted order, so that the two label orders differ."""
     return len(CLASSES) - label
 
 
@@ -185,7 +185,7 @@ def _tar(members: list[tuple[str, bytes]]) -> bytes:
 
 
 def _meta() -> bytes:
-    """`meta.mat` as the devkit's: a struct array `synsets`, leaves first, one inner node behind them."""
+    """Make `meta.mat` like the devkit's: a struct array `synsets`, the leaves first, then one inner node."""
     import numpy as np  # noqa: PLC0415
     from scipy.io import savemat  # noqa: PLC0415
 

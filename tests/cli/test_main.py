@@ -51,11 +51,11 @@ def test_a_run_from_end_to_end(raw_tars, tmp_path) -> None:
         (["shard", ".", __file__], "a file is in its way"),
         (["verify", "/nowhere"], "no such file or directory"),
         (["inspect", "/nowhere"], "no such file or directory"),
-        (["merge", "/nowhere"], "nothing was begun"),
+        (["merge", "/nowhere"], "no run was started"),
         (["shard", ".", "/tmp/x", "--method", "lanczo"], "did you mean lanczos"),
         (
             ["shard", ".", "/tmp/x", "--method", "lanczos", "--method", "lanczos"],
-            "--method: lanczos, lanczos names one",
+            "--method: lanczos, lanczos lists a method twice",
         ),
         (["shard", ".", "/tmp/x", "--accept", "boredom"], "is not one of"),
         (["shard", ".", "/tmp/x", "--shard-range", "5:5"], "0:100"),
@@ -141,8 +141,9 @@ def test_methods_and_doctor_and_json() -> None:
     assert {package for package, extra in parts.items() if not extra} == core
 
 
-def test_demo(tmp_path) -> None:
-    """The newcomer's command, with a smaller sample; and again, with nothing left to do."""
+def test_demo(tmp_path, monkeypatch) -> None:
+    """The newcomer's command, with a smaller sample and fewer steps; and again, with nothing left to do."""
+    monkeypatch.setattr("alexnet_pipeline.cli.demo.DEMO_STEPS", 20)
     folder = tmp_path / "demo"
     assert run("sample", folder / "raw", "--train-images", 20, "--val-images", 10).exit_code == 0
     done = run("demo", folder)

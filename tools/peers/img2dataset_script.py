@@ -1,4 +1,4 @@
-"""img2dataset over the same files, by file URLs, in one process.
+"""Run img2dataset over the same files, given as file URLs, in one process.
 
 python img2dataset_script.py LIST FOLDER QUALITY
 """

@@ -1,4 +1,4 @@
-"""The script people write first: open, resize by Lanczos, crop, save, add to a tar.
+"""Convert images with the simplest Pillow script: open, resize with Lanczos, crop, save, add to a tar.
 
 python pillow_script.py LIST TAR QUALITY
 """

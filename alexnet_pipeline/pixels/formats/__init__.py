@@ -1,1 +1,1 @@
-"""What the header of each image format says."""
+"""Image formats: recognise them, read their headers, and prove that a file is whole."""

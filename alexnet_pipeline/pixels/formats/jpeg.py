@@ -1,4 +1,4 @@
-"""What the segments of a JPEG before its first scan say: size, number of scans, Adobe mark, EXIF."""
+"""Read the segments of a JPEG before its first scan (size, Adobe marker, EXIF), and count its scans."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ SCAN, APP1, APP2, APP14, FILL = 0xDA, 0xE1, 0xE2, 0xEE, 0xFF
 END_OF_IMAGE = b"\xff\xd9"
 # TEM and RST0..7: markers without a length.
 BARE = frozenset({0x01, *range(0xD0, 0xD8)})
-# The only scan headers that libjpeg accepts: the length fits the 1 to 4 components. Entropy-coded data cannot hold
+# The only scan headers that libjpeg accepts: the length matches the 1 to 4 components. Entropy-coded data cannot hold
 # these bytes, and a trailer holds them by chance once in 4 GB.
 SCAN_HEADER = re.compile(rb"\xff\xda\x00(?:\x08\x01|\x0a\x02|\x0c\x03|\x0e\x04)")
 
 
 @dataclass(slots=True)
 class JpegHeader:
-    """What stands before the first scan.
+    """The content of the segments before the first scan.
 
     Attributes:
-        height: in pixels, 0 without a frame header.
+        height: height in pixels, 0 without a frame header.
         width: likewise.
         many_scans: False only where one scan is certain to hold the whole frame.
-        scan_at: where the first scan's marker stands, or where the segments stop making sense.
-        adobe: there is an Adobe APP14 segment, hence CMYK is stored inverted.
-        exif: the TIFF structure of the first EXIF segment, empty without one.
+        scan_at: offset of the first scan's marker, or of the end of the last valid segment.
+        adobe: whether there is an Adobe APP14 segment, which means that CMYK is stored inverted.
+        exif: the TIFF structure of the first EXIF segment; empty if there is none.
     """
 
     height: int = 0
@@ -43,7 +43,7 @@ class JpegHeader:
 
 
 def read_header(data: bytes) -> JpegHeader:
-    """Walk the segments; never fails, whatever the bytes."""
+    """Read the segments; this never fails, whatever the bytes."""
     header = JpegHeader()
     components = 0  # of the frame, where it is sequential
     for marker, at, end in _segments(data):
@@ -62,7 +62,7 @@ def read_header(data: bytes) -> JpegHeader:
 
 
 def count_scans(data: bytes, header: JpegHeader) -> int:
-    """Count the scans in a file, those of images behind the first included."""
+    """Count the scans in a file, including those of further images after the first."""
     return sum(1 for _ in SCAN_HEADER.finditer(data, header.scan_at)) if header.many_scans else 1
 
 
@@ -70,7 +70,7 @@ def without_icc(data: bytes) -> bytes:
     """Return the same JPEG without its APP2 segments, which hold the colour profile.
 
     Raises:
-        RejectedImageError: there is none.
+        RejectedImageError: there is no such segment.
     """
     kept, last = [], 0
     for marker, at, end in _segments(data):

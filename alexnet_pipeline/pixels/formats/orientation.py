@@ -13,7 +13,7 @@ UPRIGHT = 1
 
 
 def exif_orientation(tiff: bytes) -> int:
-    """The orientation in EXIF, which is a TIFF structure; 1 where there is none that makes sense."""
+    """The orientation in EXIF, which is a TIFF structure; 1 if there is no valid one."""
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
     if order is None:
         return UPRIGHT
@@ -50,7 +50,7 @@ def _riff_like(data: bytes, at: int, wanted: bytes, order: str, *, name_first: b
 
 
 def upright(image: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
-    """Turn an HWC image as its orientation says.
+    """Turn an HWC image upright, according to its EXIF orientation.
 
     Source: Exif 2.32, tag 274: 1 upright, 2 mirrored, 3 turned by 180, 4 flipped, 5 transposed, 6 to be
     turned right, 7 transversed, 8 to be turned left.

@@ -1,4 +1,4 @@
-"""The format of a file by its first bytes, never by its name."""
+"""Recognise the format of a file by its first bytes, never by its name."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from __future__ import annotations
 ALLOWED: tuple[tuple[bytes, str], ...] = (
     (b"\xff\xd8\xff", "JPEG"),
     (b"\x89PNG\r\n\x1a\n", "PNG"),
-    (b"PNG\r\n\x1a\n", "PNG"),  # its first byte lost on the way: rejected as corrupt, not as a stranger
+    (b"PNG\r\n\x1a\n", "PNG"),  # the first byte is lost: rejected as corrupt, not as an unknown format
     (b"GIF87a", "GIF"),
     (b"GIF89a", "GIF"),
     (b"BM", "BMP"),
@@ -15,9 +15,9 @@ ALLOWED: tuple[tuple[bytes, str], ...] = (
     (b"II+\0", "TIFF"),
     (b"MM\0+", "TIFF"),
 )
-# ISO/IEC 23008-12 annex B; a film has another brand and is no image.
+# ISO/IEC 23008-12 annex B; a video has another brand.
 HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
-# Formats that are recognised in order to say so: (offset, magic, name).
+# Formats that are not decoded, but named in the rejection: (offset, magic, name).
 OTHERS: tuple[tuple[int, bytes, str], ...] = (
     (4, b"ftypavif", "AVIF"),
     (4, b"ftypavis", "AVIF"),
@@ -45,7 +45,7 @@ PNM_DIGITS = b"1234567"
 
 
 def sniff(data: bytes) -> tuple[str, bool]:
-    """The format's name and whether it is decoded; an empty name where nothing is recognised."""
+    """The format's name and whether it is decoded; the name is empty if the format is unknown."""
     for magic, name in ALLOWED:
         if data.startswith(magic):
             return name, True

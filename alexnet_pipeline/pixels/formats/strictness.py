@@ -1,4 +1,4 @@
-"""Proves a PNG, GIF, BMP, WebP or TIFF whole before it is decoded: OpenCV accepts truncated files."""
+"""Prove that a PNG, GIF, BMP, WebP or TIFF is whole before it is decoded; OpenCV accepts truncated files."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from alexnet_pipeline.errors import RejectedImageError
 from alexnet_pipeline.pixels.formats import tiff as tiff_head
 from alexnet_pipeline.records import Reason
 
-# (height, width) of a format, or a RejectedImageError.
+# Checks a file of one format against a cap on pixels: returns (height, width), or raises RejectedImageError.
 Check = Callable[[bytes, int], tuple[int, int]]
 
-# Of packed and of unpacked data held at a time: a bomb costs no more memory than this.
+# Bytes of compressed and decompressed data held at a time, so that a decompression bomb costs no more memory.
 INFLATE_INPUT_BYTES = 1 << 16
 INFLATE_STEP_BYTES = 1 << 20
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 # First column, first row, column step and row step of Adam7's passes; PNG 3rd edition, section 8.1.
 ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
-# BMP compression kinds that are another format inside: BI_JPEG and BI_PNG.
+# BMP compression types that embed another format: BI_JPEG and BI_PNG.
 BMP_FOREIGN = {4: "JPEG", 5: "PNG"}
 
 
 def check_size(name: str, data: bytes, max_pixels: int) -> tuple[int, int]:
-    """(height, width) of a whole file of a format, proved before anything is decoded.
+    """Prove that a file is whole before anything is decoded, and return its (height, width).
 
     Raises:
         RejectedImageError: too_large, truncated or corrupt.
@@ -41,17 +41,17 @@ def check_size(name: str, data: bytes, max_pixels: int) -> tuple[int, int]:
 
 
 def essential_png(data: bytes) -> bytes:
-    """A PNG of the critical chunks alone, for one that `check_size` passed.
+    """Reduce a PNG that passed `check_size` to its critical chunks.
 
-    libpng then has no damaged comment to print warnings about, and OpenCV's reader of animations, which some
-    broken ones crash, is not reached.
+    libpng then prints no warnings about damaged comments, and OpenCV's reader of animations, which some broken files
+    crash, is not reached.
     """
     critical = (data[at:end] for name, at, end in _png_chunks(data) if name[:1].isupper())
     return PNG_SIGNATURE + b"".join(critical)
 
 
 def check_cap(height: int, width: int, max_pixels: int) -> None:
-    """Refuse what is too large, or has no pixels.
+    """Reject an image that is too large or has no pixels.
 
     Raises:
         RejectedImageError: too_large or corrupt.
@@ -77,14 +77,14 @@ def _png(data: bytes, max_pixels: int) -> tuple[int, int]:
 
 
 def _png_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """(name, start, end) of each chunk up to IEND; every critical one is proved by its CRC."""
+    """(name, start, end) of each chunk up to IEND; every critical one is checked against its CRC."""
     at, name = len(PNG_SIGNATURE), b""
     while name != b"IEND":
         size, name = struct.unpack_from(">I4s", data, at)
         end = at + 12 + size
         if end > len(data):
             raise RejectedImageError(Reason.TRUNCATED, f"PNG chunk {name!r} passes the end")
-        # Capital first letter: critical. A damaged comment hurts nobody.
+        # A capital first letter marks a critical chunk; a damaged comment does no harm.
         if name[:1].isupper():
             found = zlib.crc32(memoryview(data)[at + 4 : end - 4])
             if found != int.from_bytes(data[end - 4 : end]):

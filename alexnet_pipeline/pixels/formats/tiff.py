@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-# Tags; TIFF 6.0 section 8 and 15. Only these are read: a directory may hold thousands of other fields.
+# Tags; TIFF 6.0 sections 8 and 15. Only these are read: a directory may hold thousands of other fields.
 WIDTH, HEIGHT, STRIP_OFFSETS, ORIENTATION, STRIP_SIZES = 256, 257, 273, 274, 279
 TILE_WIDTH, TILE_HEIGHT, TILE_OFFSETS, TILE_SIZES = 322, 323, 324, 325
 WANTED = frozenset(
@@ -29,7 +29,7 @@ class TiffField:
 
 
 def read_fields(data: bytes) -> dict[int, TiffField]:
-    """The first directory's wanted fields; of a repeated tag the first counts, as in libtiff.
+    """Read the wanted fields of the first directory; the first of repeated tags counts, as in libtiff.
 
     Raises:
         struct.error: the directory or a field passes the end of the file.
@@ -39,7 +39,7 @@ def read_fields(data: bytes) -> dict[int, TiffField]:
     word, count_format, entry_bytes = ("Q", "Q", 20) if big else ("I", "H", 12)
     word_bytes = struct.calcsize(order + word)
     (at,) = struct.unpack_from(order + word, data, 8 if big else 4)
-    if at > len(data):  # also what struct cannot take as an offset
+    if at > len(data):  # also catches offsets that struct cannot take
         raise struct.error("the directory passes the end")
     (entries,) = struct.unpack_from(order + count_format, data, at)
     at += struct.calcsize(order + count_format)
@@ -58,12 +58,12 @@ def read_fields(data: bytes) -> dict[int, TiffField]:
 
 
 def neutral(data: bytes) -> tuple[int, bytes]:
-    """A TIFF's orientation, 1 where it makes no sense, and the file with that tag set to 1.
+    """The orientation of a TIFF, 1 if it is invalid, and the file with that tag set to 1.
 
     OpenCV turns a TIFF even when told not to, so the tag must not reach it.
 
     Raises:
-        struct.error: as `read_fields`.
+        struct.error: as in `read_fields`.
     """
     field = read_fields(data).get(ORIENTATION)
     if field is None or not 2 <= field.values[0] <= 8:
