@@ -36,29 +36,26 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-# The module of each public name. A module is imported on the first access to one of its names.
-_MODULES = {
-    "InterruptedRunError": "errors",
-    "Loader": "batches.loader",
-    "PipelineError": "errors",
-    "RefusedError": "errors",
-    "RejectedImageError": "errors",
-    "bench": "alexnet.bench",
-    "compare": "comparison.compare",
-    "doctor": "cli.doctor",
-    "estimate": "shards.estimate",
-    "evaluate": "alexnet.evaluate",
-    "inspect": "shards.inspect",
-    "merge": "shards.build",
-    "methods": "pixels.kernels",
-    "open_shards": "dataset.open",
-    "report": "alexnet.report",
-    "resize": "pixels.convert",
-    "sample": "synthetic.sample",
-    "shard": "shards.build",
-    "train": "alexnet.train",
-    "verify": "shards.verify",
+# The public names of each module. A module is imported on the first access to one of its names.
+_NAMES = {
+    "alexnet.bench": "bench",
+    "alexnet.evaluate": "evaluate",
+    "alexnet.report": "report",
+    "alexnet.train": "train",
+    "batches.loader": "Loader",
+    "cli.doctor": "doctor",
+    "comparison.compare": "compare",
+    "dataset.open": "open_shards",
+    "errors": "InterruptedRunError PipelineError RefusedError RejectedImageError",
+    "pixels.convert": "resize",
+    "pixels.kernels": "methods",
+    "shards.build": "merge shard",
+    "shards.estimate": "estimate",
+    "shards.inspect": "inspect",
+    "shards.verify": "verify",
+    "synthetic.sample": "sample",
 }
+_MODULES = {name: module for module, names in _NAMES.items() for name in names.split()}
 __all__ = [
     "InterruptedRunError",
     "Loader",

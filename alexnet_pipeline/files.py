@@ -9,7 +9,6 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
 from typing import BinaryIO, Self
 
 from alexnet_pipeline.errors import PipelineError, RefusedError
@@ -60,9 +59,7 @@ class PartFile:
             self._handle.close()
             self._part.replace(self._path)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *details: object) -> None:
         with suppress(OSError):
             self._handle.close()
         with suppress(OSError):
@@ -132,9 +129,7 @@ class naming:  # noqa: N801 - used as a function, once per sample, where a gener
     def __enter__(self) -> None:
         pass
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if not isinstance(error, OSError):
             return
         code = errno.errorcode.get(error.errno or 0, "OSError")

@@ -116,10 +116,11 @@ class Parameter:
         return f"{self.default:,}" if self.kind is int else str(self.default)
 
     def _convert_one(self, value: Any) -> Any:
+        read, words = _KINDS[self.kind]
         try:
-            converted = _READERS[self.kind](value)
+            converted = read(value)
         except (TypeError, ValueError, OverflowError) as error:
-            raise ValueError(f"{value!r} is not {_KINDS[self.kind]}") from error
+            raise ValueError(f"{value!r} is not {words}") from error
         if self.choices and converted not in self.choices:
             raise ValueError(f"{value!r} is not one of {', '.join(map(str, self.choices))}")
         if self.kind in {int, float}:
@@ -257,16 +258,13 @@ def _read_float(value: Any) -> float:
     return float(value)
 
 
-def _read_bool(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise TypeError
-    return value
+def _exactly(kind: type) -> Callable[[Any], Any]:
+    def read(value: Any) -> Any:
+        if not isinstance(value, kind):
+            raise TypeError
+        return value
 
-
-def _read_str(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError
-    return value
+    return read
 
 
 def _read_range(value: Any) -> tuple[int, int]:
@@ -278,19 +276,12 @@ def _read_range(value: Any) -> tuple[int, int]:
     return span
 
 
-_READERS: dict[type, Callable[[Any], Any]] = {
-    int: _read_int,
-    float: _read_float,
-    bool: _read_bool,
-    str: _read_str,
-    Path: Path,
-    range: _read_range,
-}
-_KINDS = {
-    int: "a whole number",
-    float: "a finite number",
-    bool: "true or false",
-    str: "text",
-    Path: "a path",
-    range: "a range; 0:100 means 0 to 99",
+# How a value of each kind is read, and what to call one.
+_KINDS: dict[type, tuple[Callable[[Any], Any], str]] = {
+    int: (_read_int, "a whole number"),
+    float: (_read_float, "a finite number"),
+    bool: (_exactly(bool), "true or false"),
+    str: (_exactly(str), "text"),
+    Path: (Path, "a path"),
+    range: (_read_range, "a range; 0:100 means 0 to 99"),
 }

@@ -36,3 +36,11 @@ def test_links_and_options_exist() -> None:
         for option in [*p.opts, *p.secondary_opts]
     }
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README)) <= known
+
+
+def test_the_tree_shows_every_file() -> None:
+    """A stranger finds each module of the package from the drawing in CONTRIBUTING.md, and nothing that is gone."""
+    tree = (ROOT / "CONTRIBUTING.md").read_text().partition("alexnet_pipeline/\n")[2].partition("```")[0]
+    drawn = re.findall(r"\b\w+\.py\b", tree)
+    files = [path.name for path in (ROOT / "alexnet_pipeline").rglob("*.py") if path.name not in {"__main__.py"}]
+    assert set(drawn) == set(files)

@@ -98,9 +98,9 @@ def _train(ctx: click.Context, directory: Path, *, restart: bool) -> dict[str, A
     if restart:
         shutil.rmtree(run, ignore_errors=True)
     command = f"alexnet-pipeline train {shards} --preset quarter --steps {DEMO_STEPS} --run-dir {run}"
-    asked: dict[str, Any] = {"preset": "quarter", "steps": DEMO_STEPS, "resume": "auto"}
+    asked: dict[str, Any] = {"preset": "quarter", "steps": DEMO_STEPS, "resume": "auto", "command": command}
     with reporting(ctx) as report:
-        done = train(shards, run_dir=run, command=command, progress=report, **asked)
+        done = train(shards, run_dir=run, progress=report, **asked)
         evaluation = evaluate(run, shards=shards / "val", crops=10, progress=report)
         draw_report(run, directory / RUN_PAGE, progress=report)
     _say(ctx, [*train_lines(done), *evaluation_lines(evaluation), ""])

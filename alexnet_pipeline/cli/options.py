@@ -81,17 +81,16 @@ class _MethodName(click.ParamType[str]):
         return [CompletionItem(done + comma + name) for name in method_names() if name.startswith(rest)]
 
 
-def options_of(*records: type, without: tuple[str, ...] = (), **defaults: str) -> Decorator:
+def options_of(*records: type, **defaults: str) -> Decorator:
     """Give a command the options of records, in the order of their fields.
 
     In the command, `given` drops the options that the user did not set, so that the defaults stay those of the records.
 
     Args:
         records: record types whose fields are options.
-        without: names of parameters that the command does not have.
         defaults: by parameter, the text for the help of a default that only this command has.
     """
-    parameters = [p for record in records for p in parameters_of(record) if p.name not in without]
+    parameters = [p for record in records for p in parameters_of(record)]
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         for parameter in reversed(parameters):

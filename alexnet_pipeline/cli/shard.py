@@ -118,17 +118,7 @@ def inspect_command(ctx: click.Context, /, path: Path, **options: Any) -> None:
     from alexnet_pipeline.shards.inspect import inspect  # noqa: PLC0415
 
     samples = inspect(path, **given(options))
-    rows = [
-        {
-            "key": sample.key,
-            "label": sample.label,
-            "height": sample.image.shape[0],
-            "width": sample.image.shape[1],
-            "size_bytes": sample.size_bytes,
-            "record": sample.record,
-        }
-        for sample in samples
-    ]
+    rows = [_sample_row(sample) for sample in samples]
     print_result(ctx, rows, [_sample_line(sample) for sample in samples])
     if options["contact_sheet"]:
         note(ctx, f"contact sheet: {options['contact_sheet']}")
@@ -175,6 +165,12 @@ def verification_lines(verification: Verification) -> list[str]:
         f"{counted(verification.images, 'image')}"
     )
     return [*lines, f"verify: {verdict}: {counts}, {size_text(verification.size_bytes)}"]
+
+
+def _sample_row(sample: SampleView) -> dict[str, Any]:
+    height, width = sample.image.shape[:2]
+    place = {"key": sample.key, "label": sample.label, "height": height, "width": width}
+    return {**place, "size_bytes": sample.size_bytes, "record": sample.record}
 
 
 def _sample_line(sample: SampleView) -> str:

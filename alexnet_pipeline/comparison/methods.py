@@ -103,7 +103,7 @@ def _check(choices: CompareOptions) -> None:
     if len(names) < 2:
         raise RefusedError(f"`methods`: {', '.join(names) or 'none'}; a comparison needs at least two")
     if len(set(names)) < len(names):
-        raise RefusedError(f"`methods`: {', '.join(names)} names one twice; name each once")
+        raise RefusedError(f"`methods`: {', '.join(names)} lists one twice; list each once")
     if not choices.scales:
         raise RefusedError("`scales` is empty; name at least one")
     for conversion in choices.conversions():

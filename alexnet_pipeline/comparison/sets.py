@@ -60,7 +60,7 @@ def _open(folders: Sequence[Path]) -> list[ShardSet]:
     if len(folders) < 2:
         raise RefusedError("`shards` names one set; a comparison needs at least two")
     if len({folder.resolve() for folder in folders}) < len(folders):
-        raise RefusedError(f"`shards`: {', '.join(map(str, folders))} names one twice; name each once")
+        raise RefusedError(f"`shards`: {', '.join(map(str, folders))} lists one twice; list each once")
     sets = [open_shards(folder) for folder in folders]
     shapes = [f"{each.manifest.options.geometry} to {each.manifest.options.size_px} px" for each in sets]
     for folder, shape in zip(folders, shapes, strict=True):

@@ -20,8 +20,8 @@ from alexnet_pipeline.records import EXTENSIONS, from_json
 
 # File descriptors to leave for other uses: decoders, processes, checkpoints.
 SPARE_FILES = 256
-# Bytes of a USTAR header, and of its name field.
-BLOCK_BYTES, NAME_BYTES = 512, 100
+# Bytes of the name field at the start of a USTAR header.
+NAME_BYTES = 100
 
 
 @dataclass(frozen=True, slots=True)

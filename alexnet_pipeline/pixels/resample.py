@@ -34,11 +34,6 @@ GUESSES = 4096
 REHEARSAL_PX = (40, 17)
 
 
-def resample(image: Bytes, placement: Placement, method: Method, *, linear_light: bool = False) -> Bytes:
-    """Resample an image by one method, as `resample_each` does by several."""
-    return resample_each(image, placement, [method], linear_light=linear_light)[0]
-
-
 def resample_each(
     image: Bytes, placement: Placement, methods: Sequence[Method], *, linear_light: bool = False
 ) -> list[Bytes]:

@@ -84,12 +84,11 @@ class ListingBuilder:
     def add(self, wnid: str, name: str, file: int, offset: int, size_bytes: int, modified_ns: int) -> None:
         """Add an image; a name that was added before is rejected as a duplicate."""
         key = key_of(wnid, name)
-        other = self._seen.get(key)
-        if other is not None:
-            if other == name:
-                self.reject(name, Reason.DUPLICATE_KEY, "the same name occurs more than once; the first is kept")
-                return
+        if self._seen.get(key, name) != name:
             key = _with_digest(key, name)
+        if key in self._seen:
+            self.reject(name, Reason.DUPLICATE_KEY, f"it has the key of {self._seen[key]}, which is kept")
+            return
         self._seen[key] = name
         self._names.append(name)
         self._labels.append(self._label_of[wnid])

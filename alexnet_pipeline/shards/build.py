@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from alexnet_pipeline.dataset.manifest import Manifest, read_manifest
+from alexnet_pipeline.dataset.manifest import Manifest, ShardRecord, read_manifest
 from alexnet_pipeline.errors import InterruptedRunError, PipelineError, RefusedError
 from alexnet_pipeline.files import local_path
 from alexnet_pipeline.options import make, takes_options
@@ -16,7 +16,7 @@ from alexnet_pipeline.pixels import compiled
 from alexnet_pipeline.progress import Advance, Progress, Report, Stage, reporting, warn_to
 from alexnet_pipeline.records import Reject, SetOptions
 from alexnet_pipeline.shards.finish import finish
-from alexnet_pipeline.shards.journal import JournalEntry, find_states
+from alexnet_pipeline.shards.journal import JournalEntry, SetPlan, find_states
 from alexnet_pipeline.shards.options import RunOptions, Selection
 from alexnet_pipeline.shards.plan import ShardJob, Target, source_stamp
 from alexnet_pipeline.shards.resume import check_restart, check_resumable
@@ -112,10 +112,10 @@ def merge(out: StrPath) -> SetSummaries:
         plan = state.begun()
         assert plan is not None
         if state.finished:
-            summaries.append(_summary(state.folder, read_manifest(state.folder)))
+            summaries.append(_complete(state.folder, read_manifest(state.folder)))
             continue
         with state.locked(0, plan.shards):
-            summaries.append(_summary(state.folder, finish(state, plan)))
+            summaries.append(_complete(state.folder, finish(state, plan)))
     return SetSummaries(summaries)
 
 
@@ -229,36 +229,38 @@ class _RejectCount:
 
 
 def _finished(planned: PlannedSet, run: RunOptions) -> SetSummary:
-    state = planned.state
-    if state.finished:
-        return _summary(state.folder, read_manifest(state.folder))
-    if run.shard_range is None:
-        return _summary(state.folder, finish(state, planned.record))
+    state, record = planned.state, planned.record
+    if state.finished or run.shard_range is None:
+        manifest = read_manifest(state.folder) if state.finished else finish(state, record)
+        return _complete(state.folder, manifest)
     journal = state.journal()
     shards = [journal[index].shard for index in range(*planned.range(run.shard_range)) if index in journal]
-    return SetSummary(
-        folder=str(state.folder),
-        method=planned.record.options.method,
-        split=planned.record.split,
-        images=sum(shard.samples_images for shard in shards),
-        shards=len(shards),
-        planned_shards=planned.plan.shards,
-        size_bytes=sum(shard.tar.size_bytes for shard in shards if shard.tar),
-        rejects=tuple(reject for shard in shards for reject in shard.rejects),
-        complete=False,
-    )
+    rejects = tuple(reject for shard in shards for reject in shard.rejects)
+    return _summary(state.folder, record, shards, record.shards, rejects, complete=False)
 
 
-def _summary(folder: Path, manifest: Manifest) -> SetSummary:
-    tars = [shard.tar for shard in manifest.shards if shard.tar]
+def _complete(folder: Path, manifest: Manifest) -> SetSummary:
+    with_tar = [shard for shard in manifest.shards if shard.tar]
+    return _summary(folder, manifest, with_tar, len(manifest.shards), manifest.rejects(), complete=True)
+
+
+def _summary(
+    folder: Path,
+    about: SetPlan | Manifest,
+    shards: Sequence[ShardRecord],
+    planned_shards: int,
+    rejects: tuple[Reject, ...],
+    *,
+    complete: bool,
+) -> SetSummary:
     return SetSummary(
         folder=str(folder),
-        method=manifest.options.method,
-        split=manifest.split,
-        images=manifest.total_images,
-        shards=len(tars),
-        planned_shards=len(manifest.shards),
-        size_bytes=sum(tar.size_bytes for tar in tars),
-        rejects=manifest.rejects(),
-        complete=True,
+        method=about.options.method,
+        split=about.split,
+        images=sum(shard.samples_images for shard in shards),
+        shards=len(shards),
+        planned_shards=planned_shards,
+        size_bytes=sum(shard.tar.size_bytes for shard in shards if shard.tar),
+        rejects=rejects,
+        complete=complete,
     )

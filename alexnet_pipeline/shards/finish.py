@@ -69,7 +69,9 @@ def _merge_sums(state: SetState, shards: list[ShardRecord]) -> Sums:
         try:
             sums = Sums.from_bytes(path.read_bytes())
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise PipelineError(f"{path} cannot be read ({error}); begin again with `restart=True`") from error
+            raise PipelineError(
+                f"{path} cannot be read ({error}); remove it, and `shard` writes its shard again"
+            ) from error
         if total is None:
             total = sums
         else:

@@ -22,7 +22,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext, ForkServerProcess
-from types import TracebackType
 from typing import Any, Self
 
 from alexnet_pipeline.errors import PipelineError
@@ -124,9 +123,7 @@ class _Crew:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *details: object) -> None:
         everyone = [*self.busy.values(), *self._idle]
         for worker in everyone:
             worker.process.terminate()

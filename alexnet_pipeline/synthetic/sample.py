@@ -122,19 +122,16 @@ def _encode(label: int, index: int, split: str, seed: int) -> bytes:
     from alexnet_pipeline.pixels.codec import encode, encode_png  # noqa: PLC0415
     from alexnet_pipeline.synthetic.patterns import render  # noqa: PLC0415
 
-    image = render(label, index, split, seed)
+    image, conversion = render(label, index, split, seed), Conversion(quality=QUALITY)
     if image.shape[2] == 1:
         return bytes(simplejpeg.encode_jpeg(image, QUALITY, "GRAY", "Gray"))
-    if split != "train" or index not in {PNG_INDEX, TURNED_INDEX, BROKEN_INDEX}:
-        return encode(image, Conversion(quality=QUALITY))
-    if index == PNG_INDEX:
+    if split == "train" and index == PNG_INDEX:
         return encode_png(image)
-    if index == TURNED_INDEX:
-        stored = np.ascontiguousarray(np.rot90(image))
-        data = encode(stored, Conversion(quality=QUALITY))
+    if split == "train" and index == TURNED_INDEX:
+        data = encode(np.ascontiguousarray(np.rot90(image)), conversion)
         return data[:2] + _exif(ORIENTATION) + data[2:]
-    data = encode(image, Conversion(quality=QUALITY))
-    return data[: len(data) // 2]
+    data = encode(image, conversion)
+    return data[: len(data) // 2] if split == "train" and index == BROKEN_INDEX else data
 
 
 def _exif(orientation: int) -> bytes:

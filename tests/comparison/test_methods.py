@@ -135,7 +135,7 @@ def test_no_readable_image_is_an_error(images: list[RawImage], tmp_path: Path) -
 
 @pytest.mark.parametrize(
     ("methods", "words"),
-    [(("lanczos",), "at least two"), (("area", "area"), "names one twice"), (("area", "lanzcos"), "lanczos")],
+    [(("lanczos",), "at least two"), (("area", "area"), "lists one twice"), (("area", "lanzcos"), "lanczos")],
 )
 def test_methods_that_cannot_be_compared_are_refused(methods: tuple[str, ...], words: str) -> None:
     """One, the same twice, an unknown one: before any image is read."""

@@ -81,7 +81,7 @@ def test_sets_that_cannot_be_compared_are_refused(sets: Path, tmp_path: Path) ->
         run(few, whole)
     with pytest.raises(RefusedError, match="at least two"):
         run(whole)
-    with pytest.raises(RefusedError, match="names one twice"):
+    with pytest.raises(RefusedError, match="lists one twice"):
         run(whole, whole)
     with pytest.raises(RefusedError, match="is missing"):
         run(whole, tmp_path)

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from alexnet_pipeline.pixels import compiled
+
 # The superuser may write to what is read-only, so the program itself leaves out the folder beside the package.
 PROGRAM = """
 from alexnet_pipeline.pixels import compiled
@@ -91,3 +93,11 @@ def test_a_chosen_folder_is_used(tmp_path: Path) -> None:
     _, folder = start(NUMBA_CACHE_DIR=str(tmp_path / "mine"), XDG_CACHE_HOME=str(tmp_path / "other"))
     assert Path(folder).parent == tmp_path / "mine"
     shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("name", ["lanes.py", "weights.py", "statistics.py"])
+def test_a_change_of_any_compiled_source_is_another_folder(monkeypatch, name) -> None:
+    """Or an update would go on with old machine code."""
+    before, read = compiled._source_state(), Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: read(path) + (b"#" if path.name == name else b""))
+    assert compiled._source_state() != before

@@ -12,12 +12,17 @@ from hypothesis import strategies as st
 
 from alexnet_pipeline.pixels.geometry import Axis, Placement, place
 from alexnet_pipeline.pixels.kernels import KERNELS, NAMED, SUPPORTS, WITHOUT_KERNEL, find_method
-from alexnet_pipeline.pixels.resample import resample
+from alexnet_pipeline.pixels.resample import resample_each
 from alexnet_pipeline.pixels.weights import axis_weights
 from tests.pixels import oracle
 
 METHODS = [*WITHOUT_KERNEL, *NAMED]
 PAIRS = [f"{kernel}:{support}" for kernel in KERNELS for support in SUPPORTS]
+
+
+def resample(image, placement, method, linear_light=False):
+    """The engine, for one method."""
+    return resample_each(image, placement, [method], linear_light=linear_light)[0]
 
 
 def noise(height: int, width: int, seed: int = 0) -> np.ndarray:
