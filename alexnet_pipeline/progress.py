@@ -138,11 +138,8 @@ class Bar:
             if self._display:
                 self._display.update(self._task, completed=event.done, pace=pace, detail=event.detail, refresh=True)
         else:
-            self.print(f"warning: {event.text}" if event.warning else event.text)
-
-    def print(self, text: str) -> None:
-        """Print a line above the bar."""
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+            text = f"warning: {event.text}" if event.warning else event.text
+            self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def close(self) -> None:
         """Stop the bar."""
