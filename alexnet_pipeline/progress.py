@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from alexnet_pipeline.text import printable
+
 LOG = logging.getLogger("alexnet_pipeline")
 
 
@@ -138,7 +140,7 @@ class Bar:
             if self._display:
                 self._display.update(self._task, completed=event.done, pace=pace, detail=event.detail, refresh=True)
         else:
-            text = f"warning: {event.text}" if event.warning else event.text
+            text = printable(f"warning: {event.text}" if event.warning else event.text)
             self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def close(self) -> None:

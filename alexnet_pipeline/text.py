@@ -6,6 +6,11 @@ import html
 from collections.abc import Sequence
 
 
+def printable(text: str) -> str:
+    """Escape control characters and undecodable bytes in text from outside."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
 def counted(count: int, noun: str) -> str:
     """A count with its noun, like `1 shard` and `1,282 shards`."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"

@@ -29,7 +29,7 @@ FILES_BESIDE = {
     "options": {"errors"},
     "records": {"options"},
     "files": {"errors"},
-    "progress": set(),
+    "progress": {"text"},
     "text": set(),
     "__main__": {"cli"},
     "__init__": set(ROOMS) | {"errors"},

@@ -13,14 +13,10 @@ import click
 
 from alexnet_pipeline.cli.options import settings
 from alexnet_pipeline.progress import Advance, Bar, Event, Message, Rate, Report, Stage
+from alexnet_pipeline.text import printable
 
 # Seconds between the lines that report progress without a terminal, so that logs stay readable.
 PLAIN_PERIOD_S = 30.0
-
-
-def printable(text: str) -> str:
-    """Escape control characters and undecodable bytes in text from outside."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def size_text(size_bytes: float) -> str:

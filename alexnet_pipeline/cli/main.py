@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from alexnet_pipeline.cli import compare, demo, shard, train
-from alexnet_pipeline.cli.console import print_result, printable, warn
+from alexnet_pipeline.cli.console import print_result, warn
 from alexnet_pipeline.cli.options import (
     INVOKED,
     Command,
@@ -25,6 +25,7 @@ from alexnet_pipeline.cli.options import (
     unknown_variables,
 )
 from alexnet_pipeline.errors import SIGNAL_EXIT, InterruptedRunError, PipelineError, RefusedError
+from alexnet_pipeline.text import printable
 
 RESUME = "Run the same command to resume."
 # A parameter in a message of the library: `size`, `resume='auto'`.

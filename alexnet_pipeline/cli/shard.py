@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from alexnet_pipeline.cli.console import note, print_result, printable, reporting, size_text, time_text
+from alexnet_pipeline.cli.console import note, print_result, reporting, size_text, time_text
 from alexnet_pipeline.cli.options import PATH, Command, given, options_of
 from alexnet_pipeline.records import Reason, SetOptions
 from alexnet_pipeline.shards.options import InspectOptions, RunOptions, Selection, VerifyOptions
-from alexnet_pipeline.text import counted
+from alexnet_pipeline.text import counted, printable
 
 if TYPE_CHECKING:
     from alexnet_pipeline.shards.build import SetSummary
