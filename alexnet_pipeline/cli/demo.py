@@ -58,13 +58,11 @@ def demo_command(ctx: click.Context, directory: Path, restart: bool) -> None:
     if not raw.exists():
         note(ctx, f"generating the sample in {raw}")
         sample(raw)
-    result = {**_shard(ctx, directory, restart=restart), **_train(ctx, directory, restart=restart)}
-    result |= _compare(ctx, directory)
+    result = _shard(ctx, directory, restart=restart)
+    result |= _train(ctx, directory, restart=restart) | _compare(ctx, directory)
     pages = [directory / name for name in (RUN_PAGE, COMPARISON_PAGE, CONTACT_SHEET)]
     result["pages"] = [str(page) for page in pages]
-    if settings(ctx)["as_json"]:
-        print_result(ctx, result, [])
-    _say(ctx, ["", f"Look at {', '.join(map(str, pages[:-1]))} and {pages[-1]}"])
+    print_result(ctx, result, ["", f"Look at {', '.join(map(str, pages[:-1]))} and {pages[-1]}"])
 
 
 def _shard(ctx: click.Context, directory: Path, *, restart: bool) -> dict[str, Any]:

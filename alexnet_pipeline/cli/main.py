@@ -230,8 +230,7 @@ def doctor_command(ctx: click.Context) -> None:
 
 
 cli.params += global_options()
-_last = dict(cli.commands)
-cli.commands.clear()
+_last, cli.commands = cli.commands, {}
 for _command in (*demo.COMMANDS, *shard.COMMANDS, *compare.COMMANDS, *train.COMMANDS, *_last.values()):
     cli.add_command(_command)
 name_variables(cli)
