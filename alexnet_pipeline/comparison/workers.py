@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
-import signal
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing.connection import wait
 from typing import Any, TypeVar
 
 import cv2
@@ -18,6 +14,7 @@ import cv2
 from alexnet_pipeline.errors import PipelineError
 from alexnet_pipeline.pixels import codec
 from alexnet_pipeline.progress import Advance, Report, Stage
+from alexnet_pipeline.shards.workers import core_count, set_up_worker
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -46,7 +43,7 @@ def run_all(
     Raises:
         PipelineError: a worker died; or what the function raises.
     """
-    workers = min(workers or len(os.sched_getaffinity(0)), -(-len(items) // CHUNK_ITEMS))
+    workers = min(workers or core_count(), -(-len(items) // CHUNK_ITEMS))
     report(Stage("measure", len(items)))
     if workers <= 1:
         with opencv_held():
@@ -68,21 +65,12 @@ def run_all(
 def _begin(prepare: Callable[[], Callable[[Any], Any]]) -> None:
     """Initialize a worker: it leaves Ctrl-C to the process that started it, and ends when that process is gone."""
     global _work  # noqa: PLW0603 - the initializer's only way to hand something to a worker
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    codec.quiet_opencv()
+    set_up_worker()
     _work = prepare()
 
 
 def _run(item: Any) -> Any:
     return _work(item)
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os._exit(1)
 
 
 @contextmanager

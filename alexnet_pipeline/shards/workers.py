@@ -15,6 +15,7 @@ import multiprocessing
 import multiprocessing.forkserver
 import os
 import signal
+import threading
 import time
 import traceback
 from collections import deque
@@ -37,8 +38,6 @@ MAX_DEATHS = 2
 NOT_BEGUN = -1
 # Seconds that workers have to stop before they are killed.
 STOP_S = 3.0
-# Option of prctl that has a process killed when its parent dies, from Linux's sys/prctl.h.
-PR_SET_PDEATHSIG = 1
 
 Done = Callable[[ShardJob, list[JournalEntry]], None]
 # A job's journal entries, an error, or the exit code of its dead worker.
@@ -200,13 +199,9 @@ def _after_death(
 
 def _work(pipe: Connection, positions: Any) -> None:
     """Receive jobs and send answers until the pipe ends; this is the main function of a worker."""
-    from alexnet_pipeline.pixels import codec  # noqa: PLC0415 - the fork server has loaded it; the parent does not need it
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when a terminal's Ctrl-C ends the run
+    set_up_worker()
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGPROF, signal.SIG_DFL)  # ends a worker whose image exceeds its time limit
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    codec.quiet_opencv()
     # The cyclic garbage collector costs 2 % of a worker's time; imported objects stay, and jobs make hardly any cycles.
     gc.freeze()
     gc.disable()
@@ -217,6 +212,22 @@ def _work(pipe: Connection, positions: Any) -> None:
             return
         pipe.send(_answer(slot, job, positions))
         gc.collect()
+
+
+def set_up_worker() -> None:
+    """Let a worker process ignore Ctrl-C, which its parent handles, and exit when its parent has died."""
+    from alexnet_pipeline.pixels import codec  # noqa: PLC0415 - the fork server has loaded it; the parent does not need it
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
+    codec.quiet_opencv()
+
+
+def _exit_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os._exit(1)
 
 
 def _answer(slot: int, job: ShardJob, positions: Any) -> list[JournalEntry] | PipelineError:

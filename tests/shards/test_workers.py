@@ -14,6 +14,7 @@ import pytest
 
 import alexnet_pipeline as api
 from alexnet_pipeline.progress import Message
+from tests.shards.test_build import group_lives
 
 
 def workers() -> list[int]:
@@ -93,6 +94,21 @@ def test_kernels_compile_once_and_in_no_worker(raw_folders, tmp_path) -> None:
         subprocess.run(command, env=environment, check=True, capture_output=True)
         processes.append(set(log.read_text().split()))
     assert [len(each) for each in processes] == [1, 0]
+
+
+def test_workers_end_with_their_parent(raw_folders, tmp_path) -> None:
+    """Also when it is killed in the middle of a shard: no process of the run is left."""
+    command = [sys.executable, "-m", "alexnet_pipeline", "-q", "shard", str(raw_folders), str(tmp_path)]
+    slow = ["--size", "2048", "--encoding", "png", "--split", "train"]  # a shard of a quarter of a minute
+    process = subprocess.Popen([*command, *slow], start_new_session=True)
+    while not list(tmp_path.rglob(".part-*.tar")):
+        time.sleep(0.005)
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 5
+    while group_lives(process.pid) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not group_lives(process.pid)
 
 
 DEADLY = b"\xff\xd8\xff deadly"
