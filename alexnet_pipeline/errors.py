@@ -15,7 +15,7 @@ class PipelineError(Exception):
 
 
 class RefusedError(PipelineError):
-    """The request cannot be carried out as it stands; nothing was changed."""
+    """The request cannot be carried out as it stands; existing results are untouched."""
 
     exit_code = 2
 

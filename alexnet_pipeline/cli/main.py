@@ -27,7 +27,6 @@ from alexnet_pipeline.cli.options import (
 from alexnet_pipeline.errors import SIGNAL_EXIT, InterruptedRunError, PipelineError, RefusedError
 from alexnet_pipeline.text import printable
 
-RESUME = "Run the same command to resume."
 # A parameter in a message of the library: `size`, `resume='auto'`.
 PARAMETER = re.compile(r"`([a-z_]+)(?:=([^`]*))?`")
 
@@ -80,7 +79,7 @@ class Group(click.Group):
 @contextmanager
 def _terminated_as_error() -> Iterator[None]:
     def terminate(number: int, frame: object) -> None:
-        raise InterruptedRunError(number, f"Interrupted. {RESUME}")
+        raise InterruptedRunError(number, "Interrupted.")
 
     before = signal.signal(signal.SIGTERM, terminate)
     try:
@@ -103,8 +102,8 @@ def _interrupted(number: int, cause: BaseException) -> InterruptedRunError:
     """The error for an interruption, with the note on how far the run got, if there is one."""
     notes = getattr(cause, "__notes__", [])
     if notes:
-        return InterruptedRunError(number, f"Interrupted: {notes[0]}. {RESUME}")
-    return cause if isinstance(cause, InterruptedRunError) else InterruptedRunError(number, f"Interrupted. {RESUME}")
+        return InterruptedRunError(number, f"Interrupted: {notes[0]}. Run the same command to resume.")
+    return cause if isinstance(cause, InterruptedRunError) else InterruptedRunError(number, "Interrupted.")
 
 
 def _with_flags(text: str, ctx: click.Context) -> str:
