@@ -17,7 +17,7 @@ from alexnet_pipeline.cli.console import note, print_result, reporting
 from alexnet_pipeline.cli.options import PATH, Command, given, options_of
 from alexnet_pipeline.cli.shard import COMPLETE_WITH_REJECTS, accept_option
 from alexnet_pipeline.cli.train import StopRequest
-from alexnet_pipeline.comparison.options import CompareOptions, NetworkOptions, idle_parameters
+from alexnet_pipeline.comparison.options import CompareOptions, NetworkTraining, idle_parameters
 from alexnet_pipeline.text import counted
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ REPORT = Path("comparison.html")
 
 @click.command("compare", cls=Command)
 @click.argument("source", type=PATH, required=False)
-@options_of(CompareOptions, NetworkOptions, output=str(REPORT), work_dir="beside the report")
+@options_of(CompareOptions, NetworkTraining, output=str(REPORT), work_dir="beside the report")
 @accept_option
 @click.pass_context
 def compare_command(ctx: click.Context, /, source: Path | None, accept: tuple[str, ...], **options: Any) -> None:

@@ -155,7 +155,9 @@ def unknown_variables(root: click.Command) -> Iterator[str]:
 def _decorator(parameter: Parameter, default: str) -> Decorator:
     about = parameter.option
     names = [f"--{parameter.flag}", parameter.name, *about.also]
-    common: dict[str, Any] = {"help": about.help + (f"  [default: {default}]" if default else ""), "default": None}
+    words = [about.help, "Repeatable, or separated by commas." if parameter.many and parameter.kind is str else ""]
+    words += [f" [default: {default}]" if default else ""]
+    common: dict[str, Any] = {"help": " ".join(filter(None, words)), "default": None}
     if parameter.kind is bool:
         switch = parameter.default is not False
         names[0] += f"/--no-{parameter.flag}" if switch else ""

@@ -13,7 +13,7 @@ from alexnet_pipeline.comparison.options import (
     DEFAULT_METHODS,
     RAW_ONLY,
     CompareOptions,
-    NetworkOptions,
+    NetworkTraining,
     idle_parameters,
 )
 from alexnet_pipeline.comparison.page.gallery import Gallery, gallery_of
@@ -30,7 +30,7 @@ from alexnet_pipeline.raw.source import Source, open_source
 StrPath = str | os.PathLike[str]
 
 
-@takes_options(CompareOptions, NetworkOptions)
+@takes_options(CompareOptions, NetworkTraining)
 def compare(
     source: StrPath | None = None,
     methods: Sequence[str] = DEFAULT_METHODS,
@@ -63,7 +63,7 @@ def compare(
     given: dict[str, Any] = {**options, "shards": shards}
     if methods is not DEFAULT_METHODS:
         given["methods"] = methods
-    choices, training = make(CompareOptions, given), make(NetworkOptions, given)
+    choices, training = make(CompareOptions, given), make(NetworkTraining, given)
     _check_effects(source, choices, given)
     _check_writable(choices)
     with reporting(progress) as report:
@@ -108,7 +108,7 @@ def _check_writable(choices: CompareOptions) -> None:
             raise RefusedError(f"{path} cannot be written: {path.parent} is no folder")
 
 
-def _import_networks(opened: Source, source: StrPath, training: NetworkOptions) -> ModuleType:
+def _import_networks(opened: Source, source: StrPath, training: NetworkTraining) -> ModuleType:
     """The module that trains networks, which only `train=True` needs, since it needs torch."""
     if not {"train", "val"} <= set(opened.splits):
         raise RefusedError(f"`train=True` needs the splits train and val; {source} has {', '.join(opened.splits)}")

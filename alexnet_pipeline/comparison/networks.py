@@ -14,7 +14,7 @@ from alexnet_pipeline.alexnet.predict import predict
 from alexnet_pipeline.alexnet.recipe import Recipe, find_recipe
 from alexnet_pipeline.alexnet.train import Stop, train
 from alexnet_pipeline.comparison.accuracy import summarise
-from alexnet_pipeline.comparison.options import CompareOptions, NetworkOptions
+from alexnet_pipeline.comparison.options import CompareOptions, NetworkTraining
 from alexnet_pipeline.comparison.records import Comparison, NetworkResults, ShiftCell, TrainedCell
 from alexnet_pipeline.comparison.verdict import verdict_of
 from alexnet_pipeline.dataset.open import ShardSet, open_shards
@@ -58,7 +58,7 @@ def add_networks(
     comparison: Comparison,
     source: Path,
     choices: CompareOptions,
-    training: NetworkOptions,
+    training: NetworkTraining,
     *,
     report: Report,
     stop: Stop | None = None,
@@ -100,7 +100,7 @@ def add_networks(
 
 
 def _train_all(
-    methods: Sequence[str], training: NetworkOptions, trainer: Callable[..., object], report: Report
+    methods: Sequence[str], training: NetworkTraining, trainer: Callable[..., object], report: Report
 ) -> NetworkResults:
     """Train and test a network for each method and seed, by a function that takes what differs between them."""
     assert training.work_dir

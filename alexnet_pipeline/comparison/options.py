@@ -67,7 +67,7 @@ class CompareOptions:
 
 
 @dataclass(frozen=True)
-class NetworkOptions:
+class NetworkTraining:
     """How the networks of `train=True` are trained."""
 
     preset: Preset = option("quarter", "Preset of the networks; see `train`.")
@@ -83,7 +83,7 @@ class NetworkOptions:
     )
 
 
-TRAIN_ONLY = frozenset(parameter.name for parameter in parameters_of(NetworkOptions))
+TRAIN_ONLY = frozenset(parameter.name for parameter in parameters_of(NetworkTraining))
 
 
 def idle_parameters(*, shards: bool, train: bool) -> frozenset[str]:

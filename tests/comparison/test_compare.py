@@ -9,7 +9,7 @@ import cv2
 import pytest
 
 from alexnet_pipeline.comparison.compare import compare
-from alexnet_pipeline.comparison.options import CompareOptions, NetworkOptions
+from alexnet_pipeline.comparison.options import CompareOptions, NetworkTraining
 from alexnet_pipeline.errors import PipelineError, RefusedError
 from alexnet_pipeline.options import parameters_of
 from alexnet_pipeline.progress import Advance
@@ -57,7 +57,7 @@ def test_defaults_are_shards() -> None:
 def test_every_option_is_documented() -> None:
     """Signature and docstring have each field of the records."""
     signature = inspect.signature(compare)
-    for parameter in (*parameters_of(CompareOptions), *parameters_of(NetworkOptions)):
+    for parameter in (*parameters_of(CompareOptions), *parameters_of(NetworkTraining)):
         assert parameter.name in signature.parameters
         assert f"\n        {parameter.name}: {parameter.option.help[:20]}" in compare.__doc__
 
