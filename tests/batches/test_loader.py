@@ -299,5 +299,5 @@ def test_a_damaged_header_or_mean_is_told(raw_folders: Path, tmp_path: Path) -> 
     with pytest.raises(PipelineError, match=r"not a \.npy of 64 x 64 x 3"):
         list(Loader(open_shards(folder), 8, train=False, crop_px=CROP))
     np.save(folder / "mean.npy", np.zeros((SIDE, SIDE, 3), np.float32))
-    with pytest.raises(PipelineError, match="not the one that the manifest names"):
+    with pytest.raises(PipelineError, match="not the mean image that the manifest names"):
         mean_of(shards, "image", CROP)
