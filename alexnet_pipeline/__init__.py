@@ -83,9 +83,12 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
-    globals()[name] = value
-    return value
+    try:
+        globals()[name] = getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+    except ModuleNotFoundError as error:
+        error.add_note(f"{name} may need an extra: pip install 'alexnet-pipeline[train]'")
+        raise
+    return globals()[name]
 
 
 def __dir__() -> list[str]:

@@ -18,14 +18,10 @@ def counted(count: int, noun: str) -> str:
 
 def text_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """The lines of a table; its first column is left-aligned, the others are right-aligned."""
-    table = [list(heads), *map(list, rows)]
-    widths = [max(len(row[column]) for row in table) for column in range(len(heads))]
-    return [
-        "  ".join(
-            [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
-        ).rstrip()
-        for row in table
-    ]
+    table = [heads, *rows]
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    pads = [str.ljust, *[str.rjust] * (len(heads) - 1)]
+    return ["  ".join(pad(*cell) for pad, *cell in zip(pads, row, widths, strict=True)).rstrip() for row in table]
 
 
 def html_table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
