@@ -20,8 +20,8 @@ def text_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]
     """The lines of a table; its first column is left-aligned, the others are right-aligned."""
     table = [heads, *rows]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    pads = [str.ljust, *[str.rjust] * (len(heads) - 1)]
-    return ["  ".join(pad(*cell) for pad, *cell in zip(pads, row, widths, strict=True)).rstrip() for row in table]
+    formats = [f"<{widths[0]}", *(f">{width}" for width in widths[1:])]
+    return ["  ".join(map(format, row, formats)).rstrip() for row in table]
 
 
 def html_table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

@@ -16,7 +16,11 @@ def test_names_from_outside_are_escaped() -> None:
 
 def test_a_table_is_aligned() -> None:
     """The first column to the left, the others to the right, nothing trailing."""
-    assert text_table(["name", "ms"], [["a", "10.5"], ["longer", "1"]]) == ["name      ms", "a       10.5", "longer     1"]
+    assert text_table(["name", "ms"], [["a", "10.5"], ["longer", "1"]]) == [
+        "name      ms",
+        "a       10.5",
+        "longer     1",
+    ]
 
 
 def test_a_notebooks_table_escapes_what_it_shows() -> None:
