@@ -1,5 +1,6 @@
 """The package as a library: names, laziness, results, paths and progress."""
 
+import importlib.util
 import subprocess
 import sys
 import threading
@@ -15,8 +16,11 @@ from alexnet_pipeline.progress import Advance, Message, Rate, Stage, reporting
 def test_names_are_there_and_lazy() -> None:
     """dir() shows them, importing costs nothing, and whatever else is asked for is no attribute."""
     assert set(alexnet_pipeline.__all__) <= set(dir(alexnet_pipeline))
+    with_torch = {"Loader", "bench", "evaluate", "report", "train"}
+    there = importlib.util.find_spec("torch") is not None
     for name in alexnet_pipeline.__all__:
-        assert getattr(alexnet_pipeline, name).__doc__
+        if there or name not in with_torch:
+            assert getattr(alexnet_pipeline, name).__doc__
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = alexnet_pipeline.nothing
     code = "import sys, alexnet_pipeline; print([m for m in ('numpy', 'click', 'rich', 'torch') if m in sys.modules])"
