@@ -102,7 +102,7 @@ def x_axis(axis: ChartAxis, height_px: int, unit: str) -> list[str]:
         for name, x in zip(names, places, strict=True)
     ]
     parts.append(f'<line class="base" x1="0" x2="100%" y1="{height_px}" y2="{height_px}"/>')
-    beside = len(names[-1]) * DIGIT_PX / 2 + 4
+    beside = len(names[-1]) * DIGIT_PX / 2 + 6
     parts.append(
         f'<text class="tick" x="{places[-1]}" dx="{beside:.0f}" y="{height_px + 18}">{html.escape(unit)}</text>'
     )

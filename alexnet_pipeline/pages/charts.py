@@ -27,8 +27,8 @@ MOST_MARKS = 40
 STRIPS = 60
 # Width of the coordinate system of paths, which is stretched to the chart's width.
 PATH_WIDTH = 1000
-# Height of a label: one line of type, or two with a value.
-NAME_PX, LABEL_PX = 15, 28
+# Height of a label: one line of type, or two with a value, which is so far below the name.
+NAME_PX, LABEL_PX, VALUE_PX = 15, 28, 13
 # zlib's best level: pages are read more often than written.
 BEST_PNG = (cv2.IMWRITE_PNG_COMPRESSION, 9)
 
@@ -195,15 +195,16 @@ def _marks(series: Series, across: ChartAxis, upward: ChartAxis, height_px: int)
 def _labels(lines: Sequence[Series], axis: ChartAxis, height_px: int, text: Callable[[float], str] | None) -> list[str]:
     """The name of each line and, if `text` is given, its last value, beside its end and clear of other labels."""
     ends = sorted(((float(y_px(line.y[-1:], axis, height_px)[0]), line) for line in lines), key=lambda pair: pair[0])
-    high = LABEL_PX if text else NAME_PX
+    high, below = (LABEL_PX, VALUE_PX) if text else (NAME_PX, 0)
     parts = []
-    for y, (end, line) in zip(spread([end + 4 for end, _ in ends], high, height_px), ends, strict=True):
+    # The last value stays above the x axis, where the unit may reach as far as the labels.
+    for y, (end, line) in zip(spread([end + 4 for end, _ in ends], high, height_px - below), ends, strict=True):
         if not text:
             parts.append(f'<svg x="100%"><path class="leader {line.style}" d="M1,{end:.1f}L7,{y - 4:.1f}"/></svg>')
         parts.append(f'<text class="label {line.style}" x="100%" dx="8" y="{y:.1f}">{html.escape(line.label)}</text>')
         if text:
             value = html.escape(text(float(line.y[-1])))
-            parts.append(f'<text class="value" x="100%" dx="8" y="{y + 13:.1f}">{value}</text>')
+            parts.append(f'<text class="value" x="100%" dx="8" y="{y + VALUE_PX:.1f}">{value}</text>')
     return parts
 
 

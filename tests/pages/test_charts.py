@@ -45,6 +45,15 @@ def test_labels_do_not_touch():
     assert min(np.diff(places)) >= 10
 
 
+def test_labels_stay_above_the_ticks_of_the_x_axis():
+    """The unit below the axis may reach as far as the labels at its right."""
+    zero = Series("rate", "s0", np.arange(5.0), np.zeros(5))
+    svg = line_chart("Rate", [zero], x_unit="epoch", text=str, height_px=220)
+    texts = list(ElementTree.fromstring(svg).iter("text"))
+    below = min(float(text.get("y")) for text in texts if text.get("class") == "tick" and text.text == "epoch")
+    assert all(float(text.get("y")) <= below - 14 for text in texts if text.get("class") in {"label", "value"})
+
+
 @pytest.mark.parametrize("channels", [3, 4])
 def test_images_become_png(channels):
     """Pixels come back, colour by colour; grey is stored as grey."""
