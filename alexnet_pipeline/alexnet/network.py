@@ -1,4 +1,4 @@
-"""The network of Krizhevsky, Sutskever and Hinton 2012, its two towers included: images in, class scores out.
+"""AlexNet as Krizhevsky, Sutskever and Hinton describe it (2012): two towers that map images to class scores.
 
 Layer names are Krizhevsky's. Sizes of the paper: 224 -> 55 -> 27 -> 27 -> 13 -> 13 -> 13 -> 13 -> 6, where conv1's
 last window overhangs the image by 3 pixels right and below, as in the 2012 source; zero there is the mean.

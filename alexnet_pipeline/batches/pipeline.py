@@ -1,4 +1,4 @@
-"""The DALI graph: encoded images and their views in, normalised crops out; one definition for CPU and GPU."""
+"""The DALI graph: it decodes images, crops and flips them as the source says, and subtracts the mean, on CPU or GPU."""
 
 from __future__ import annotations
 

@@ -34,8 +34,6 @@ PARAMETER = re.compile(r"`([a-z_]+)(?:=([^`]*))?`")
 class Group(click.Group):
     """A command group that suggests commands, and turns errors into one line and an exit code."""
 
-    command_class = Command
-
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
@@ -167,7 +165,7 @@ def cli() -> None:
     """Turn raw ImageNet into 256x256 WebDataset shards with exactly specified resampling, and train AlexNet on them."""
 
 
-@cli.command("help", short_help="Show the help of a command.")
+@click.command("help", cls=Command, short_help="Show the help of a command.")
 @click.argument("command", nargs=-1)
 @click.pass_context
 def help_command(ctx: click.Context, command: tuple[str, ...]) -> None:
@@ -187,7 +185,7 @@ def help_command(ctx: click.Context, command: tuple[str, ...]) -> None:
     click.echo(shown.get_help(context))
 
 
-@cli.command("methods", short_help="List every downsampling method.")
+@click.command("methods", cls=Command, short_help="List every downsampling method.")
 @click.pass_context
 def methods_command(ctx: click.Context) -> None:
     """List every downsampling method: kernel, support, formula.
@@ -209,7 +207,7 @@ def methods_command(ctx: click.Context) -> None:
     print_result(ctx, listed, lines)
 
 
-@cli.command("doctor", short_help="List what is installed, and how to install the rest.")
+@click.command("doctor", cls=Command, short_help="List what is installed, and how to install the rest.")
 @click.pass_context
 def doctor_command(ctx: click.Context) -> None:
     """List installed and missing dependencies, what each one enables, and how to install it.
@@ -229,8 +227,8 @@ def doctor_command(ctx: click.Context) -> None:
 
 
 cli.params += global_options()
-_last, cli.commands = cli.commands, {}
-for _command in (*demo.COMMANDS, *shard.COMMANDS, *compare.COMMANDS, *train.COMMANDS, *_last.values()):
+HERE = (help_command, methods_command, doctor_command)
+for _command in (*demo.COMMANDS, *shard.COMMANDS, *compare.COMMANDS, *train.COMMANDS, *HERE):
     cli.add_command(_command)
 name_variables(cli)
 

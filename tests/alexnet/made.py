@@ -1,4 +1,4 @@
-"""A small run, what tests ask of one, and the processes of a distributed one."""
+"""Small shards, a small run on them and its record, what tests ask of one, and the processes of a distributed one."""
 
 import hashlib
 import os
@@ -12,6 +12,9 @@ import torch
 import torch.distributed as dist
 from safetensors.torch import load_file
 
+from alexnet_pipeline import shard
+from alexnet_pipeline.alexnet.recipe import QUARTER
+from alexnet_pipeline.alexnet.run_folder import RunRecord, ShardsRecord
 from alexnet_pipeline.alexnet.train import TrainSummary, train
 
 SIZE = 80
@@ -20,6 +23,40 @@ HOW = {"device": "cpu", "threads": 1, "log_every": 2, "towers": "one"}
 # The same as flags, with more checkpoints.
 FLAGS = ["--preset", "quarter", "--width", "0.05", "--batch-size", "12", "--epochs", "10", "--threads", "1"]
 FLAGS += ["--checkpoint-every", "2", "--log-every", "2", "--device", "cpu"]
+
+RECORD = RunRecord(
+    command="alexnet-pipeline train",
+    started="2026-01-01T00:00:00+00:00",
+    recipe=QUARTER,
+    network=QUARTER.network(2, 70),
+    parameters=1234,
+    train=ShardsRecord("/data/shards", "lanczos", "0" * 64, 100),
+    val=None,
+    towers="one",
+    device="cpu",
+    precision="fp32",
+    seed=0,
+    machine="x86_64, 2 threads",
+    python="3.11",
+    torch="2.11",
+)
+
+
+def small_shards(raw: Path, out: Path) -> Path:
+    """Write train/ and val/ of raw folders as small images; the folder of the two."""
+    shard(raw, out, methods=["area"], size=SIZE, shard_size=20, workers=1, progress=False)
+    return out / "area"
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch use one thread: sums of several threads differ in their last bits."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def run(shards: Path, folder: Path, **options) -> TrainSummary:

@@ -24,6 +24,7 @@ from alexnet_pipeline.alexnet.run_folder import RunRecord, ShardsRecord, write_r
 from alexnet_pipeline.dataset.open import open_shards
 from alexnet_pipeline.errors import RefusedError
 from alexnet_pipeline.records import to_json
+from tests.alexnet.made import RECORD
 from tests.alexnet.test_checkpoint import made
 
 HOSTILE = "<script>alert(1)</script>"
@@ -62,21 +63,12 @@ def append(folder: Path, *lines) -> None:
 
 def record(folder: Path) -> RunRecord:
     shards = ShardsRecord(str(folder.parent / HOSTILE), "lanczos", "0" * 64, 100)
-    return RunRecord(
+    return dataclasses.replace(
+        RECORD,
         command=f"alexnet-pipeline train --train {HOSTILE}",
-        started="2026-01-01T00:00:00+00:00",
-        recipe=QUARTER,
         network=QUARTER.network(2, 224),
-        parameters=1234,
         train=shards,
         val=shards,
-        towers="one",
-        device="cpu",
-        precision="fp32",
-        seed=0,
-        machine="x86_64, 2 threads",
-        python="3.11",
-        torch="2",
     )
 
 

@@ -7,32 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from alexnet_pipeline.alexnet.recipe import QUARTER
-from alexnet_pipeline.alexnet.run_folder import RunRecord, ShardsRecord, read_mean, read_run, utf8, write_run
+from alexnet_pipeline.alexnet.run_folder import read_mean, read_run, utf8, write_run
 from alexnet_pipeline.errors import PipelineError, RefusedError
-
-SHARDS = ShardsRecord("/data/shards", "lanczos", "0" * 64, 100)
-RECORD = RunRecord(
-    command="alexnet-pipeline train",
-    started="2026-01-01T00:00:00+00:00",
-    recipe=QUARTER,
-    network=QUARTER.network(2, 70),
-    parameters=1234,
-    train=SHARDS,
-    val=None,
-    towers="one",
-    device="cpu",
-    precision="fp32",
-    seed=0,
-    machine="x86_64, 2 threads",
-    python="3.11",
-    torch="2.11",
-)
+from tests.alexnet.made import RECORD
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
     """Record and mean, with a validation set and without."""
-    for record in (RECORD, dataclasses.replace(RECORD, val=SHARDS)):
+    for record in (RECORD, dataclasses.replace(RECORD, val=RECORD.train)):
         write_run(tmp_path, record, np.array([1.5, 2.5, 3.5], np.float32))
         assert read_run(tmp_path) == record
         assert read_mean(tmp_path).tolist() == [1.5, 2.5, 3.5]

@@ -9,14 +9,14 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import torch
 from click.testing import CliRunner, Result
 
-from alexnet_pipeline import evaluate, report, shard, train
+from alexnet_pipeline import evaluate, report
 from alexnet_pipeline.alexnet import bench as measuring
 from alexnet_pipeline.alexnet.options import EvaluateOptions, LoadOptions, StepOptions, TrainOptions
 from alexnet_pipeline.alexnet.recipe import RecipeChanges
@@ -25,9 +25,8 @@ from alexnet_pipeline.cli.main import cli
 from alexnet_pipeline.cli.train import SAME_REQUEST_S, StopRequest, stopping
 from alexnet_pipeline.errors import InterruptedRunError
 from alexnet_pipeline.options import parameters_of
-from tests.alexnet.made import FLAGS, HOW, SIZE, SMALL, digest
+from tests.alexnet.made import FLAGS, digest, one_thread, run, small_shards
 
-SETTINGS = {**HOW, **SMALL, "checkpoint_every": 2}
 PROGRAM = [sys.executable, "-m", "alexnet_pipeline"]
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
 
@@ -35,27 +34,21 @@ ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
 @pytest.fixture(scope="module")
 def shards(raw_folders: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """train/ and val/ of the sample, small."""
-    out = tmp_path_factory.mktemp("shards")
-    shard(raw_folders, out, methods=["area"], size=SIZE, shard_size=20, workers=1, progress=False)
-    return out / "area"
+    return small_shards(raw_folders, tmp_path_factory.mktemp("shards"))
 
 
 @pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+def _one_thread() -> Iterator[None]:
+    with one_thread():
+        yield
 
 
 @pytest.fixture(scope="module")
 def uninterrupted(shards: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of 50 steps, started from Python."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("runs") / "whole"
-    train(shards, run_dir=folder, progress=False, **SETTINGS)
-    torch.set_num_threads(before)
+    with one_thread():
+        run(shards, folder, checkpoint_every=2)
     return folder
 
 
@@ -231,7 +224,7 @@ def test_a_signal_saves_and_says_so(shards: Path, uninterrupted: Path, tmp_path:
     assert process.returncode == 128 + number
     assert "of 50; --resume auto continues from there" in text
     assert "Traceback" not in text
-    train(shards, run_dir=tmp_path, progress=False, resume="auto", **SETTINGS)
+    run(shards, tmp_path, resume="auto", checkpoint_every=2)
     assert digest(tmp_path) == digest(uninterrupted)
 
 
