@@ -12,13 +12,12 @@ from typing import Any, Literal
 
 import torch
 
-from alexnet_pipeline.alexnet.network import AlexNet
 from alexnet_pipeline.alexnet.optimizer import backward, make_optimizer
 from alexnet_pipeline.alexnet.options import LoadOptions, StepOptions
 from alexnet_pipeline.alexnet.processes import join
 from alexnet_pipeline.alexnet.randomness import seeded
 from alexnet_pipeline.alexnet.recipe import PAPER, RecipeChanges, crop_px_of, find_recipe
-from alexnet_pipeline.alexnet.run import find_splits, forward_of, precision_on
+from alexnet_pipeline.alexnet.run import find_splits, forward_of, network_of, precision_on
 from alexnet_pipeline.batches.loader import Loader
 from alexnet_pipeline.dataset.open import open_shards
 from alexnet_pipeline.errors import RefusedError
@@ -130,8 +129,7 @@ def measure_training(**options: Any) -> TrainingSpeed:
     recipe, chosen = find_recipe(options), make(StepOptions, options)
     crop_px = crop_px_of(recipe, SIDE_PX)
     with join("one", chosen.device) as process, seeded(process, 0):
-        model = AlexNet(recipe.network(chosen.classes, crop_px), process.exchange)
-        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        model = network_of(recipe.network(chosen.classes, crop_px), process, 0)
         optimizer = make_optimizer(model, recipe)
         random = torch.Generator().manual_seed(0)
         images = (torch.randn(recipe.batch_images, 3, crop_px, crop_px, generator=random) * 60).to(process.device)

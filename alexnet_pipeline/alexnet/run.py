@@ -21,7 +21,7 @@ from alexnet_pipeline.alexnet.optimizer import make_optimizer
 from alexnet_pipeline.alexnet.options import Precision, TrainOptions
 from alexnet_pipeline.alexnet.predict import check_alike, validation_loader
 from alexnet_pipeline.alexnet.processes import Process
-from alexnet_pipeline.alexnet.recipe import Recipe, crop_px_of
+from alexnet_pipeline.alexnet.recipe import NetworkOptions, Recipe, crop_px_of
 from alexnet_pipeline.alexnet.run_folder import RunRecord, ShardsRecord, utf8
 from alexnet_pipeline.batches.loader import Loader
 from alexnet_pipeline.dataset.manifest import is_finished
@@ -141,8 +141,7 @@ def prepare(
     classes, size_px = train_set.manifest.classes, train_set.manifest.options.size_px
     network = recipe.network(len(classes), crop_px_of(recipe, size_px))
     precision = precision_on(process.device, options.precision)
-    model = AlexNet(network, process.exchange, options.seed)
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = network_of(network, process, options.seed)
     with ExitStack() as stack:
         loader, val, metrics = _training_loader(train_set, recipe, network.crop_px, options, process), None, None
         stack.enter_context(closing(loader))
@@ -194,6 +193,13 @@ def _training_loader(shards: ShardSet, recipe: Recipe, crop_px: int, options: Tr
         seed=options.seed,
         threads=options.threads,
     )
+
+
+def network_of(options: NetworkOptions, process: Process, seed: int) -> AlexNet:
+    """A new network in the memory layout of training batches."""
+    model = AlexNet(options, process.exchange, seed)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return model
 
 
 def precision_on(device: torch.device, asked: Precision) -> Precision:

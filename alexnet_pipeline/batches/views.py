@@ -44,7 +44,7 @@ def training_views(images: int, side_px: int, crop_px: int, lighting: float, see
     )
 
 
-def centre_views(images: int, side_px: int, crop_px: int, shift_px: int = 0) -> Views:
+def centre_views(images: int, side_px: int, crop_px: int, shift_px: int) -> Views:
     """Every image once, in the data set's order: the centre crop, moved to the right by a shift, nothing else."""
     middle = (side_px - crop_px) // 2
     corner = np.tile(np.array([middle, middle + shift_px], np.int64), (images, 1))

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import shlex
-import signal
-import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
 
-from alexnet_pipeline.cli.console import note, print_result, reporting
+from alexnet_pipeline.cli.console import command_line, note, print_result, reporting
 from alexnet_pipeline.cli.options import PATH, Command, given, options_of
 from alexnet_pipeline.cli.shard import COMPLETE_WITH_REJECTS, accept_option
-from alexnet_pipeline.cli.train import StopRequest
+from alexnet_pipeline.cli.train import StopRequest, noting
 from alexnet_pipeline.comparison.options import CompareOptions, NetworkTraining, idle_parameters
 from alexnet_pipeline.text import counted
 
@@ -50,10 +47,9 @@ def compare_command(ctx: click.Context, /, source: Path | None, accept: tuple[st
     train = chosen.get("train", False)
     if train:
         chosen.setdefault("work_dir", output.parent / f"{output.stem}-training")
-    command = shlex.join(["alexnet-pipeline", *sys.argv[1:]])
     # A dozen networks would leave a progress bar each, so training is reported in lines.
     with reporting(ctx, plain=train) as report, _stop_requests() as stop:
-        comparison = compare(source, command=command, stop=stop, progress=report, **chosen)
+        comparison = compare(source, command=command_line(), stop=stop, progress=report, **chosen)
     print_result(ctx, comparison, comparison_lines(comparison))
     note(ctx, f"report: {output}")
     if any(reject.reason not in accept for reject in comparison.rejects):
@@ -81,19 +77,17 @@ def _effective(ctx: click.Context, chosen: dict[str, Any]) -> dict[str, Any]:
 @contextmanager
 def _stop_requests() -> Iterator[Callable[[], int]]:
     """Give the `stop` of training: once training calls it, signals request a stop; before, they end the command."""
-    request = StopRequest()
-    before: dict[int, Any] = {}
+    request, called = StopRequest(), False
+    with ExitStack() as stack:
 
-    def stop() -> int:
-        if not before:
-            before.update({number: signal.signal(number, request.note) for number in (signal.SIGINT, signal.SIGTERM)})
-        return request()
+        def stop() -> int:
+            nonlocal called
+            if not called:
+                called = True
+                stack.enter_context(noting(request))
+            return request()
 
-    try:
         yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 COMMANDS = (compare_command,)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -34,6 +36,11 @@ def time_text(seconds: float) -> str:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def command_line() -> str:
+    """The command as a person would type it again."""
+    return shlex.join(["alexnet-pipeline", *sys.argv[1:]])
 
 
 def note(ctx: click.Context, line: str) -> None:

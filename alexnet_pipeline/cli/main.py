@@ -16,14 +16,7 @@ import click
 
 from alexnet_pipeline.cli import compare, demo, shard, train
 from alexnet_pipeline.cli.console import print_result, warn
-from alexnet_pipeline.cli.options import (
-    INVOKED,
-    Command,
-    global_options,
-    name_variables,
-    settings,
-    unknown_variables,
-)
+from alexnet_pipeline.cli.options import INVOKED, Command, global_options, name_variables, settings, unknown_variables
 from alexnet_pipeline.errors import SIGNAL_EXIT, InterruptedRunError, PipelineError, RefusedError
 from alexnet_pipeline.text import printable
 

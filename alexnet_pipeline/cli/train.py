@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import shlex
 import signal
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +16,7 @@ import click
 
 from alexnet_pipeline.alexnet.options import EvaluateOptions, LoadOptions, StepOptions, TrainOptions
 from alexnet_pipeline.alexnet.recipe import RecipeChanges
-from alexnet_pipeline.cli.console import print_result, reporting
+from alexnet_pipeline.cli.console import command_line, print_result, reporting
 from alexnet_pipeline.cli.options import PATH, Command, given, options_of
 from alexnet_pipeline.errors import InterruptedRunError, RefusedError
 from alexnet_pipeline.text import counted
@@ -50,9 +48,8 @@ def train_command(ctx: click.Context, /, shards: Path, run_dir: Path, **options:
     need_train()
     from alexnet_pipeline.alexnet.train import train  # noqa: PLC0415
 
-    command = shlex.join(["alexnet-pipeline", *sys.argv[1:]])
     with reporting(ctx) as report, stopping() as stop:
-        done = train(shards, run_dir=run_dir, progress=report, stop=stop, command=command, **given(options))
+        done = train(shards, run_dir=run_dir, progress=report, stop=stop, command=command_line(), **given(options))
     if os.environ.get("RANK", "0") == "0":  # the only process, or torchrun's first
         print_result(ctx, done, train_lines(done))
 
@@ -180,6 +177,17 @@ class StopRequest:
 
 
 @contextmanager
+def noting(request: StopRequest) -> Iterator[None]:
+    """Let a request note SIGTERM and SIGINT, as long as the block lasts."""
+    before = {number: signal.signal(number, request.note) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
 def stopping() -> Iterator[StopRequest]:
     """Turn SIGTERM and SIGINT into a request to stop, as long as the block lasts.
 
@@ -187,15 +195,12 @@ def stopping() -> Iterator[StopRequest]:
         InterruptedRunError: a second request came before the first was heeded.
     """
     request = StopRequest()
-    before = {number: signal.signal(number, request.note) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        yield request
+        with noting(request):
+            yield request
     except KeyboardInterrupt as error:
         text = "Interrupted at once, without a new checkpoint; --resume auto continues from the last one."
         raise InterruptedRunError(request() or signal.SIGINT, text) from error
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def train_lines(done: TrainSummary) -> list[str]:

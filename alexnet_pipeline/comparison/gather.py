@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
-import os
 import platform
 import re
 from collections.abc import Sequence
@@ -21,6 +20,7 @@ from alexnet_pipeline.comparison.verdict import verdict_of
 from alexnet_pipeline.errors import PipelineError
 from alexnet_pipeline.pixels import codec, libraries
 from alexnet_pipeline.records import Conversion, Reject
+from alexnet_pipeline.shards.workers import core_count
 
 FORMAT_VERSION = 2
 # Significant digits of the numbers in the records; tests are computed before rounding.
@@ -121,4 +121,4 @@ def _rounded(value: Any) -> Any:
 def _machine() -> str:
     info = Path("/proc/cpuinfo")
     named = re.search(r"^model name\s*: (.*)", info.read_text("utf-8") if info.exists() else "", re.MULTILINE)
-    return f"{named[1].strip() if named else platform.machine()}, {len(os.sched_getaffinity(0))} cores"
+    return f"{named[1].strip() if named else platform.machine()}, {core_count()} cores"

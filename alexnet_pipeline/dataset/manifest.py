@@ -15,6 +15,8 @@ from alexnet_pipeline.records import Reject, SetOptions, from_json, to_json
 
 FORMAT_VERSION = 1
 MANIFEST, MEAN = "manifest.json", "mean.npy"
+# Suffixes of a data set's files: `restart` removes such files, and `verify` reports those that are not listed.
+SUFFIXES = frozenset({".tar", ".idx", ".npy", ".json"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import mmap
 import resource
 from collections.abc import Iterator
@@ -126,8 +127,7 @@ class ShardSet:
         data = _read_file(path)
         if hashlib.sha256(data).hexdigest() != promised:
             raise PipelineError(f"{path} is not the mean image that the manifest names; run `verify`")
-        with path.open("rb") as handle:
-            return np.asarray(np.load(handle, allow_pickle=False), np.float32)
+        return np.asarray(np.load(io.BytesIO(data), allow_pickle=False), np.float32)
 
     def _read(self, sample: int, spans: NDArray[np.int64]) -> bytes:
         offset, size = spans[sample].tolist()

@@ -55,7 +55,7 @@ def _compute_weights(
     # Arrays are allocated here, because each allocation takes as long to compile as a small function.
     first, taps = np.empty((2, len(kinds), count), np.int64)
     weights = np.zeros((len(kinds), count, most), np.float32)
-    _weights(source, full, start, codes, radii, scaled, np.empty(most), first, taps, weights)
+    _weights(source, full, start, codes, np.array(reaches), scaled, np.empty(most), first, taps, weights)
     return first, taps, weights
 
 
@@ -145,7 +145,7 @@ def _weights(
     m: int,
     start: int,
     codes: Integers,
-    radii: Doubles,
+    reaches: Doubles,
     scaled: Switches,
     exact: Doubles,
     first: Integers,
@@ -156,12 +156,11 @@ def _weights(
     scale = n / m
     for kernel in range(codes.size):
         factor = scale if scaled[kernel] and scale > 1.0 else 1.0
-        reach = radii[kernel] * (scale if codes[kernel] == AREA else factor)
         step = math.pi / 3.0 / factor
         turn_sine, turn_cosine = math.sin(step), math.cos(step)
         for row in range(first.shape[1]):
             output = start + row
-            low, high = _reached(n, m, output, codes[kernel], reach)
+            low, high = _reached(n, m, output, codes[kernel], reaches[kernel])
             offset = low - ((output + 0.5) * scale - 0.5)
             if codes[kernel] == 4:
                 _lanczos(offset, step, turn_sine, turn_cosine, exact[: high - low])

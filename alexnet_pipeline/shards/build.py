@@ -90,11 +90,12 @@ def shard(source: StrPath, out: StrPath, *, progress: Progress = True, **options
         RefusedError: the request cannot be carried out; nothing was changed.
         PipelineError: something failed; the same call resumes.
     """
-    selected, run = select(options), make(RunOptions, options)
+    selection = make(Selection, options)
+    selected, run = select(selection, options), make(RunOptions, options)
     start_server()
     with reporting(progress) as report:
         report(Stage("listing the source"))
-        sets = plan_sets(local_path(source), local_path(out), selected, make(Selection, options).splits)[1]
+        sets = plan_sets(local_path(source), local_path(out), selected, selection.splits)[1]
         return _build(sets, run, report)
 
 
@@ -123,12 +124,12 @@ def _build(sets: list[PlannedSet], run: RunOptions, report: Report) -> SetSummar
     """Write the missing shards of the planned sets, and finish the sets."""
     if run.restart:
         check_restart(sets, run.shard_range)
+    else:
+        for planned in sets:
+            check_resumable(planned)
     spans = {planned.state.folder: planned.range(run.shard_range) for planned in sets}
     unfinished = [planned for planned in sets if run.restart or not planned.state.finished]
     with ExitStack() as stack:
-        for planned in sets:
-            if not run.restart:
-                check_resumable(planned)
         for planned in unfinished:
             stack.enter_context(planned.state.locked(*spans[planned.state.folder]))
         for planned in unfinished:

@@ -66,8 +66,9 @@ def estimate(source: str | os.PathLike[str], out: str | os.PathLike[str], **opti
     Raises:
         RefusedError: the request cannot be carried out.
     """
-    chosen, run = select(options), make(RunOptions, options)
-    layout, sets = plan_sets(local_path(source), local_path(out), chosen, make(Selection, options).splits)
+    selection = make(Selection, options)
+    chosen, run = select(selection, options), make(RunOptions, options)
+    layout, sets = plan_sets(local_path(source), local_path(out), chosen, selection.splits)
     plan = sets[0].plan
     positions = plan.order[:: max(1, len(plan.order) // PROBE_IMAGES)][:PROBE_IMAGES]
     spent_s, sizes = _probe([plan.listing.image(int(position)) for position in positions], chosen)

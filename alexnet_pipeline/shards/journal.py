@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from alexnet_pipeline.dataset.manifest import MANIFEST, ShardRecord, is_finished
+from alexnet_pipeline.dataset.manifest import MANIFEST, SUFFIXES, ShardRecord, is_finished
 from alexnet_pipeline.errors import RefusedError
 from alexnet_pipeline.files import PART, locked, make_folder, naming, write_whole
 from alexnet_pipeline.records import Reject, SetOptions, fingerprint, from_json, to_json
@@ -115,7 +115,7 @@ class SetState:
         with naming(self.folder):
             (self.folder / MANIFEST).unlink(missing_ok=True)
             for path in sorted(self.folder.glob("*")):
-                if path.suffix in {".tar", ".idx", ".json", ".npy"}:
+                if path.suffix in SUFFIXES:
                     path.unlink()
             for path in self._state.glob("*"):
                 if path.name != "lock":

@@ -53,13 +53,12 @@ class PlannedSet:
         return first, min(last, self.plan.shards)
 
 
-def select(options: Mapping[str, object]) -> list[SetOptions]:
+def select(selection: Selection, options: Mapping[str, object]) -> list[SetOptions]:
     """The options of each chosen method; a preset supplies what is not given.
 
     Raises:
         RefusedError: a method is unknown or named twice, or an option is out of its range.
     """
-    selection = make(Selection, options)
     base = PRESETS[selection.preset] if selection.preset else SetOptions()
     shared = make(SetOptions, options, base)
     if not _NAME.fullmatch(shared.name):

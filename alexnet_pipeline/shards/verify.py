@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from alexnet_pipeline.dataset.index import TIMM, WIDS, Components, dali_index
-from alexnet_pipeline.dataset.manifest import MANIFEST, MEAN, FileRecord, Manifest, ShardRecord, read_manifest
+from alexnet_pipeline.dataset.manifest import MANIFEST, MEAN, SUFFIXES, FileRecord, Manifest, ShardRecord, read_manifest
 from alexnet_pipeline.dataset.open import ShardSet, open_shards
 from alexnet_pipeline.errors import PipelineError, RefusedError, RejectedImageError
 from alexnet_pipeline.files import PART
@@ -27,8 +27,6 @@ from alexnet_pipeline.text import counted, html_table
 
 READ_BYTES = 1 << 20
 PART_IMAGES = 500  # samples that a thread checks at a time
-# Suffixes of a data set's files; a file with one of these that the manifest does not list is a problem.
-LISTED_SUFFIXES = frozenset({".tar", ".idx", ".npy", ".json"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,11 +153,10 @@ def find_sets(path: Path) -> list[Path]:
 
 def _check_folder(folder: Path, manifest: Manifest) -> Iterator[Problem]:
     """The files beside the shards: missing, damaged, or not listed."""
-    listed = {MANIFEST}
-    for file in (*manifest.files, *(f for s in manifest.shards for f in (s.tar, s.idx) if f)):
-        listed.add(file.name)
+    files = (*manifest.files, *(f for s in manifest.shards for f in (s.tar, s.idx) if f))
+    listed = {MANIFEST, *(file.name for file in files)}
     for path in sorted(folder.iterdir()):
-        if path.name not in listed and (path.suffix in LISTED_SUFFIXES or path.name.startswith(PART)):
+        if path.name not in listed and (path.suffix in SUFFIXES or path.name.startswith(PART)):
             yield Problem(str(path), "is not in the manifest")
     if {file.name for file in manifest.files} != {WIDS, TIMM, MEAN}:
         yield Problem(str(folder / MANIFEST), f"lists other files than {WIDS}, {TIMM} and {MEAN}")

@@ -56,12 +56,14 @@ class _Subject:
         image: decoded, HWC uint8.
         placement: of the output.
         ideal: the ideal low-pass of the placement's part, computed in float64, clipped, kept as float32.
+        ideal_luma: its luma.
         extremes: smallest and largest source value around each output pixel.
     """
 
     image: Bytes
     placement: Placement
     ideal: Floats
+    ideal_luma: Floats
     extremes: tuple[Floats, Floats]
 
 
@@ -94,7 +96,7 @@ def measure(raw: RawImage, data: bytes, conversions: Sequence[Conversion]) -> Me
     resampled = _resample(image, conversions, raw.key)
     placement = place(*image.shape[:2], conversions[0].size_px, conversions[0].geometry, conversions[0].rounding)
     ideal = low_pass(image, placement).clip(0, 255).astype(np.float32)
-    subject = _Subject(image, placement, ideal, local_range(image, placement))
+    subject = _Subject(image, placement, ideal, luma(ideal), local_range(image, placement))
     values = [
         _quality(output, subject, conversion)
         | _stored(output, subject, conversion)
@@ -183,7 +185,7 @@ def _quality(output: Bytes, subject: _Subject, conversion: Conversion) -> dict[s
     exact = unrounded(subject.image, subject.placement, find_method(conversion.method))
     return {
         "psnr_db": psnr_db(error),
-        "ssim": ssim(luma(part), luma(subject.ideal)),
+        "ssim": ssim(luma(part), subject.ideal_luma),
         "error_levels": error,
         "shift_error_levels": _shift_error(subject, conversion),
         "overshoot_levels": overshoot_levels(exact, *subject.extremes),

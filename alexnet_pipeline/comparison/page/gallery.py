@@ -101,13 +101,12 @@ def circles(side: int) -> Bytes:
     return _grey(1 - 2 * cover)
 
 
-def difference_map(first: Bytes, other: Bytes, scale_levels: int) -> Bytes:
-    """Where an output is higher or lower than the first, mean over R, G and B.
+def difference_map(signed: Floats, scale_levels: int) -> Bytes:
+    """An image of `signed_levels`: where an output is higher or lower than the first.
 
     Returns:
         (height, width, 4) uint8: the sign as a colour and the size as its opacity, which is full from the scale on.
     """
-    signed = signed_levels(first, other)
     colours = np.where(signed[..., None] > 0, np.array(MORE_RGB), np.array(LESS_RGB))
     opacity = np.minimum(np.abs(signed) / scale_levels, 1.0) * 255
     return np.asarray(np.rint(np.concatenate([colours, opacity[..., None]], axis=2)), np.uint8)

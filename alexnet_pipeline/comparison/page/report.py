@@ -72,7 +72,7 @@ def _difference(photo: Exhibit, number: int, scale_levels: int) -> tuple[str, st
     first, other = photo.outputs[0][1], photo.outputs[number][1]
     signed = signed_levels(first, other)
     low, high = (f"{round(extreme):+d}".replace("-", MINUS) for extreme in (signed.min(), signed.max()))
-    return png_uri(difference_map(first, other, scale_levels)), f"{(signed**2).mean() ** 0.5:.1f}", f"{low} to {high}"
+    return png_uri(difference_map(signed, scale_levels)), f"{(signed**2).mean() ** 0.5:.1f}", f"{low} to {high}"
 
 
 def _consistency(training: NetworkResults, method: str) -> str:

@@ -4,7 +4,14 @@ import dataclasses
 
 import numpy as np
 
-from alexnet_pipeline.comparison.page.gallery import circles, difference_map, gallery_of, scale_of, zone_plate
+from alexnet_pipeline.comparison.page.gallery import (
+    circles,
+    difference_map,
+    gallery_of,
+    scale_of,
+    signed_levels,
+    zone_plate,
+)
 from alexnet_pipeline.errors import RejectedImageError
 from tests.comparison.page.made import METHODS, comparison, gallery
 
@@ -49,7 +56,7 @@ def test_difference_maps_show_the_sign():
     """More is one colour, less another, and equal is transparent."""
     first = np.full((1, 3, 3), 100, np.uint8)
     other = first + np.array([-8, 0, 4], np.int8).astype(np.uint8)[None, :, None]
-    drawn = difference_map(first, other, 8)
+    drawn = difference_map(signed_levels(first, other), 8)
     assert drawn[0, :, 3].tolist() == [255, 0, 128]
     assert drawn[0, 0, :3].tolist() != drawn[0, 2, :3].tolist()
 
