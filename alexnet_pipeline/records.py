@@ -19,7 +19,11 @@ Geometry = Literal["center-crop", "squash", "shorter", "pad"]
 Encoding = Literal["jpg", "png", "raw"]
 Rounding = Literal["half-up", "truncate"]
 Subsampling = Literal["420", "444"]
-LabelOrder = Literal["wnid", "devkit"]
+LabelOrder = Literal["wnid", "devkit", "file"]
+# What to do with the orientation in EXIF: turn the image upright, or leave it as it is stored.
+Orientation = Literal["apply", "ignore"]
+# How an image's bytes lie in their file: as they are, as a member of a zip, or as a row of a Parquet file.
+Packing = Literal["plain", "zip", "row"]
 
 # File extension of a sample's image, by encoding.
 EXTENSIONS: dict[Encoding, str] = {"jpg": "jpg", "png": "png", "raw": "npy"}
@@ -47,6 +51,8 @@ class Reason(StrEnum):
     DECODER_CRASH = "decoder_crash"
     TIMEOUT = "timeout"
     UNREADABLE = "unreadable"
+    NO_LABEL = "no_label"
+    NESTED = "nested"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +71,53 @@ class Reject:
 
 
 @dataclass(frozen=True, slots=True)
+class Remark:
+    """A flaw of an image that does not touch its pixels, so that the image was taken.
+
+    Attributes:
+        name: name of the input in the source, `CLASS/FILE`.
+        text: what was found.
+    """
+
+    name: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """Files of a source that are not images of the data set.
+
+    Attributes:
+        what: the files in words: a folder (`test/`), a suffix (`.xml`), or a name.
+        why: why they are ignored.
+        files: their number.
+    """
+
+    what: str
+    why: str
+    files: int
+
+
+@dataclass(frozen=True, slots=True)
+class SourceAccount:
+    """How a source was recognised, and what in it is not an image.
+
+    Attributes:
+        layout: name of its layout, as `layouts` lists it.
+        evidence: what it was recognised by.
+        used: number of files that were read for labels, or that hold images.
+        ignored: the files that are neither images nor rejects nor used.
+        notes: oddities that a user should know of.
+    """
+
+    layout: str = ""
+    evidence: str = ""
+    used: int = 0
+    ignored: tuple[Ignored, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class RawImage:
     """The location of an image in the source, its key and its label.
 
@@ -72,11 +125,12 @@ class RawImage:
         key: key of its sample: ASCII, unique in the data set, without dots and spaces.
         label: index into the set's classes.
         wnid: class name, for ImageNet the WordNet ID.
-        name: `CLASS/FILE`, the same whether the image lies in a folder or a tar.
+        name: `CLASS/FILE`, the same in every layout.
         path: the file that holds the bytes.
-        offset: offset of the image's bytes in that file.
-        size_bytes: size of the image.
+        offset: offset of the image's bytes in that file; of the local header in a zip; the row in a Parquet file.
+        size_bytes: size of the bytes in that file; 0 for a row, whose size is not known before it is read.
         modified_ns: modification time of that file, to detect a change between runs.
+        packing: how the bytes lie in that file.
     """
 
     key: str
@@ -87,6 +141,7 @@ class RawImage:
     offset: int
     size_bytes: int
     modified_ns: int
+    packing: Packing = "plain"
 
 
 @dataclass(frozen=True)
@@ -108,6 +163,9 @@ class Conversion:
     quality: int = option(95, "JPEG quality.", least=1, most=100)
     subsampling: Subsampling = option("420", "JPEG chroma subsampling.")
     max_pixels: int = option(64_000_000, "Reject images whose header declares more pixels than this.", least=1)
+    orientation: Orientation = option(
+        "apply", "Turn images upright as their EXIF says, or leave them as stored, as torchvision's loader does."
+    )
 
 
 @dataclass(frozen=True)
@@ -119,7 +177,9 @@ class SetOptions(Conversion):
     seed: int = option(0, "Seed for the global shuffle.", least=0, most=MAX_SEED)
     shuffle: bool = option(True, "Shuffle globally, or keep source order (faster on spinning disks).")
     label_order: LabelOrder = option(
-        "wnid", "Order of the labels: wnid sorts the class names, devkit is ILSVRC2012_ID - 1."
+        "wnid",
+        "Order of the labels: wnid sorts the class names, numbers as numbers, and keeps the labels of a source that "
+        "has numeric ones; devkit is ILSVRC2012_ID - 1; file is the order of `classes`.",
     )
     limit_images: int | None = option(
         None, "Use only the first N images of each split, after the shuffle.", least=1, metavar="N", default_text="all"
