@@ -1,72 +1,130 @@
-"""The ILSVRC2012 devkit: the order of its classes, and the labels of the validation images."""
+"""The devkits of ILSVRC2012 and ILSVRC2010: the order of their classes, and the labels of the validation images."""
 
 from __future__ import annotations
 
-import io
+import json
+import subprocess
+import sys
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from alexnet_pipeline.errors import RefusedError
+from alexnet_pipeline.raw import names
 
 META = "data/meta.mat"
-GROUND_TRUTH = "data/ILSVRC2012_validation_ground_truth.txt"
-# The real devkit is 2.5 MB; its two files stay far below this.
+# The real devkits are 2.5 MB; their two files stay far below this.
 MAX_MEMBER_BYTES = 64 << 20
+# Seconds to read meta.mat in; SciPy takes one.
+READ_LIMIT_S = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """What differs between the devkits of two years: the name of the ID, and that of the validation labels."""
+
+    year: int
+
+    @property
+    def truth(self) -> str:
+        """The file of the validation labels in the devkit."""
+        return f"data/ILSVRC{self.year}_validation_ground_truth.txt"
+
+    @property
+    def identity(self) -> str:
+        """The field of meta.mat with the number of a class, from 1."""
+        return f"ILSVRC{self.year}_ID"
 
 
 @dataclass(frozen=True, slots=True)
 class Devkit:
-    """The classes and validation labels of the devkit.
+    """The classes and validation labels of a devkit.
 
     Attributes:
-        wnids: class names in the order of ILSVRC2012_ID, so that position + 1 is the ID.
-        validation_ids: ILSVRC2012_ID of each validation image, by sorted file name.
+        wnids: class names in the order of the challenge's IDs, so that position + 1 is the ID.
+        words: the words of each class.
+        validation_ids: ID of each validation image, by the number in its name.
+        path: the devkit, for messages.
     """
 
     wnids: tuple[str, ...]
+    words: tuple[str, ...]
     validation_ids: tuple[int, ...]
+    path: str
 
-    def validation_wnids(self) -> tuple[str, ...]:
-        """The class name of each validation image, by sorted file name."""
-        return tuple(self.wnids[number - 1] for number in self.validation_ids)
+    def class_of(self, file: str) -> str | None:
+        """The class of a validation image by the number in its name; None for other names."""
+        number = names.number_of(file)
+        return self.wnids[self.validation_ids[number - 1] - 1] if 0 < number <= len(self.validation_ids) else None
 
 
-def read_devkit(path: Path) -> Devkit:
-    """Read `ILSVRC2012_devkit_t12.tar.gz` without extracting it.
+def read_devkit(path: Path, challenge: Challenge) -> Devkit:
+    """Read a devkit, a folder or a `.tar.gz`, without extracting it.
 
     Raises:
-        RefusedError: the file is not that archive, or its two label files contradict each other.
+        RefusedError: it is not that devkit, or its two label files contradict each other.
     """
+    wanted = {META, challenge.truth}
     try:
-        members = _members(path)
-        wnids = _leaf_wnids(members[META])
-        ids = tuple(int(line) for line in members[GROUND_TRUTH].split())
+        files = {name: (path / name).read_bytes() for name in wanted} if path.is_dir() else _members(path, wanted)
+        ids = parse_ids(files[challenge.truth])
+        wnids, words = _leaves(files[META], challenge.identity)
     except KeyError as error:
-        raise RefusedError(f"{path} holds no {error.args[0]}; expected the ILSVRC2012 devkit t12") from error
-    except (OSError, EOFError, tarfile.TarError, ValueError, TypeError) as error:
-        raise RefusedError(f"{path} cannot be read as the ILSVRC2012 devkit: {error}") from error
+        raise RefusedError(f"{path} holds no {error.args[0]}; expected the devkit of ILSVRC{challenge.year}") from error
+    except (OSError, EOFError, tarfile.TarError, ValueError) as error:
+        raise RefusedError(f"{path} cannot be read as the devkit of ILSVRC{challenge.year}: {error}") from error
     if not wnids or any(not 1 <= number <= len(wnids) for number in ids):
         raise RefusedError(f"{path}: validation labels are outside 1..{len(wnids)}; fetch the archive again")
-    return Devkit(wnids, ids)
+    return Devkit(wnids, words, ids, str(path))
 
 
-def _members(path: Path) -> dict[str, bytes]:
+def parse_ids(text: bytes) -> tuple[int, ...]:
+    """Read a file of ground truth: one ID per line, by the number of the image.
+
+    Raises:
+        ValueError: a line is not a number.
+    """
+    return tuple(int(line) for line in text.split())
+
+
+def _members(path: Path, wanted: set[str]) -> dict[str, bytes]:
     contents: dict[str, bytes] = {}
     with tarfile.open(path, "r:gz") as archive:
         for member in archive:
-            wanted = member.name.partition("/")[2]
-            if wanted in {META, GROUND_TRUTH} and member.isfile() and member.size <= MAX_MEMBER_BYTES:
+            inner = member.name.partition("/")[2]
+            if inner in wanted and member.isfile() and member.size <= MAX_MEMBER_BYTES:
                 handle = archive.extractfile(member)  # reads into memory, writes nothing
-                contents[wanted] = handle.read() if handle else b""
+                contents[inner] = handle.read() if handle else b""
     return contents
 
 
-def _leaf_wnids(meta: bytes) -> tuple[str, ...]:
-    from scipy.io import loadmat  # noqa: PLC0415 - only the devkit needs SciPy
+# Reads meta.mat from stdin and prints [[ID, wnid, words], ...] of the classes without children.
+_READER = """
+import io, json, sys
+from scipy.io import loadmat
+synsets = loadmat(io.BytesIO(sys.stdin.buffer.read()), squeeze_me=True)["synsets"]
+leaves = [s for s in synsets if int(s["num_children"]) == 0]
+print(json.dumps(sorted([int(s[sys.argv[1]]), str(s["WNID"]), str(s["words"])] for s in leaves)))
+"""
 
-    synsets = loadmat(io.BytesIO(meta), squeeze_me=True)["synsets"]
-    leaves = sorted((int(s["ILSVRC2012_ID"]), str(s["WNID"])) for s in synsets if int(s["num_children"]) == 0)
-    if [number for number, _ in leaves] != list(range(1, len(leaves) + 1)):
-        raise ValueError("the IDs of meta.mat's leaves are not 1, 2, 3 ...")
-    return tuple(wnid for _, wnid in leaves)
+
+def _leaves(meta: bytes, identity: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The wnids and words of meta.mat's classes, by ID.
+
+    SciPy reads it in a process of its own, because some damaged files crash SciPy.
+
+    Raises:
+        ValueError: SciPy cannot read it, or its IDs are not 1, 2, 3 and so on.
+    """
+    command = [sys.executable, "-c", _READER, identity]
+    try:
+        done = subprocess.run(command, input=meta, capture_output=True, timeout=READ_LIMIT_S, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise ValueError(f"{META} takes SciPy more than {READ_LIMIT_S} s to read") from error
+    if done.returncode:
+        last = done.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2]
+        raise ValueError(f"{META} cannot be read by SciPy ({last or f'exit code {done.returncode}'})")
+    leaves = json.loads(done.stdout)
+    if [number for number, _, _ in leaves] != list(range(1, len(leaves) + 1)):
+        raise ValueError(f"the IDs of {META}'s leaves are not 1, 2, 3 ...")
+    return tuple(wnid for _, wnid, _ in leaves), tuple(words for _, _, words in leaves)

@@ -1,0 +1,226 @@
+"""Tars and zips as folders: their members are listed once, and nothing is extracted."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+
+from alexnet_pipeline.errors import RefusedError
+from alexnet_pipeline.raw.names import is_clutter, looks_like_image
+from alexnet_pipeline.raw.tarscan import Member, scan_tar
+from alexnet_pipeline.raw.tree import MAX_TEXT_BYTES, Entry, Folder, Glance, Names, Place
+from alexnet_pipeline.records import Reason, Reject
+
+FAULTS = {
+    "link": (Reason.LINK_MEMBER, "a link; links in archives are not followed"),
+    "special": (Reason.SPECIAL_MEMBER, "neither a file nor a folder"),
+}
+UNSAFE = "an absolute name or one with '..'"
+# Compression methods of zip members that are read: stored and deflated.
+ZIP_METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
+ZIP_ENCRYPTED = 1
+
+
+class ArchiveFolder(Folder):
+    """A folder in an archive.
+
+    Attributes:
+        faults: of the archive's top folder: what is wrong with the archive as a whole, or with names outside it.
+    """
+
+    def __init__(self, place: Place, path: str = "") -> None:
+        self.place, self.path = place, path
+        self.faults: list[Reject] = []
+        self._files: list[Entry] = []
+        self._folders: dict[str, ArchiveFolder] = {}
+
+    @cached_property
+    def names(self) -> Names:
+        """The names in this folder."""
+        folders = (name for name in self._folders if not is_clutter(name))
+        files = {entry.name for entry in self._files if entry.fault is None and not is_clutter(entry.name)}
+        return Names(tuple(sorted(folders)), tuple(sorted(files)))
+
+    def glance(self) -> Glance:
+        """Look what this folder holds."""
+        listed = self.names
+        return Glance(any(map(looks_like_image, listed.files)), bool(listed.files), bool(listed.folders))
+
+    def entries(self) -> Iterator[Entry]:
+        """Every file of this folder."""
+        return iter(sorted(self._files, key=lambda entry: entry.name))
+
+    def every_folder(self) -> tuple[str, ...]:
+        """The names of all folders in this one."""
+        return tuple(sorted(self._folders))
+
+    def folder(self, name: str) -> ArchiveFolder:
+        """One of its folders."""
+        return self._folders[name]
+
+    def read(self, name: str) -> bytes:
+        """Read one of its files."""
+        found = next((entry for entry in self._files if entry.name == name), Entry(name))
+        if found.size_bytes > MAX_TEXT_BYTES:
+            raise RefusedError(f"{self.join(name)} has more than {MAX_TEXT_BYTES >> 20} MiB; expected a list of labels")
+        with opened(Path(self.place.path)) as (descriptor, _, _):
+            if self.place.packing == "zip":
+                return read_zip_member(descriptor, found.offset, found.size_bytes, MAX_TEXT_BYTES)
+            return os.pread(descriptor, found.size_bytes, found.offset)
+
+    def file_path(self, name: str) -> None:
+        """None: the file lies in an archive."""
+
+    def add(self, folders: tuple[str, ...], entry: Entry) -> None:
+        """Add a file below this folder."""
+        here = self
+        for name in folders:
+            if name not in here._folders:
+                here._folders[name] = ArchiveFolder(self.place, here.join(name))
+            here = here._folders[name]
+        here._files.append(entry)
+
+
+def open_tar(path: Path, name: str = "", start: int = 0, size_bytes: int | None = None) -> ArchiveFolder:
+    """List a tar, or the one that lies in a range of a file, as a folder.
+
+    Args:
+        path: the file on disk.
+        name: what the folder is called in messages.
+        start: offset of the tar in the file.
+        size_bytes: its size; all of the file by default.
+
+    Raises:
+        RefusedError: the file cannot be read.
+    """
+    root = ArchiveFolder(Place(str(path), "plain"), name)
+    with opened(path) as (descriptor, size, modified_ns):
+        end = size if size_bytes is None else start + size_bytes
+        parents: dict[str, tuple[str, ...]] = {}
+        for member in scan_tar(descriptor, start, end):
+            _add_member(root, member, modified_ns, name or path.name, parents)
+    return root
+
+
+def _add_member(
+    root: ArchiveFolder, member: Member, modified_ns: int, archive: str, parents: dict[str, tuple[str, ...]]
+) -> None:
+    if member.kind == "damage":
+        root.faults.append(Reject(archive, Reason.TRUNCATED_ARCHIVE, member.name))
+        return
+    folder, _, name = member.name.rpartition("/")
+    if folder not in parents:
+        parents[folder] = _parts(folder)
+    if member.name.startswith("/") or ".." in parents[folder] or name == "..":
+        root.faults.append(Reject(member.name, Reason.UNSAFE_NAME, UNSAFE))
+        return
+    fault, detail = FAULTS.get(member.kind, (None, ""))
+    root.add(parents[folder], Entry(name, member.size_bytes, modified_ns, member.offset, fault, detail))
+
+
+def _parts(folder: str) -> tuple[str, ...]:
+    return tuple(part for part in PurePosixPath(folder).parts if part != ".") if folder else ()
+
+
+def open_zip(path: Path) -> ArchiveFolder:
+    """List a zip as a folder, by its central directory. An entry's offset is that of its local header.
+
+    Raises:
+        RefusedError: the file is no zip or is cut off, or a member is encrypted or compressed by an unknown method.
+    """
+    root = ArchiveFolder(Place(str(path), "zip"))
+    with opened(path) as (_, _, modified_ns):
+        pass
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for info in archive.infolist():
+                _add_zip_member(root, info, modified_ns, path)
+    except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, ValueError, EOFError) as error:
+        raise RefusedError(f"{path} cannot be read as a zip: {error}; it may be incomplete") from error
+    return root
+
+
+def _add_zip_member(root: ArchiveFolder, info: zipfile.ZipInfo, modified_ns: int, path: Path) -> None:
+    if info.is_dir():
+        return
+    if info.flag_bits & ZIP_ENCRYPTED or info.compress_type not in ZIP_METHODS:
+        found = "encrypted" if info.flag_bits & ZIP_ENCRYPTED else f"compressed by method {info.compress_type}"
+        raise RefusedError(f"{path}: {info.filename} is {found}; unpack it: unzip {path.name}")
+    folder, _, name = info.filename.rpartition("/")
+    if info.filename.startswith("/") or ".." in (*_parts(folder), name):
+        root.faults.append(Reject(info.filename, Reason.UNSAFE_NAME, UNSAFE))
+        return
+    root.add(_parts(folder), Entry(name, info.compress_size, modified_ns, info.header_offset))
+
+
+# A zip's local header: 30 bytes, of which bytes 8 to 9 are the method and 26 to 29 the lengths of what follows;
+# APPNOTE.TXT 6.3.10, section 4.3.7.
+LOCAL_HEADER_BYTES = 30
+LOCAL_HEADER = b"PK\3\4"
+# Room for the name and the extra field behind a local header, so that one read is usually enough.
+LOCAL_ROOM_BYTES = 512
+
+
+def read_zip_member(descriptor: int, at: int, size_bytes: int, most_bytes: int) -> bytes:
+    """Read and inflate a member of a zip.
+
+    Args:
+        descriptor: the open zip.
+        at: offset of the member's local header.
+        size_bytes: size of its data in the file.
+        most_bytes: largest size of its inflated data.
+
+    Raises:
+        ValueError: there is no such member, its data are damaged, or it inflates to more.
+    """
+    data = os.pread(descriptor, LOCAL_HEADER_BYTES + LOCAL_ROOM_BYTES + size_bytes, at)
+    if not data.startswith(LOCAL_HEADER) or len(data) < LOCAL_HEADER_BYTES:
+        raise ValueError("no member of a zip begins where its directory says")
+    begin = LOCAL_HEADER_BYTES + int.from_bytes(data[26:28], "little") + int.from_bytes(data[28:30], "little")
+    if begin > LOCAL_HEADER_BYTES + LOCAL_ROOM_BYTES:
+        data = data[:begin] + os.pread(descriptor, size_bytes, at + begin)
+    packed = data[begin : begin + size_bytes]
+    if len(packed) < size_bytes:
+        raise ValueError("the zip ends within the member")
+    stored = int.from_bytes(data[8:10], "little") == zipfile.ZIP_STORED
+    unpacked = packed if stored else _inflate(packed, most_bytes)
+    crc = int.from_bytes(data[14:18], "little")  # 0 where it is only in the directory
+    if crc and zlib.crc32(unpacked) != crc:
+        raise ValueError("it fails its CRC")
+    return unpacked
+
+
+def _inflate(packed: bytes, most_bytes: int) -> bytes:
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        unpacked = inflater.decompress(packed, most_bytes + 1)
+    except zlib.error as error:
+        raise ValueError(f"it does not inflate: {error}") from error
+    if len(unpacked) > most_bytes:
+        raise ValueError(f"it inflates to more than {most_bytes} bytes")
+    if not inflater.eof:
+        raise ValueError("its compressed data end early")
+    return unpacked
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[tuple[int, int, int]]:
+    """Open a file: (descriptor, size in bytes, modification time in ns).
+
+    Raises:
+        RefusedError: it cannot be opened.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise RefusedError(f"cannot read {path}: {error.strerror}") from error
+    try:
+        status = os.fstat(descriptor)
+        yield descriptor, status.st_size, status.st_mtime_ns
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,207 @@
+"""What a layout says of a place: that it recognises it and by what, or how near it comes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NoReturn
+
+from alexnet_pipeline.errors import RefusedError
+from alexnet_pipeline.raw import names
+from alexnet_pipeline.raw.forms import ClassFolders, Flat, Form, is_class_tar
+from alexnet_pipeline.raw.labels import Labels, read_labels
+from alexnet_pipeline.raw.options import SourceOptions
+from alexnet_pipeline.raw.tree import Folder
+
+# Class of a file by its name.
+ClassOf = Callable[[str], str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a layout is asked.
+
+    Attributes:
+        root: the source.
+        options: the options of the user.
+        splits: the splits that the user wants; empty for all.
+        name: name of the source's folder or file.
+    """
+
+    root: Folder
+    options: SourceOptions
+    splits: tuple[str, ...] = ()
+    name: str = ""
+
+    def wants(self, split: str) -> bool:
+        """Whether a split is wanted."""
+        return not self.splits or split in self.splits
+
+    def forced(self, layout: str) -> bool:
+        """Whether the user named this layout."""
+        return self.options.layout == layout
+
+    def labels(self) -> Labels | None:
+        """The labels that the user gave."""
+        return read_labels(self.options.labels) if self.options.labels else None
+
+    def only_split(self) -> str:
+        """The split of a source without split folders: the one that the user or the folder's name says, else train."""
+        if len(self.splits) == 1:
+            return self.splits[0]
+        return names.split_of(self.name) or "train"
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A layout recognises a source.
+
+    Attributes:
+        evidence: what it was recognised by, in words.
+        splits: how the images of each split lie.
+        words: words of classes, by class.
+        order: class names in label order, where the source has numeric labels.
+        devkit_order: class names in the order of a devkit, where there is one.
+        used: paths of the files that were read for labels, from the source.
+        unlabelled: paths of folders and files with images that are left out, and why.
+        notes: oddities that a user should know of.
+        complete: reads what takes long, once no other layout claims the source; its claim has all but the evidence.
+    """
+
+    evidence: str
+    splits: Mapping[str, Form]
+    words: Mapping[str, str] = field(default_factory=dict)
+    order: tuple[str, ...] | None = None
+    devkit_order: tuple[str, ...] | None = None
+    used: frozenset[str] = frozenset()
+    unlabelled: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    complete: Callable[[], Claim] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Near:
+    """A layout comes near: what it found, and what it lacks."""
+
+    lacks: str
+
+
+Answer = Claim | Near | None
+
+
+@dataclass(frozen=True, slots=True)
+class SplitFolders:
+    """The split folders of a place.
+
+    Attributes:
+        by_class: those that hold class folders or tars, by split.
+        flat: those that hold images themselves, by split.
+        empty: those that hold nothing.
+        others: folders that are none of these.
+    """
+
+    by_class: dict[str, Folder]
+    flat: dict[str, Folder]
+    empty: dict[str, Folder]
+    others: tuple[str, ...]
+
+
+def split_folders(place: Folder) -> SplitFolders:
+    """Sort the folders of a place by what they are.
+
+    Raises:
+        RefusedError: two folders are the same split, such as `val` and `validation`.
+    """
+    found: dict[str, str] = {}
+    for name in place.names.folders:
+        split = names.split_of(name)
+        if split is None:
+            continue
+        if split in found:
+            raise RefusedError(
+                f"{place.label()} holds {found[split]}/ and {name}/, which are both the split {split}; keep one of them"
+            )
+        found[split] = name
+    sorted_out: tuple[dict[str, Folder], ...] = ({}, {}, {})
+    for split, name in found.items():
+        folder = place.folder(name)
+        inner = folder.names
+        by_class = inner.folders or inner.broken or any(is_class_tar(each) for each in inner.files)
+        kind = 0 if by_class else 1 if any(names.may_be_image(each) for each in inner.files) else 2
+        sorted_out[kind][split] = folder
+    return SplitFolders(*sorted_out, tuple(name for name in place.names.folders if name not in found.values()))
+
+
+def split_forms(
+    question: Question, folders: SplitFolders, truth: Mapping[str, Flat], *, inside: str = ""
+) -> tuple[dict[str, Form], dict[str, str]]:
+    """How the images of split folders lie, and the folders that are left out with the reason.
+
+    Args:
+        question: what is asked.
+        folders: the split folders.
+        truth: forms of flat folders whose labels are known, by split.
+        inside: see `ClassFolders`.
+
+    Raises:
+        RefusedError: a wanted split is flat and has no labels, or is empty.
+    """
+    allow = question.options.allow
+    forms: dict[str, Form] = {
+        split: ClassFolders(folder, inside=inside, allow=allow) for split, folder in folders.by_class.items()
+    }
+    labels = question.labels()
+    unlabelled: dict[str, str] = {}
+    refused = []
+    for split, folder in folders.flat.items():
+        if split in truth:
+            forms[split] = truth[split]
+        elif labels and any(labels.class_of(name) for name in folder.names.files):
+            forms[split] = Flat(folder, labels.class_of, labels.classes, labels.source)
+        elif question.wants(split):
+            refused.append(folder)
+        unlabelled |= {} if split in forms else {folder.path: "no labels"}
+    empty = [folder for split, folder in folders.empty.items() if question.wants(split)]
+    if empty:
+        raise RefusedError(f"{empty[0].label()} holds no images; remove it, or name the splits to write with `split`")
+    if refused:
+        _refuse_unlabelled(refused, forms)
+    return forms, unlabelled
+
+
+def _refuse_unlabelled(folders: list[Folder], forms: Mapping[str, Form]) -> NoReturn:
+    """Refuse flat folders without labels, and say where labels come from."""
+    which = " and ".join(folder.label() for folder in folders)
+    verb = "hold" if len(folders) > 1 else "holds"
+    rest = f", or write only `split={next(iter(forms))!r}`" if forms else ""
+    raise RefusedError(
+        f"{which} {verb} images without class folders ({names.first_names(folders[0].names.files, 2)}); put "
+        "ILSVRC2012_devkit_t12.tar.gz or LOC_val_solution.csv beside them, or name a table of (file, class) with "
+        f"`labels`{rest}"
+    )
+
+
+def holds_images(folder: Folder) -> bool:
+    """Whether a folder holds images by their names, at any depth."""
+    return folder.glance().images or any(holds_images(folder.folder(name)) for name in folder.names.folders)
+
+
+def find_beside(question: Question, places: list[Folder], name: str, parents: int = 4) -> tuple[str, str] | None:
+    """Find a small file in some folders of the source, or on disk in the parents of the source.
+
+    Returns:
+        Its path from the source, empty if it lies in a parent, and its text; None if there is none.
+
+    Raises:
+        RefusedError: it cannot be read.
+    """
+    for place in places:
+        if name in place.names.files:
+            return place.join(name), place.read(name).decode("utf-8-sig", "replace")
+    top = question.root.file_path(name)
+    if top is not None:
+        for folder in list(Path(top).absolute().parent.parents)[:parents]:
+            if (folder / name).is_file():
+                return "", (folder / name).read_text("utf-8-sig", "replace")
+    return None

@@ -1,0 +1,317 @@
+"""How the images of one split lie: in class folders and tars of classes, or in one folder with labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from alexnet_pipeline.errors import RefusedError
+from alexnet_pipeline.raw import names
+from alexnet_pipeline.raw.archive import ArchiveFolder, open_tar
+from alexnet_pipeline.raw.listing import ListingBuilder
+from alexnet_pipeline.raw.tree import Entry, Folder, Place
+from alexnet_pipeline.records import Reason, Reject
+
+TAR = ".tar"
+
+
+class Form(Protocol):
+    """How the images of one split lie, and under which class names."""
+
+    def classes(self) -> tuple[str, ...]:
+        """The class names of the split, in any order, or in label order if the source has numeric labels."""
+
+    def fill(self, builder: ListingBuilder) -> None:
+        """Add every image to a builder, and account for every other file.
+
+        Raises:
+            RefusedError: a class is empty or cannot be read, which nothing allows.
+        """
+
+    def taken(self) -> tuple[str, ...]:
+        """The paths, from the source, of the folders and files that `fill` accounts for."""
+
+
+@dataclass(frozen=True)
+class ClassFolders:
+    """A folder that holds a folder for each class, or a tar of that name, or some of each.
+
+    Attributes:
+        folder: the folder.
+        inside: name of the folder in each class folder that holds the images; empty if the class folder does.
+        used: names of files beside the class folders that were read for labels.
+        allow: what is allowed; see `SourceOptions`.
+    """
+
+    folder: Folder
+    inside: str = ""
+    used: frozenset[str] = frozenset()
+    allow: Collection[str] = ()
+
+    def classes(self) -> tuple[str, ...]:
+        """The names of class folders and tars."""
+        return tuple(sorted({*self.folder.names.folders, *self._tars(), *self._broken()}))
+
+    def taken(self) -> tuple[str, ...]:
+        """The folder."""
+        return (self.folder.path,)
+
+    def fill(self, builder: ListingBuilder) -> None:
+        """Add the images of every class."""
+        self._check_names()
+        tars = self._tars()
+        for name in self.folder.names.folders:
+            self._fill_class(builder, name, lambda name=name: self._fill_folder(builder, name))
+        for name, tar in tars.items():
+            self._fill_class(builder, name, lambda name=name, tar=tar: self._fill_tar(builder, name, tar))
+        archives = {tar.name for tar in tars.values()}
+        for entry in self.folder.entries():
+            if entry.name in archives or entry.name in self.used:
+                builder.used += 1
+            elif entry.name in self._broken():
+                builder.reject(self.folder.join(entry.name), Reason.UNREADABLE, "a class that leads nowhere")
+            elif entry.fault:
+                builder.reject(self.folder.join(entry.name), entry.fault, entry.detail)
+            elif names.looks_like_image(entry.name) and not names.is_clutter(entry.name):
+                builder.reject(self.folder.join(entry.name), Reason.NO_LABEL, "it lies beside the class folders")
+            else:
+                ignore_file(builder, entry.name)
+        for name in self.folder.every_folder():
+            if names.is_clutter(name):
+                ignore_tree(builder, self.folder.folder(name), clutter_of(name), "left by other programs")
+
+    def _check_names(self) -> None:
+        both = sorted(self._tars().keys() & set(self.folder.names.folders))
+        if both:
+            raise RefusedError(
+                f"the class {both[0]} is both a folder and a tar in {self.folder.label()}; remove the one that is "
+                "incomplete"
+            )
+        broken = self._broken()
+        if broken and "broken-classes" not in self.allow:
+            raise RefusedError(
+                f"{self.folder.join(broken[0])} is a link that leads nowhere, and its class would be missing; mend it, "
+                "or choose `allow='broken-classes'` to keep its label without images"
+            )
+
+    def _fill_class(self, builder: ListingBuilder, name: str, fill: Callable[[], None]) -> None:
+        before = len(builder)
+        fill()
+        if len(builder) == before and "empty-classes" not in self.allow:
+            raise RefusedError(
+                f"{self.folder.join(name)} holds no images{self._contents(name)}; add them, remove it, or choose "
+                "`allow='empty-classes'`"
+            )
+
+    def _contents(self, name: str) -> str:
+        if name not in self.folder.names.folders:
+            return ""
+        inner = self.folder.folder(name).names
+        if inner.folders:
+            return f", only folders ({names.first_names(inner.folders)})"
+        return f", only {names.first_names(inner.files)}" if inner.files else " and is empty"
+
+    def _fill_folder(self, builder: ListingBuilder, wnid: str) -> None:
+        folder = outer = self.folder.folder(wnid)
+        if self.inside and self.inside in outer.names.folders:
+            for entry in outer.entries():
+                sort_out(builder, f"{wnid}/{entry.name}", entry)
+            folder = outer.folder(self.inside)
+        place = builder.add_place(folder.place)
+        for entry in folder.entries():
+            if sort_out(builder, f"{wnid}/{entry.name}", entry):
+                builder.add(wnid, entry.name, place, entry.size_bytes, entry.modified_ns, entry.offset)
+        beside = [each for each in outer.every_folder() if each != self.inside] if folder is not outer else []
+        for parent, inner in [(folder, each) for each in folder.every_folder()] + [(outer, each) for each in beside]:
+            reject_nested(builder, parent.folder(inner), f"{wnid}/{inner}")
+
+    def _fill_tar(self, builder: ListingBuilder, wnid: str, tar: Entry) -> None:
+        archive = open_inner_tar(self.folder, tar)
+        place = builder.add_place(archive.place)
+        for fault in archive.faults:
+            builder.reject(fault.name if fault.reason == Reason.TRUNCATED_ARCHIVE else f"{wnid}/{fault.name}",
+                           Reason(fault.reason), fault.detail)
+        for entry in every_file(archive):
+            if sort_out(builder, f"{wnid}/{entry.name}", entry):
+                builder.add(wnid, entry.name, place, entry.size_bytes, entry.modified_ns, entry.offset)
+
+    def _tars(self) -> dict[str, Entry]:
+        if not any(is_class_tar(name) for name in self.folder.names.files):
+            return {}
+        return {
+            entry.name.removesuffix(TAR): entry
+            for entry in self.folder.entries()
+            if entry.fault is None and is_class_tar(entry.name)
+        }
+
+    def _broken(self) -> tuple[str, ...]:
+        """Links without a suffix that lead nowhere: each was a class, whose absence would shift the labels."""
+        return tuple(name for name in self.folder.names.broken if not names.suffix_of(name))
+
+
+@dataclass(frozen=True)
+class Flat:
+    """A folder of images of all classes, whose labels come from elsewhere.
+
+    Attributes:
+        folder: the folder.
+        class_of: gives the class of a file by its name; None if it has no label.
+        class_names: the class names.
+        source: where the labels come from, for messages.
+        class_at_end: whether the class is the last part of every name.
+        used: names of files in the folder that were read for labels.
+    """
+
+    folder: Folder
+    class_of: Callable[[str], str | None]
+    class_names: tuple[str, ...]
+    source: str
+    class_at_end: bool = False
+    used: frozenset[str] = frozenset()
+
+    def classes(self) -> tuple[str, ...]:
+        """The class names of the labels."""
+        return self.class_names
+
+    def taken(self) -> tuple[str, ...]:
+        """The folder."""
+        return (self.folder.path,)
+
+    def fill(self, builder: ListingBuilder) -> None:
+        """Add every image with its label."""
+        here = self.folder.place
+        place = builder.add_place(here._replace(class_at_end=self.class_at_end and here.folder))
+        for entry in self.folder.entries():
+            if entry.name in self.used:
+                builder.used += 1
+                continue
+            if not sort_out(builder, self.folder.join(entry.name), entry):
+                continue
+            wnid = self.class_of(entry.name)
+            if wnid is None:
+                builder.reject(self.folder.join(entry.name), Reason.NO_LABEL, f"it is not in {self.source}")
+                continue
+            ending = names.class_at_end(entry.name) if self.class_at_end else None
+            file = ending[0] if ending else entry.name
+            builder.add(wnid, file, place, entry.size_bytes, entry.modified_ns, entry.offset)
+        for name in self.folder.every_folder():
+            reject_nested(builder, self.folder.folder(name), self.folder.join(name))
+
+
+@dataclass(frozen=True)
+class Several:
+    """Several forms of one split, one after the other."""
+
+    forms: tuple[Form, ...]
+
+    def classes(self) -> tuple[str, ...]:
+        """The class names of all forms."""
+        return tuple(sorted({name for form in self.forms for name in form.classes()}))
+
+    def taken(self) -> tuple[str, ...]:
+        """What the forms take."""
+        return tuple(path for form in self.forms for path in form.taken())
+
+    def fill(self, builder: ListingBuilder) -> None:
+        """Add the images of each form."""
+        for form in self.forms:
+            form.fill(builder)
+
+
+def is_class_tar(name: str) -> bool:
+    """Whether a file is a tar that is named after a WordNet ID."""
+    return name.endswith(TAR) and names.WNID.fullmatch(name.removesuffix(TAR)) is not None
+
+
+def open_inner_tar(folder: Folder, tar: Entry) -> ArchiveFolder:
+    """List a tar that lies in a folder, be that on disk or in another tar.
+
+    Raises:
+        RefusedError: it lies in a zip.
+    """
+    path = folder.file_path(tar.name)
+    if path is not None:
+        return open_tar(path, tar.name)
+    if folder.place.packing == "zip":
+        raise RefusedError(f"{folder.join(tar.name)} is a tar in a zip, which has no random access; unpack the zip")
+    return open_tar(Path(folder.place.path), tar.name, tar.offset, tar.size_bytes)
+
+
+def open_member(folder: Folder, name: str) -> Folder:
+    """List a tar that lies in a folder; where all of it lies in one folder, the result is that folder.
+
+    Raises:
+        RefusedError: it cannot be read, or lies in a zip.
+    """
+    entry = next(entry for entry in folder.entries() if entry.name == name)
+    return top_of(open_inner_tar(folder, entry))
+
+
+def top_of(archive: ArchiveFolder) -> ArchiveFolder:
+    """The folder that holds all of an archive; the archive itself if it holds more than a folder."""
+    top = archive
+    while len(top.names.folders) == 1 and not top.names.files:
+        top = top.folder(top.names.folders[0])
+    top.faults = archive.faults
+    return top
+
+
+def every_file(folder: Folder) -> Iterator[Entry]:
+    """Every file at or below a folder."""
+    yield from folder.entries()
+    for name in folder.every_folder():
+        yield from every_file(folder.folder(name))
+
+
+def sort_out(builder: ListingBuilder, name: str, entry: Entry) -> bool:
+    """Whether an entry may be an image; if not, account for it."""
+    if names.is_clutter(entry.name) or (entry.fault is None and not names.may_be_image(entry.name)):
+        ignore_file(builder, entry.name)
+        return False
+    if entry.fault:
+        builder.reject(name, entry.fault, entry.detail)
+        return False
+    return True
+
+
+def reject_nested(builder: ListingBuilder, folder: Folder, name: str) -> None:
+    """Reject every image in a folder that lies where images were expected; its other files are ignored."""
+    if names.is_clutter(name.rpartition("/")[2]):
+        ignore_tree(builder, folder, clutter_of(name.rpartition("/")[2]), "left by other programs")
+        return
+    for entry in folder.entries():
+        if sort_out(builder, f"{name}/{entry.name}", entry):
+            builder.reject(f"{name}/{entry.name}", Reason.NESTED, "it lies in a folder inside its class")
+    for inner in folder.every_folder():
+        reject_nested(builder, folder.folder(inner), f"{name}/{inner}")
+
+
+def ignore_file(builder: ListingBuilder, name: str) -> None:
+    """Count a file that is not an image by its name."""
+    builder.ignored[ignored_as(name)] += 1
+
+
+def ignore_tree(builder: ListingBuilder, folder: Folder, what: str, why: str) -> None:
+    """Count every file at or below a folder."""
+    builder.ignored[what, why] += sum(1 for _ in every_file(folder))
+
+
+def ignored_as(name: str) -> tuple[str, str]:
+    """How a file that is not an image is counted: (what, why)."""
+    if names.is_clutter(name):
+        return clutter_of(name), "left by other programs"
+    return names.suffix_of(name) or name, "no images"
+
+
+def clutter_of(name: str) -> str:
+    """What to call clutter in a count."""
+    if name.startswith("._"):
+        return "._*"
+    return "hidden files" if name.startswith(".") and name != ".DS_Store" else name
+
+
+def archive_faults(folder: Folder) -> list[Reject]:
+    """What is wrong with the archive whose top folder this is; nothing for other folders."""
+    return folder.faults if isinstance(folder, ArchiveFolder) else []

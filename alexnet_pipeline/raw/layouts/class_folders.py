@@ -1,0 +1,112 @@
+"""Class folders: a folder for each class, at the top or in split folders."""
+
+from __future__ import annotations
+
+from alexnet_pipeline.errors import RefusedError
+from alexnet_pipeline.raw import names
+from alexnet_pipeline.raw.claim import (
+    Answer,
+    Claim,
+    Near,
+    Question,
+    SplitFolders,
+    holds_images,
+    split_folders,
+    split_forms,
+)
+from alexnet_pipeline.raw.forms import ClassFolders, Form, is_class_tar
+from alexnet_pipeline.raw.tree import Folder
+
+LOOKS_LIKE = "a folder for each class, at the top or in train/ and val/ (valid/, validation/), test/, in any case"
+TREE = """\
+imagenet/
+  train/n01440764/n01440764_10026.JPEG
+  val/n01440764/ILSVRC2012_val_00000293.JPEG"""
+# Names of a single folder that holds the images of all classes rather than one class.
+GENERIC = frozenset({"data", "files", "image", "images", "img", "imgs", "jpeg", "jpegimages", "jpg", "photos", "pictures"})
+TABLES = frozenset({".csv", ".tsv", ".json"})
+
+
+def recognise(question: Question) -> Answer:
+    """Claim a place whose folders hold images, or whose split folders hold such folders.
+
+    Raises:
+        RefusedError: it is this layout, but a split or a folder cannot be read without a wrong guess.
+    """
+    folders = split_folders(question.root)
+    if folders.by_class and not question.forced("class-folders") and any(_has_tars(f) for f in folders.by_class.values()):
+        return None
+    if folders.by_class:
+        return _splits(question, folders)
+    return _classes(question, folders)
+
+
+def _splits(question: Question, folders: SplitFolders) -> Answer:
+    for folder in folders.by_class.values():
+        lacks = _lacks(folder)
+        if lacks:
+            return Near(lacks)
+    extra = [name for name in folders.others if holds_images(question.root.folder(name))]
+    if extra and not question.splits:
+        found = "/, ".join(folder.path for folder in folders.by_class.values())
+        raise RefusedError(
+            f"{question.name} holds the split folders {found}/ and besides them {names.first_names(extra)} with images; "
+            "remove what does not belong to it, or name the splits to write with `split`"
+        )
+    forms, unlabelled = split_forms(question, folders, {})
+    where = ", ".join(form.taken()[0] + "/" for form in forms.values())
+    return Claim(f"class folders in {where}", forms, unlabelled=unlabelled)
+
+
+def _classes(question: Question, folders: SplitFolders) -> Answer:
+    root = question.root
+    listed = root.names
+    if not listed.folders and not listed.broken:
+        return None
+    if any(is_class_tar(name) for name in listed.files) and not question.forced("class-folders"):
+        return None
+    if folders.flat and not question.forced("class-folders"):
+        return _flat_splits(question, folders)
+    lacks = _lacks(root)
+    if lacks:
+        return Near(lacks)
+    if len(listed.folders) == 1 and not listed.broken and not question.forced("class-folders"):
+        only = listed.folders[0]
+        tables = [name for name in listed.files if names.suffix_of(name) in TABLES]
+        if only.lower() in GENERIC or tables:
+            beside = f" beside {names.first_names(tables)}" if tables else ""
+            return Near(
+                f"{only}/{beside} would be the only class; if it is one, choose `layout='class-folders'`, else name the "
+                "table of its labels with `labels`"
+            )
+    return Claim(f"{len(listed.folders):,} class folders", {question.only_split(): _form(question, root)})
+
+
+def _flat_splits(question: Question, folders: SplitFolders) -> Answer:
+    if folders.others:
+        found = "/, ".join(folder.path for folder in folders.flat.values())
+        return Near(f"{found}/ may be splits or classes; if they are classes, choose `layout='class-folders'`")
+    return None  # flat split folders are the layout `flat`
+
+
+def _form(question: Question, root: Folder) -> Form:
+    return ClassFolders(root, allow=question.options.allow)
+
+
+def _lacks(folder: Folder) -> str:
+    """What keeps a folder from being one of class folders; empty if nothing does."""
+    if not folder.names.folders:
+        return "" if folder.names.broken else f"{folder.label()} holds no folders"
+    found = {name: folder.folder(name).glance() for name in folder.names.folders}
+    only_folders = [name for name, each in found.items() if each.folders and not each.files]
+    if only_folders:
+        inner = folder.folder(only_folders[0]).names.folders
+        return (
+            f"{folder.join(only_folders[0])} holds only folders ({names.first_names(inner)}), no images; if these are "
+            f"the classes, name {only_folders[0]}/ as the source"
+        )
+    return "" if any(each.images for each in found.values()) else "none of its folders holds images"
+
+
+def _has_tars(folder: Folder) -> bool:
+    return any(map(is_class_tar, folder.names.files))

@@ -1,0 +1,69 @@
+"""A flat folder of images of all classes, with a table of labels that the user names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alexnet_pipeline.raw import names
+from alexnet_pipeline.raw.claim import Answer, Claim, Near, Question, split_folders, split_forms
+from alexnet_pipeline.raw.forms import Flat, Form
+from alexnet_pipeline.raw.labels import Labels
+from alexnet_pipeline.raw.tree import Folder
+
+LOOKS_LIKE = "images in one folder, or in flat train/ and val/, and `--labels FILE` with (file, class)"
+TREE = """\
+photos/
+  0001.jpg
+  0002.jpg
+labels.csv"""
+
+
+def recognise(question: Question) -> Answer:
+    """Claim a place with images of its own, or flat folders of them, if the user named labels for them."""
+    folders = split_folders(question.root)
+    if folders.by_class:
+        return None
+    here = _holds_files(question.root)
+    labels = question.labels()
+    if labels is None:
+        if here and not question.root.names.folders:
+            found = names.first_names(question.root.names.files, 2)
+            return Near(f"images like {found} lie in one folder; name a table of their labels with `labels`")
+        if folders.flat:
+            which = " and ".join(folder.label() for folder in folders.flat.values())
+            return Near(f"{which} hold images without class folders; name a table of their labels with `labels`")
+        return None
+    if folders.flat and not here:
+        forms, unlabelled = split_forms(question, folders, {})
+        return Claim(f"flat folders with labels of {labels.source}", forms, unlabelled=unlabelled)
+    holder = question.root if here else _only_folder(question.root)
+    if holder is None:
+        return None
+    if not any(labels.class_of(name) for name in holder.names.files):
+        return Near(f"{labels.source} has none of the files of {holder.label()} ({names.first_names(holder.names.files)})")
+    form: Form = Flat(holder, labels.class_of, labels.classes, labels.source, used=_tables(holder, question))
+    return Claim(f"a flat folder with labels of {labels.source}", {question.only_split(): form}, notes=_notes(holder, labels))
+
+
+def _holds_files(folder: Folder) -> bool:
+    return any(map(names.looks_like_image, folder.names.files))
+
+
+def _only_folder(root: Folder) -> Folder | None:
+    """The folder that alone holds images, such as `images/` beside the table."""
+    holders = [root.folder(name) for name in root.names.folders if _holds_files(root.folder(name))]
+    return holders[0] if len(holders) == 1 else None
+
+
+def _tables(folder: Folder, question: Question) -> frozenset[str]:
+    """The name of the table, if it lies in the folder itself."""
+    table = question.options.labels
+    inside = table is not None and folder.file_path(table.name) is not None
+    same = inside and table is not None and Path(str(folder.file_path(table.name))).resolve() == table.resolve()
+    return frozenset({table.name} if same and table else ())
+
+
+def _notes(folder: Folder, labels: Labels) -> tuple[str, ...]:
+    present = {*folder.names.files, *(name.rpartition(".")[0] for name in folder.names.files)}
+    missing = [file for file in labels.class_by_file if file not in present]
+    return (f"{len(missing):,} labels of {labels.source} have no image ({names.first_names(missing)})",) if missing else ()

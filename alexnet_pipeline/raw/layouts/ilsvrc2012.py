@@ -1,0 +1,84 @@
+"""ILSVRC2012 as it was published: three archives, each of which may have been extracted."""
+
+from __future__ import annotations
+
+from alexnet_pipeline.errors import RefusedError
+from alexnet_pipeline.raw.claim import Answer, Claim, Near, Question, split_folders, split_forms
+from alexnet_pipeline.raw.devkit import META, Challenge, Devkit, read_devkit
+from alexnet_pipeline.raw.forms import ClassFolders, Flat, Form, open_member
+from alexnet_pipeline.raw.tree import Folder
+
+LOOKS_LIKE = "the original tars, or train/ and val/ extracted from them, with the devkit for the labels of val"
+TREE = """\
+ILSVRC2012/
+  ILSVRC2012_img_train.tar      or train/n01440764/*.JPEG
+  ILSVRC2012_img_val.tar        or val/ILSVRC2012_val_00000001.JPEG
+  ILSVRC2012_devkit_t12.tar.gz  or ILSVRC2012_devkit_t12/"""
+TRAIN_TAR = "ILSVRC2012_img_train.tar"
+VAL_TAR = "ILSVRC2012_img_val.tar"
+TEST_TARS = ("ILSVRC2012_img_test.tar", "ILSVRC2012_img_test_v10102019.tar")
+DEVKIT = "ILSVRC2012_devkit_t12"
+CHALLENGE = Challenge(2012)
+
+
+def recognise(question: Question) -> Answer:
+    """Claim a place with one of the original tars, or with the devkit beside split folders.
+
+    Raises:
+        RefusedError: a split is there twice, or has no labels.
+    """
+    root = question.root
+    tars = [name for name in (TRAIN_TAR, VAL_TAR) if name in root.names.files]
+    devkit, devkit_name = find_devkit(root, DEVKIT, CHALLENGE)
+    folders = split_folders(root)
+    if not tars and (devkit is None or not (folders.by_class or folders.flat)):
+        return Near(f"the devkit is there, but neither {TRAIN_TAR} nor train/") if devkit else None
+    for name, split in ((TRAIN_TAR, "train"), (VAL_TAR, "val")):
+        for found in (folders.by_class, folders.flat):
+            if name in tars and split in found and not question.forced("ilsvrc2012"):
+                raise RefusedError(
+                    f"the split {split} is there twice, as {name} and as {found[split].label()}; choose "
+                    "`layout='ilsvrc2012'` to read the tar, or `layout='class-folders'` to read the folder"
+                )
+            if name in tars:
+                found.pop(split, None)
+    truth = {
+        split: Flat(folder, devkit.class_of, devkit.wnids, devkit.path)
+        for split, folder in folders.flat.items()
+        if split == "val" and devkit
+    }
+    flat_tests = {s: folders.flat.pop(s) for s in ["test"] if s in folders.flat and question.options.labels is None}
+    forms, unlabelled = split_forms(question, folders, truth)
+    unlabelled |= {folder.path: "no labels" for folder in flat_tests.values()}
+    if TRAIN_TAR in tars and question.wants("train"):
+        forms["train"] = ClassFolders(open_member(root, TRAIN_TAR), allow=question.options.allow)
+    if VAL_TAR in tars and question.wants("val"):
+        forms["val"] = _labelled(open_member(root, VAL_TAR), devkit)
+    return Claim(
+        evidence=", ".join([*tars, *([devkit_name] if devkit_name else [])]),
+        splits={split: forms[split] for split in ("train", "val", "test") if split in forms},
+        words=dict(zip(devkit.wnids, devkit.words, strict=True)) if devkit else {},
+        devkit_order=devkit.wnids if devkit else None,
+        used=frozenset({devkit_name} if devkit_name else ()),
+        unlabelled=unlabelled | {name: "no labels" for name in TEST_TARS},
+    )
+
+
+def find_devkit(root: Folder, name: str, challenge: Challenge) -> tuple[Devkit | None, str]:
+    """Find the devkit in a place on disk, extracted or not, and its name there."""
+    archive, folder = root.file_path(f"{name}.tar.gz"), root.file_path(name)
+    if archive is None or folder is None:
+        return None, ""
+    if f"{name}.tar.gz" in root.names.files:
+        return read_devkit(archive, challenge), archive.name
+    if name in root.names.folders and (folder / META).is_file():
+        return read_devkit(folder, challenge), name
+    return None, ""
+
+
+def _labelled(folder: Folder, devkit: Devkit | None) -> Form:
+    if devkit is None:
+        raise RefusedError(
+            f"{folder.path} needs {DEVKIT}.tar.gz beside it for its labels; add that, or choose `split='train'`"
+        )
+    return Flat(folder, devkit.class_of, devkit.wnids, devkit.path)

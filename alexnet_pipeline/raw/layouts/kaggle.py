@@ -1,0 +1,66 @@
+"""Kaggle's ImageNet Object Localization Challenge: class folders for train, and a table of labels for a flat val."""
+
+from __future__ import annotations
+
+from alexnet_pipeline.raw import names
+from alexnet_pipeline.raw.claim import Answer, Claim, Near, Question, find_beside, split_folders, split_forms
+from alexnet_pipeline.raw.forms import Flat
+from alexnet_pipeline.raw.labels import Labels, parse_labels
+from alexnet_pipeline.raw.tree import Folder
+from alexnet_pipeline.raw.words import parse_words
+
+LOOKS_LIKE = "Kaggle's tree, its zip, or one of its inner folders; LOC_val_solution.csv labels val"
+TREE = """\
+imagenet-object-localization-challenge/   or the .zip
+  LOC_synset_mapping.txt
+  LOC_val_solution.csv
+  ILSVRC/Data/CLS-LOC/
+    train/n01440764/n01440764_10026.JPEG
+    val/ILSVRC2012_val_00000001.JPEG
+    test/"""
+MAPPING, SOLUTION = "LOC_synset_mapping.txt", "LOC_val_solution.csv"
+INNER = ("ILSVRC/Data/CLS-LOC", "Data/CLS-LOC", "CLS-LOC")
+
+
+def recognise(question: Question) -> Answer:
+    """Claim a place that is Kaggle's tree, or an inner folder of it with Kaggle's tables in a parent.
+
+    Raises:
+        RefusedError: a wanted split has no labels.
+    """
+    root = question.root
+    inner = next((folder for path in INNER if (folder := root.at(path)) is not None), None)
+    place = inner or root
+    places = [root] if inner is None else [root, place]
+    solution, mapping = find_beside(question, places, SOLUTION), find_beside(question, places, MAPPING)
+    folders = split_folders(place)
+    if inner is None and not (solution or mapping):
+        return None
+    if not (folders.by_class or folders.flat):
+        return _val_alone(question, place, solution)
+    truth: dict[str, Flat] = {}
+    if solution and "val" in folders.flat and question.options.labels is None:
+        labels = parse_labels(solution[1], SOLUTION, SOLUTION)
+        truth["val"] = Flat(folders.flat["val"], labels.class_of, labels.classes, SOLUTION)
+    tests = {folders.flat.pop("test").path: "no labels"} if "test" in folders.flat else {}
+    forms, unlabelled = split_forms(question, folders, truth)
+    words = parse_words(mapping[1]) if mapping else {}
+    found = [name for name, each in ((MAPPING, mapping), (SOLUTION, solution)) if each]
+    return Claim(
+        evidence=", ".join([*found, place.label()]),
+        splits=forms,
+        words=words,
+        used=frozenset(each[0] for each in (solution, mapping) if each and each[0]),
+        unlabelled=unlabelled | tests,
+    )
+
+
+def _val_alone(question: Question, place: Folder, solution: tuple[str, str] | None) -> Answer:
+    """The folder val itself, with the table in one of its parents."""
+    if place.names.folders or not any(names.number_of(name) for name in place.names.files[:1]):
+        return None
+    if solution is None:
+        return Near(f"{SOLUTION} is in none of its parents")
+    labels: Labels = parse_labels(solution[1], SOLUTION, SOLUTION)
+    form = Flat(place, labels.class_of, labels.classes, SOLUTION)
+    return Claim(f"{SOLUTION} in a parent", {"val": form}, used=frozenset({solution[0]} - {""}))

@@ -1,0 +1,190 @@
+"""TFRecord as TensorFlow Datasets writes ImageNet: a `tf.train.Example` for each image."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from alexnet_pipeline.errors import RefusedError
+from alexnet_pipeline.raw import names
+from alexnet_pipeline.raw.claim import Answer, Claim, Question
+from alexnet_pipeline.raw.numbered import Numbered, Rows, name_classes
+from alexnet_pipeline.raw.tree import Folder, Place
+from alexnet_pipeline.records import Reason
+
+LOOKS_LIKE = "records with image, label and file_name; label.labels.txt names the classes"
+TREE = """\
+imagenet2012/5.1.0/
+  imagenet2012-train.tfrecord-00000-of-01024
+  imagenet2012-validation.tfrecord-00000-of-00064
+  label.labels.txt"""
+EXTRA = "reading TFRecord needs protobuf and google-crc32c; pip install 'alexnet-pipeline[tfrecord]'"
+FILE = re.compile(r"(.*)\.tfrecords?(?:-(\d{5})-of-(\d{5}))?")
+CLASS_NAMES = "label.labels.txt"
+BESIDE = ("features.json", "dataset_info.json")
+# A record is its length, the checksum of that, the data and their checksum; a length beyond the cap is damage.
+LENGTH_BYTES, CHECKSUM_BYTES = 8, 4
+MAX_RECORD_BYTES = 1 << 30
+# Names of the features that hold the bytes, the label and the file name, here and in TensorFlow's older scripts.
+IMAGE_FEATURES = ("image", "image/encoded")
+LABEL_FEATURES = ("label", "image/class/label")
+NAME_FEATURES = ("file_name", "image/filename")
+
+
+def recognise(question: Question) -> Answer:
+    """Claim a place with files of that name.
+
+    Raises:
+        RefusedError: a library is missing, or files of a split are.
+    """
+    root = question.root
+    files = [name for name in root.names.files if FILE.fullmatch(name)]
+    if not files or root.file_path("") is None:
+        return None
+    splits: dict[str, list[str]] = {}
+    for name in files:
+        splits.setdefault(_split(name) or question.only_split(), []).append(name)
+    wanted = {split: listed for split, listed in splits.items() if question.wants(split)}
+    if "missing-files" not in question.options.allow:
+        for listed in wanted.values():
+            _check_complete(listed)
+    evidence = f"{len(files):,} TFRecord files like {files[0]}"
+    return Claim(evidence, {}, complete=lambda: _complete(root, wanted, question.splits))
+
+
+def _complete(root: Folder, splits: dict[str, list[str]], asked: tuple[str, ...]) -> Claim:
+    """Read the records of the wanted splits."""
+    rows: dict[str, Rows] = {}
+    for split, files in splits.items():
+        rows[split] = Rows()
+        for name in files:
+            path = root.file_path(name)
+            assert path is not None
+            _read_file(rows[split], path, name)
+    listed = root.names.files
+    given = root.read(CLASS_NAMES).decode("utf-8", "replace").split("\n") if CLASS_NAMES in listed else []
+    classes, words = name_classes(rows, [name.strip() for name in given if name.strip()], CLASS_NAMES)
+    kept = {split: each for split, each in rows.items() if len(each.labels) or split in asked}
+    forms = {split: Numbered(each, classes, tuple(splits[split])) for split, each in kept.items()}
+    unlabelled = {name: "no labels" for split in rows.keys() - kept.keys() for name in splits[split]}
+    used = frozenset({CLASS_NAMES, *BESIDE} & set(listed))
+    return Claim("", forms, words=words, order=classes, used=used, unlabelled=unlabelled)
+
+
+def _read_file(rows: Rows, path: Path, name: str) -> None:
+    """Add the images of a file; a damaged file gives those before the damage."""
+    example = _example()
+    rows.add_place(Place(str(path), "plain"), path.stat().st_mtime_ns)
+    try:
+        with path.open("rb") as stream:
+            for number, (at, data) in enumerate(_records(stream)):
+                _add(rows, example.FromString(data), data, at, f"{name} record {number}")
+    except OSError as error:
+        raise RefusedError(f"cannot read {path}: {error.strerror}") from error
+    except Exception as error:  # noqa: BLE001 - protobuf's DecodeError and our own: the file is damaged from here on
+        rows.reject(name, Reason.TRUNCATED_ARCHIVE, " ".join(str(error).split()))
+
+
+def _add(rows: Rows, example: Any, data: bytes, at: int, where: str) -> None:
+    features = example.features.feature
+    image = next((features[name].bytes_list.value[0] for name in IMAGE_FEATURES if features[name].bytes_list.value), b"")
+    label = next((features[name].int64_list.value[0] for name in LABEL_FEATURES if features[name].int64_list.value), -1)
+    texts = (features[name].bytes_list.value for name in NAME_FEATURES)
+    file = next((text[0].decode("utf-8", "replace") for text in texts if text), "").rpartition("/")[2]
+    if not image:
+        rows.reject(where, Reason.EMPTY, "a record without image")
+        return
+    # protobuf copies the bytes and does not say where they were; so long a text occurs once.
+    offset = at + data.index(image)
+    start = file.partition("_")[0]
+    rows.add(label, file or f"{where.replace(' record ', '_')}.jpg", offset, len(image),
+             wnid=start if names.WNID.fullmatch(start) else "")
+
+
+def _records(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    """(offset, data) of each record.
+
+    Raises:
+        ValueError: a checksum fails or the file ends within a record.
+    """
+    checksum = _checksum()
+    at = 0
+    while head := stream.read(LENGTH_BYTES + CHECKSUM_BYTES):
+        length = int.from_bytes(head[:LENGTH_BYTES], "little")
+        if head[LENGTH_BYTES:] != checksum(head[:LENGTH_BYTES]) or length > MAX_RECORD_BYTES:
+            raise ValueError(f"the length of a record fails its checksum at byte {at}")
+        data, end = stream.read(length), stream.read(CHECKSUM_BYTES)
+        if end != checksum(data):
+            raise ValueError(f"a record fails its checksum, or the file ends within it, at byte {at}")
+        at += len(head)
+        yield at, data
+        at += length + CHECKSUM_BYTES
+
+
+def _checksum() -> Any:
+    """TensorFlow's masked CRC-32C, as four bytes."""
+    try:
+        import google_crc32c  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise RefusedError(EXTRA) from error
+
+    def masked(data: bytes) -> bytes:
+        crc = google_crc32c.value(data)
+        return (((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF).to_bytes(4, "little")
+
+    return masked
+
+
+@functools.cache
+def _example() -> Any:
+    """The message `tf.train.Example`; TensorFlow's `example.proto` and `feature.proto`."""
+    try:
+        from google.protobuf import descriptor_pb2, descriptor_pool, message_factory  # noqa: PLC0415 - an extra
+    except ImportError as error:
+        raise RefusedError(EXTRA) from error
+    field = descriptor_pb2.FieldDescriptorProto
+    file = descriptor_pb2.FileDescriptorProto(name="alexnet_pipeline/example.proto", package="alexnet", syntax="proto3")
+
+    def message(name: str, *fields: tuple[str, int, int, int, str]) -> Any:
+        added = file.message_type.add(name=name)
+        for label, number, repeated, kind, of in fields:
+            added.field.add(name=label, number=number, label=repeated, type=kind, type_name=of and f".alexnet.{of}")
+        return added
+
+    message("BytesList", ("value", 1, field.LABEL_REPEATED, field.TYPE_BYTES, ""))
+    message("FloatList", ("value", 1, field.LABEL_REPEATED, field.TYPE_FLOAT, ""))
+    message("Int64List", ("value", 1, field.LABEL_REPEATED, field.TYPE_INT64, ""))
+    lists = [(f"{kind}_list", number, f"{kind.capitalize()}List") for number, kind in enumerate(("bytes", "float", "int64"), 1)]
+    message("Feature", *((name, number, field.LABEL_OPTIONAL, field.TYPE_MESSAGE, of) for name, number, of in lists))
+    features = message("Features", ("feature", 1, field.LABEL_REPEATED, field.TYPE_MESSAGE, "Features.FeatureEntry"))
+    entry = features.nested_type.add(name="FeatureEntry")
+    entry.options.map_entry = True
+    entry.field.add(name="key", number=1, label=field.LABEL_OPTIONAL, type=field.TYPE_STRING)
+    entry.field.add(
+        name="value", number=2, label=field.LABEL_OPTIONAL, type=field.TYPE_MESSAGE, type_name=".alexnet.Feature"
+    )
+    message("Example", ("features", 1, field.LABEL_OPTIONAL, field.TYPE_MESSAGE, "Features"))
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("alexnet.Example"))
+
+
+def _split(name: str) -> str | None:
+    match = FILE.fullmatch(name)
+    words = (names.split_of(word) for word in re.split(r"[-_.]", match[1] if match else name))
+    return next((split for split in words if split), None)
+
+
+def _check_complete(files: list[str]) -> None:
+    """Refuse a split of which numbered files are missing."""
+    matches = [match for name in files if (match := FILE.fullmatch(name)) and match[2]]
+    for count in {int(match[3]) for match in matches}:
+        missing = sorted(set(range(count)) - {int(match[2]) for match in matches})
+        if missing:
+            raise RefusedError(
+                f"{len(missing):,} of {count:,} TFRecord files of {matches[0][1]} are missing, the first is number "
+                f"{missing[0]:05d}; fetch them, or choose `allow='missing-files'`"
+            )

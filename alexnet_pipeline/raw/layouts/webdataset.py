@@ -1,0 +1,197 @@
+"""WebDataset: tars whose samples are an image and a label under one key."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from alexnet_pipeline.errors import RefusedError
+from alexnet_pipeline.raw import names
+from alexnet_pipeline.raw.archive import FAULTS, opened
+from alexnet_pipeline.raw.claim import Answer, Claim, Question
+from alexnet_pipeline.raw.forms import TAR, is_class_tar
+from alexnet_pipeline.raw.numbered import Numbered, Rows, name_classes
+from alexnet_pipeline.raw.tarscan import Member, scan_tar
+from alexnet_pipeline.raw.tree import Folder, Place
+from alexnet_pipeline.records import Reason
+
+LOOKS_LIKE = "tars of samples KEY.jpg, KEY.cls and KEY.json, as timm and this program write them; keys are kept"
+TREE = """\
+imagenet-1k-wds/
+  _info.json
+  imagenet1k-train-0000.tar
+  imagenet1k-validation-00.tar"""
+# Files with the class names or the splits of a data set: timm's, and that of this program.
+INFO, MANIFEST = "_info.json", "manifest.json"
+CLASS, RECORD = "cls", "json"
+# Largest label and record of a sample that are read.
+MAX_LABEL_BYTES, MAX_RECORD_BYTES = 32, 1 << 20
+# Members that are looked at to recognise a tar.
+LOOKED_AT = 12
+
+
+def recognise(question: Question) -> Answer:
+    """Claim a place with tars whose first members are a sample."""
+    root = question.root
+    if root.file_path("") is None:
+        return None
+    holders = [each for each in (root, *(root.folder(name) for name in root.names.folders)) if _tars(each)]
+    if not holders or not _is_sample(holders[0], _tars(holders[0])[0]):
+        return None
+    splits: dict[str, list[tuple[Folder, str]]] = {}
+    for folder in holders:
+        listed = _listed_splits(folder)
+        for name in _tars(folder):
+            split = listed.get(name) or _split(name) or names.split_of(folder.path.rpartition("/")[2])
+            splits.setdefault(split or question.only_split(), []).append((folder, name))
+    wanted = {split: tars for split, tars in splits.items() if question.wants(split)}
+    first = holders[0].join(_tars(holders[0])[0])
+    evidence = f"{sum(map(len, splits.values())):,} tars of samples like {first}"
+    return Claim(evidence, {}, complete=lambda: _complete(root, wanted))
+
+
+def _complete(root: Folder, splits: dict[str, list[tuple[Folder, str]]]) -> Claim:
+    """List the samples of the wanted splits."""
+    rows: dict[str, Rows] = {}
+    tables: set[str] = set()
+    given: tuple[str, ...] = ()
+    for split, tars in splits.items():
+        rows[split] = Rows()
+        for folder, name in tars:
+            path = folder.file_path(name)
+            assert path is not None
+            _read_tar(rows[split], path, folder.join(name))
+            tables |= {folder.join(each) for each in (MANIFEST, INFO) if each in folder.names.files}
+        given = given or _given_classes(tars[0][0])
+    tables |= {INFO} & set(root.names.files)
+    classes, words = name_classes(rows, given, MANIFEST)
+    paths = {split: tuple(folder.join(name) for folder, name in tars) for split, tars in splits.items()}
+    forms = {split: Numbered(each, classes, paths[split]) for split, each in rows.items()}
+    return Claim("", forms, words=words, order=classes, used=frozenset(tables))
+
+
+def _read_tar(rows: Rows, path: Path, name: str) -> None:
+    """Add the samples of a tar; a damaged tar gives those before the damage."""
+    with opened(path) as (descriptor, size, modified_ns):
+        rows.add_place(Place(str(path), "plain"), modified_ns)
+        for key, members in _samples(scan_tar(descriptor, 0, size)):
+            for member in members:
+                if member.kind == "damage":
+                    rows.reject(name, Reason.TRUNCATED_ARCHIVE, member.name)
+                elif member.kind != "file":
+                    rows.reject(member.name, *FAULTS[member.kind])
+            by_extension = {_extension(member.name): member for member in members if member.kind == "file"}
+            if by_extension:
+                _add_sample(rows, descriptor, key, by_extension)
+
+
+def _add_sample(rows: Rows, descriptor: int, key: str, members: dict[str, Member]) -> None:
+    image = next((members[extension] for extension in members if f".{extension}" in names.IMAGES), None)
+    if image is None:
+        rows.reject(key, Reason.NOT_AN_IMAGE, f"a sample of {', '.join(sorted(members))} without an image")
+        return
+    record = _record(descriptor, members.get(RECORD))
+    text = _read(descriptor, members.get(CLASS), MAX_LABEL_BYTES).strip()
+    label = int(text) if text.isdigit() else record.get("label")
+    if not isinstance(label, int) or isinstance(label, bool):
+        rows.reject(key, Reason.NO_LABEL, "a sample without a whole number in .cls, or as label in .json")
+        return
+    base = key.rpartition("/")[2]
+    file = next((str(record[name]) for name in ("name", "filename") if isinstance(record.get(name), str)), "")
+    folder, _, file = file.replace("\\", "/").rpartition("/")
+    wnid = record.get("wnid") if isinstance(record.get("wnid"), str) else ""
+    rows.add(
+        label,
+        file or f"{base}.{_extension(image.name)}",
+        image.offset,
+        image.size_bytes,
+        key=base,
+        wnid=wnid or _leading_wnid(base) or (folder if names.WNID.fullmatch(folder) else ""),
+    )
+
+
+def _samples(members: Iterator[Member]) -> Iterator[tuple[str, list[Member]]]:
+    """Group adjacent members with one key, which ends at the first dot of the base name."""
+    key, group = "", []
+    for member in members:
+        folder, slash, base = member.name.rpartition("/")
+        own = folder + slash + base.partition(".")[0]
+        if group and own != key:
+            yield key, group
+            group = []
+        key = own
+        group.append(member)
+    if group:
+        yield key, group
+
+
+def _extension(name: str) -> str:
+    return name.rpartition("/")[2].partition(".")[2].lower()
+
+
+def _record(descriptor: int, member: Member | None) -> dict[str, Any]:
+    try:
+        record = json.loads(_read(descriptor, member, MAX_RECORD_BYTES) or b"{}")
+    except (ValueError, RecursionError):
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def _read(descriptor: int, member: Member | None, most_bytes: int) -> bytes:
+    if member is None or member.size_bytes > most_bytes:
+        return b""
+    return os.pread(descriptor, member.size_bytes, member.offset)
+
+
+def _leading_wnid(key: str) -> str:
+    start = key.partition("_")[0]
+    return start if names.WNID.fullmatch(start) else ""
+
+
+def _is_sample(folder: Folder, tar: str) -> bool:
+    path = folder.file_path(tar)
+    assert path is not None
+    with opened(path) as (descriptor, size, _):
+        scanned = scan_tar(descriptor, 0, size)
+        members = [member for member, _ in zip(scanned, range(LOOKED_AT), strict=False) if member.kind == "file"]
+    extensions = {_extension(member.name) for member in members}
+    has_image = any(f".{extension}" in names.IMAGES for extension in extensions)
+    return has_image and bool(extensions & {CLASS, RECORD})
+
+
+def _tars(folder: Folder) -> list[str]:
+    return [name for name in folder.names.files if name.endswith(TAR) and not is_class_tar(name)]
+
+
+def _split(name: str) -> str | None:
+    """The split that a word of a tar's name says."""
+    words = (names.split_of(word) for word in re.split(r"[-_.]", name))
+    return next((split for split in words if split), None)
+
+
+def _listed_splits(folder: Folder) -> dict[str, str]:
+    """The split of each tar that timm's index lists."""
+    if INFO not in folder.names.files:
+        return {}
+    try:
+        splits = json.loads(folder.read(INFO))["splits"]
+        return {
+            str(file): names.split_of(split) or split for split, about in splits.items() for file in about["filenames"]
+        }
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise RefusedError(f"{folder.join(INFO)} cannot be read: {error!r}; remove it to go by the tars' names") from error
+
+
+def _given_classes(folder: Folder) -> tuple[str, ...]:
+    """The class names in the manifest of a data set of this program; nothing in others."""
+    if MANIFEST not in folder.names.files:
+        return ()
+    try:
+        classes = json.loads(folder.read(MANIFEST)).get("classes", [])
+    except (ValueError, AttributeError, RecursionError):
+        return ()
+    return tuple(map(str, classes)) if isinstance(classes, list) else ()

@@ -1,0 +1,153 @@
+"""Sources whose images have numeric labels: their rows, and the names of the classes that the numbers mean."""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from alexnet_pipeline.errors import RefusedError
+from alexnet_pipeline.raw.listing import ListingBuilder, TextColumn
+from alexnet_pipeline.raw.names import WNID
+from alexnet_pipeline.raw.tree import Place
+from alexnet_pipeline.raw.words import known_words
+from alexnet_pipeline.records import Reason, Reject
+
+# Largest label; ImageNet-21k has 21,843 classes.
+MAX_LABEL = 1_000_000
+
+
+@dataclass
+class Rows:
+    """The images of one split, in columns.
+
+    Attributes:
+        places: the files that hold them.
+        files: file name of each image.
+        keys: key that the source gives each image; empty for none.
+        labels: label of each image.
+        place_of: index into `places` of each image.
+        offsets: offset or row of each image in its place.
+        sizes: size of each image in bytes.
+        modified_ns: modification time of each place.
+        wnids: for each label the wnids that its images' names say.
+        rejects: inputs that cannot be images.
+        ignored: files that are not images, by (what, why).
+    """
+
+    places: list[Place] = field(default_factory=list)
+    files: TextColumn = field(default_factory=TextColumn)
+    keys: TextColumn = field(default_factory=TextColumn)
+    labels: array[int] = field(default_factory=lambda: array("i"))
+    place_of: array[int] = field(default_factory=lambda: array("i"))
+    offsets: array[int] = field(default_factory=lambda: array("q"))
+    sizes: array[int] = field(default_factory=lambda: array("q"))
+    modified_ns: list[int] = field(default_factory=list)
+    wnids: dict[int, set[str]] = field(default_factory=dict)
+    rejects: list[Reject] = field(default_factory=list)
+    ignored: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    def add_place(self, place: Place, modified_ns: int) -> None:
+        """Begin a file; the images that are added next lie in it."""
+        self.places.append(place)
+        self.modified_ns.append(modified_ns)
+
+    def add(self, label: int, file: str, offset: int, size_bytes: int, *, key: str = "", wnid: str = "") -> None:
+        """Add an image of the last place."""
+        if not 0 <= label <= MAX_LABEL:
+            self.ignored["images", f"label {label}, which is no class"] += 1
+            return
+        self.files.append(file)
+        self.keys.append(key)
+        self.labels.append(label)
+        self.place_of.append(len(self.places) - 1)
+        self.offsets.append(offset)
+        self.sizes.append(size_bytes)
+        known = self.wnids.setdefault(label, set())
+        if len(known) < 2:  # two contradict each other already
+            known.add(wnid)
+
+    def reject(self, name: str, reason: Reason, detail: str) -> None:
+        """Record an input that cannot be an image."""
+        self.rejects.append(Reject(name, reason, detail))
+
+
+@dataclass(frozen=True)
+class Numbered:
+    """The form of a split whose rows are known.
+
+    Attributes:
+        rows: its images.
+        names: class names in label order.
+        paths: the files that hold them, from the source.
+    """
+
+    rows: Rows
+    names: tuple[str, ...]
+    paths: tuple[str, ...]
+
+    def classes(self) -> tuple[str, ...]:
+        """The class names in label order."""
+        return self.names
+
+    def taken(self) -> tuple[str, ...]:
+        """The files."""
+        return self.paths
+
+    def fill(self, builder: ListingBuilder) -> None:
+        """Add every row."""
+        rows = self.rows
+        places = [builder.add_place(place) for place in rows.places]
+        for position in range(len(rows.labels)):
+            at = rows.place_of[position]
+            builder.add(
+                self.names[rows.labels[position]],
+                rows.files[position],
+                places[at],
+                rows.sizes[position],
+                rows.modified_ns[at],
+                rows.offsets[position],
+                rows.keys[position] or None,
+            )
+        for reject in rows.rejects:
+            builder.reject(reject.name, Reason(reject.reason), reject.detail)
+        builder.ignored += rows.ignored
+        builder.used += len(self.paths)
+
+
+def name_classes(splits: Mapping[str, Rows], given: Sequence[str], source: str) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Name the classes that the numbers mean: by the wnids in the images' names, else by the names that are given.
+
+    Args:
+        splits: the rows of each split.
+        given: names or words of the classes in label order; empty if the source gives none.
+        source: for messages.
+
+    Returns:
+        The class names in label order, and the words of classes where the given names are words.
+
+    Raises:
+        RefusedError: a label is beyond the given names, or its images say two wnids.
+    """
+    found: dict[int, set[str]] = {}
+    for rows in splits.values():
+        for label, wnids in rows.wnids.items():
+            found.setdefault(label, set()).update(wnids)
+    count = max([len(given), *(label + 1 for label in found)])
+    if given and count > len(given):
+        raise RefusedError(f"{source} names {len(given):,} classes, but an image has the label {count - 1}")
+    said = {label: next(iter(wnids)) for label, wnids in found.items() if len(wnids) == 1 and "" not in wnids}
+    known = list(known_words())
+    if len(said) == len(found) == len(set(said.values())) and found:
+        rest = known if list(given) == list(known_words().values()) else [str(label) for label in range(count)]
+        named = [said.get(label) or (given[label] if given and WNID.fullmatch(given[label]) else rest[label])
+                 for label in range(count)]
+    elif list(given) == list(known_words().values()):
+        named = known
+    elif given and len(set(given)) == len(given):
+        return tuple(given), {}
+    else:
+        named = [str(label) for label in range(count)]
+    words = {name: text for name, text in zip(named, given, strict=False) if name != text}
+    return tuple(named), words

@@ -1,0 +1,242 @@
+"""A source as a tree of folders and files, in the same form on disk, in a tar and in a zip."""
+
+from __future__ import annotations
+
+import os
+import stat
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from alexnet_pipeline.errors import RefusedError
+from alexnet_pipeline.raw.names import is_clutter, looks_like_image
+from alexnet_pipeline.records import Packing, Reason
+
+# Largest label file that is read: Tiny-ImageNet's words.txt has 2.5 MB, ImageNet's LOC_train_solution.csv 60 MB.
+MAX_TEXT_BYTES = 256 << 20
+
+# `folder` holds its files itself; the others are files that hold images at offsets.
+PlaceKind = Literal["folder", "tar", "zip", "row"]
+
+
+class Place(NamedTuple):
+    """Where the bytes of images lie: a folder with a file for each image, or a file that holds many.
+
+    Attributes:
+        path: path of the folder or file on disk.
+        packing: how an image's bytes lie in its file.
+        folder: whether `path` is a folder.
+        class_at_end: whether the files in the folder are named `STEM_CLASS.SUFFIX` after the image `STEM.SUFFIX`.
+    """
+
+    path: str
+    packing: Packing
+    folder: bool = False
+    class_at_end: bool = False
+
+
+class Entry(NamedTuple):
+    """A file of a folder, or what cannot be read as one.
+
+    Attributes:
+        name: its name in the folder.
+        size_bytes: size of its bytes, as they lie in the place.
+        modified_ns: modification time of the file on disk.
+        offset: offset of its bytes in the place.
+        fault: why it cannot be read; None for a file.
+        detail: the fault in words.
+    """
+
+    name: str
+    size_bytes: int = 0
+    modified_ns: int = 0
+    offset: int = 0
+    fault: Reason | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The names in a folder, sorted, without clutter.
+
+    Attributes:
+        folders: its folders.
+        files: its files.
+        broken: links that lead nowhere, and what is neither a file nor a folder.
+    """
+
+    folders: tuple[str, ...]
+    files: tuple[str, ...]
+    broken: tuple[str, ...] = ()
+
+
+class Glance(NamedTuple):
+    """What a folder holds, by a look that ends at the first name of an image: images, other files, folders."""
+
+    images: bool
+    files: bool
+    folders: bool
+
+
+class Folder(ABC):
+    """A folder of a source.
+
+    Attributes:
+        path: its path from the source, for messages; empty for the source itself.
+        place: where the bytes of its files lie.
+    """
+
+    path: str
+    place: Place
+
+    @property
+    @abstractmethod
+    def names(self) -> Names:
+        """The names in this folder; listed once."""
+
+    @abstractmethod
+    def glance(self) -> Glance:
+        """Look what this folder holds, clutter apart."""
+
+    @abstractmethod
+    def entries(self) -> Iterator[Entry]:
+        """Every file of this folder with its size, sorted by name, clutter included; listed at every call."""
+
+    @abstractmethod
+    def every_folder(self) -> tuple[str, ...]:
+        """The names of all folders in this one, clutter included."""
+
+    @abstractmethod
+    def folder(self, name: str) -> Folder:
+        """One of its folders."""
+
+    @abstractmethod
+    def read(self, name: str) -> bytes:
+        """Read one of its files, a small one.
+
+        Raises:
+            RefusedError: it cannot be read or is too large.
+        """
+
+    @abstractmethod
+    def file_path(self, name: str) -> Path | None:
+        """The path of one of its files on disk; None in an archive."""
+
+    def at(self, path: str) -> Folder | None:
+        """The folder at a path below this one, or None."""
+        here: Folder = self
+        for part in path.split("/"):
+            if part not in here.names.folders:
+                return None
+            here = here.folder(part)
+        return here
+
+    def join(self, name: str) -> str:
+        """The path of a name in this folder from the source."""
+        return f"{self.path}/{name}" if self.path else name
+
+    def label(self) -> str:
+        """This folder in a message."""
+        return f"{self.path}/" if self.path else "the source"
+
+
+class DiskFolder(Folder):
+    """A folder on disk. Links are followed, because people make subsets of their data by links."""
+
+    def __init__(self, directory: Path, path: str = "", hidden: Path | None = None) -> None:
+        """Open a folder; `hidden` is a folder below it that is left out, because it holds the output."""
+        self.directory, self.path = directory, path
+        self.place = Place(str(directory), "plain", folder=True)
+        self._hidden = hidden
+        self._folders: dict[str, DiskFolder] = {}
+
+    @cached_property
+    def names(self) -> Names:
+        """The names in this folder."""
+        folders, files, broken = [], [], []
+        for entry in self._scan():
+            if is_clutter(entry.name):
+                continue
+            if self._is_folder(entry):
+                folders.append(entry.name)
+            elif _is_file(entry):
+                files.append(entry.name)
+            else:
+                broken.append(entry.name)
+        return Names(tuple(sorted(folders)), tuple(sorted(files)), tuple(sorted(broken)))
+
+    def glance(self) -> Glance:
+        """Look what this folder holds."""
+        files = folders = False
+        with _listing(self.directory), os.scandir(self.directory) as entries:
+            for entry in entries:
+                if is_clutter(entry.name):
+                    continue
+                if looks_like_image(entry.name) and _is_file(entry):
+                    return Glance(True, True, folders)
+                is_folder = self._is_folder(entry)
+                folders, files = folders or is_folder, files or not is_folder
+        return Glance(False, files, folders)
+
+    def entries(self) -> Iterator[Entry]:
+        """Every file of this folder."""
+        for entry in sorted(self._scan(), key=lambda entry: entry.name):
+            try:
+                status = entry.stat()
+            except OSError as error:
+                yield Entry(entry.name, fault=Reason.UNREADABLE, detail=error.strerror or str(error))
+                continue
+            if stat.S_ISREG(status.st_mode):
+                yield Entry(entry.name, status.st_size, status.st_mtime_ns)
+            elif not stat.S_ISDIR(status.st_mode):
+                yield Entry(entry.name, fault=Reason.SPECIAL_MEMBER, detail="neither file nor folder")
+
+    def every_folder(self) -> tuple[str, ...]:
+        """The names of all folders in this one."""
+        return tuple(sorted(entry.name for entry in self._scan() if self._is_folder(entry)))
+
+    def folder(self, name: str) -> DiskFolder:
+        """One of its folders."""
+        if name not in self._folders:
+            self._folders[name] = DiskFolder(self.directory / name, self.join(name), self._hidden)
+        return self._folders[name]
+
+    def read(self, name: str) -> bytes:
+        """Read one of its files."""
+        path = self.directory / name
+        try:
+            if path.stat().st_size > MAX_TEXT_BYTES:
+                raise RefusedError(f"{path} has more than {MAX_TEXT_BYTES >> 20} MiB; expected a list of labels")
+            return path.read_bytes()
+        except OSError as error:
+            raise RefusedError(f"cannot read {path}: {error.strerror}") from error
+
+    def file_path(self, name: str) -> Path:
+        """The path of one of its files on disk."""
+        return self.directory / name
+
+    def _scan(self) -> list[os.DirEntry[str]]:
+        with _listing(self.directory), os.scandir(self.directory) as entries:
+            return list(entries)
+
+    def _is_folder(self, entry: os.DirEntry[str]) -> bool:
+        return entry.is_dir() and not (self._hidden and Path(entry.path).resolve() == self._hidden)
+
+
+@contextmanager
+def _listing(directory: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise RefusedError(f"cannot list {directory}: {error.strerror}") from error
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:
+        return False
