@@ -131,6 +131,7 @@ class RawImage:
         size_bytes: size of the bytes in that file; 0 for a row, whose size is not known before it is read.
         modified_ns: modification time of that file, to detect a change between runs.
         packing: how the bytes lie in that file.
+        column: dotted path of the column of a row.
     """
 
     key: str
@@ -142,6 +143,7 @@ class RawImage:
     size_bytes: int
     modified_ns: int
     packing: Packing = "plain"
+    column: str = ""
 
 
 @dataclass(frozen=True)

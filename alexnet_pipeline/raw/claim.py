@@ -10,7 +10,7 @@ from typing import NoReturn
 from alexnet_pipeline.errors import RefusedError
 from alexnet_pipeline.raw import names
 from alexnet_pipeline.raw.forms import ClassFolders, Flat, Form, is_class_tar
-from alexnet_pipeline.raw.labels import Labels, read_labels
+from alexnet_pipeline.raw.labels import Labels
 from alexnet_pipeline.raw.options import SourceOptions
 from alexnet_pipeline.raw.tree import Folder
 
@@ -27,12 +27,14 @@ class Question:
         options: the options of the user.
         splits: the splits that the user wants; empty for all.
         name: name of the source's folder or file.
+        labels: the table of labels that the user gave.
     """
 
     root: Folder
     options: SourceOptions
     splits: tuple[str, ...] = ()
     name: str = ""
+    labels: Labels | None = None
 
     def wants(self, split: str) -> bool:
         """Whether a split is wanted."""
@@ -41,10 +43,6 @@ class Question:
     def forced(self, layout: str) -> bool:
         """Whether the user named this layout."""
         return self.options.layout == layout
-
-    def labels(self) -> Labels | None:
-        """The labels that the user gave."""
-        return read_labels(self.options.labels) if self.options.labels else None
 
     def only_split(self) -> str:
         """The split of a source without split folders: the one that the user or the folder's name says, else train."""
@@ -65,6 +63,7 @@ class Claim:
         devkit_order: class names in the order of a devkit, where there is one.
         used: paths of the files that were read for labels, from the source.
         unlabelled: paths of folders and files with images that are left out, and why.
+        ignored: images that are left out and do not lie in files of their own, by (what, why).
         notes: oddities that a user should know of.
         complete: reads what takes long, once no other layout claims the source; its claim has all but the evidence.
     """
@@ -76,6 +75,7 @@ class Claim:
     devkit_order: tuple[str, ...] | None = None
     used: frozenset[str] = frozenset()
     unlabelled: Mapping[str, str] = field(default_factory=dict)
+    ignored: Mapping[tuple[str, str], int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     complete: Callable[[], Claim] | None = None
 
@@ -151,7 +151,7 @@ def split_forms(
     forms: dict[str, Form] = {
         split: ClassFolders(folder, inside=inside, allow=allow) for split, folder in folders.by_class.items()
     }
-    labels = question.labels()
+    labels = question.labels
     unlabelled: dict[str, str] = {}
     refused = []
     for split, folder in folders.flat.items():

@@ -103,6 +103,7 @@ class Listing:
             size_bytes=int(self.sizes[position]),
             modified_ns=int(self.modified_ns[position]),
             packing=place.packing,
+            column=place.column,
         )
 
     def class_totals(self) -> tuple[int, ...]:
@@ -148,6 +149,7 @@ class ListingBuilder:
     ) -> None:
         """Add an image of a class; `key` is a key that the source itself gives it."""
         if file in self._patches:
+            self.ignored["images", "replaced by corrected ones"] += 1
             place, (_, size_bytes, modified_ns, offset, _, _) = self._patches[file]
         key = key_of(wnid, file) if key is None else safe_key(key, f"{wnid}/{file}")
         self._keys.append(key)

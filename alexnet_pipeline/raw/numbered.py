@@ -65,7 +65,7 @@ class Rows:
         self.offsets.append(offset)
         self.sizes.append(size_bytes)
         known = self.wnids.setdefault(label, set())
-        if len(known) < 2:  # two contradict each other already
+        if wnid and len(known) < 2:  # two contradict each other already
             known.add(wnid)
 
     def reject(self, name: str, reason: Reason, detail: str) -> None:
@@ -137,7 +137,7 @@ def name_classes(splits: Mapping[str, Rows], given: Sequence[str], source: str) 
     count = max([len(given), *(label + 1 for label in found)])
     if given and count > len(given):
         raise RefusedError(f"{source} names {len(given):,} classes, but an image has the label {count - 1}")
-    said = {label: next(iter(wnids)) for label, wnids in found.items() if len(wnids) == 1 and "" not in wnids}
+    said = {label: next(iter(wnids)) for label, wnids in found.items() if len(wnids) == 1}
     known = list(known_words())
     if len(said) == len(found) == len(set(said.values())) and found:
         rest = known if list(given) == list(known_words().values()) else [str(label) for label in range(count)]

@@ -1,16 +1,23 @@
-"""Read the bytes of listed images, each a range of a file, with read-ahead by the operating system."""
+"""Read the bytes of listed images: ranges of files, members of zips, and rows of Parquet files."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from typing import Self
+from collections.abc import Iterator, Sequence
+from itertools import accumulate, groupby
+from typing import Any, Self
 
 from alexnet_pipeline.errors import PipelineError, RejectedImageError
+from alexnet_pipeline.raw.archive import read_zip_member
 from alexnet_pipeline.records import RawImage, Reason
 
 # Number of images to read ahead.
 READ_AHEAD = 4
+# Largest size of an image in a zip; larger ones are no photographs.
+MAX_INFLATED_BYTES = 1 << 30
+# Rows of a Parquet file that are in memory at a time, and bytes that are read from it at a time.
+BATCH_ROWS = 32
+BUFFER_BYTES = 1 << 20
 
 
 def read_image(image: RawImage) -> bytes:
@@ -24,12 +31,24 @@ def read_image(image: RawImage) -> bytes:
         return reader.read(0)
 
 
+def reading_order(images: Sequence[RawImage]) -> Sequence[int]:
+    """The positions of images in the order in which they are best read: rows of a Parquet file in their order."""
+    if all(image.packing != "row" for image in images):
+        return range(len(images))
+    return sorted(range(len(images)), key=lambda position: (images[position].path, images[position].offset))
+
+
 class Reader:
-    """Reads images in order; the file of an image is opened once, when its read-ahead starts."""
+    """Reads images one after the other, with read-ahead by the operating system.
+
+    The file of an image is opened once, when its read-ahead starts. Rows of Parquet files must be read in
+    `reading_order`.
+    """
 
     def __init__(self, images: Sequence[RawImage]) -> None:
         self._images = images
         self._opened: dict[int, int] = {}
+        self._rows: Iterator[tuple[int, bytes]] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -45,7 +64,7 @@ class Reader:
         Errors are ignored here, because `read` will meet and report them.
         """
         position += READ_AHEAD
-        if position >= len(self._images):
+        if position >= len(self._images) or self._images[position].packing == "row":
             return
         image = self._images[position]
         try:
@@ -58,17 +77,81 @@ class Reader:
     def read(self, position: int) -> bytes:
         """Read the bytes of the image at a position; it raises what `read_image` does."""
         image = self._images[position]
+        if image.packing == "row":
+            return self._read_row(position)
         try:
             descriptor = self._opened.pop(position, -1)
             if descriptor < 0:
                 descriptor = os.open(image.path, os.O_RDONLY | os.O_CLOEXEC)
             try:
+                if os.fstat(descriptor).st_mtime_ns != image.modified_ns:
+                    raise _changed(image)
+                if image.packing == "zip":
+                    return read_zip_member(descriptor, image.offset, image.size_bytes, MAX_INFLATED_BYTES)
                 data = os.pread(descriptor, image.size_bytes, image.offset)
-                changed = os.fstat(descriptor).st_mtime_ns != image.modified_ns
             finally:
                 os.close(descriptor)
         except OSError as error:
             raise RejectedImageError(Reason.UNREADABLE, error.strerror or str(error)) from error
-        if changed or len(data) != image.size_bytes:
-            raise PipelineError(f"{image.path} changed while it was read; run the same command again to resume")
+        except ValueError as error:
+            raise RejectedImageError(Reason.CORRUPT, f"zip: {error}") from error
+        if len(data) != image.size_bytes:
+            raise _changed(image)
         return data
+
+    def _read_row(self, position: int) -> bytes:
+        if self._rows is None:
+            self._rows = _rows(self._images)
+        for at, data in self._rows:
+            if at == position:
+                return data
+        raise AssertionError("rows are read once, in `reading_order`")
+
+
+def _changed(image: RawImage) -> PipelineError:
+    return PipelineError(f"{image.path} changed while it was read; run the same command again to resume")
+
+
+def _rows(images: Sequence[RawImage]) -> Iterator[tuple[int, bytes]]:
+    """(position, bytes) of each image, in `reading_order`.
+
+    Raises:
+        PipelineError: a file has changed or is damaged.
+    """
+    order = [position for position in reading_order(images) if images[position].packing == "row"]
+    for path, positions in groupby(order, key=lambda position: images[position].path):
+        wanted = {images[position].offset: position for position in positions}
+        first = images[next(iter(wanted.values()))]
+        if os.stat(path).st_mtime_ns != first.modified_ns:
+            raise _changed(first)
+        yield from _rows_of_file(path, first.column, wanted)
+
+
+def _rows_of_file(path: str, column: str, wanted: dict[int, int]) -> Iterator[tuple[int, bytes]]:
+    """(position, bytes) of the rows that are keys of `wanted`; only the row groups that hold them are read."""
+    # Imported here, because pyarrow is an extra.
+    from pyarrow import parquet  # noqa: PLC0415
+
+    try:
+        with parquet.ParquetFile(path, pre_buffer=False, buffer_size=BUFFER_BYTES) as file:
+            sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+            starts = [0, *accumulate(sizes)]
+            for group, start in enumerate(starts[:-1]):
+                rows = [row for row in wanted if start <= row < starts[group + 1]]
+                if rows:
+                    yield from _rows_of_group(file, group, column, {row - start: wanted[row] for row in rows})
+    except (OSError, ValueError) as error:
+        raise PipelineError(f"{path} cannot be read: {error}; fetch it again, then run the same command") from error
+
+
+def _rows_of_group(file: Any, group: int, column: str, wanted: dict[int, int]) -> Iterator[tuple[int, bytes]]:
+    row, last = 0, max(wanted)
+    for batch in file.iter_batches(BATCH_ROWS, row_groups=[group], columns=[column]):
+        values = batch.column(0)
+        values = values.field(0) if "." in column else values
+        for value in values:
+            if row in wanted:
+                yield wanted[row], value.as_py() or b""
+            row += 1
+        if row > last:
+            return

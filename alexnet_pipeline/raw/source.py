@@ -1,100 +1,314 @@
-"""Recognise the layout of a source, and list it with the module for that layout."""
+"""Ask every layout whether it recognises a source: exactly one, or a refusal that says what was seen."""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import dataclasses
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from alexnet_pipeline.errors import RefusedError
-from alexnet_pipeline.raw import folders, ilsvrc
-from alexnet_pipeline.raw.devkit import Devkit, read_devkit
-from alexnet_pipeline.raw.listing import Listing
-from alexnet_pipeline.records import LabelOrder
+from alexnet_pipeline.raw import names
+from alexnet_pipeline.raw.archive import ArchiveFolder, open_tar, open_zip
+from alexnet_pipeline.raw.claim import Claim, Near, Question
+from alexnet_pipeline.raw.forms import archive_faults, every_file, ignored_as
+from alexnet_pipeline.raw.labels import read_classes, read_labels
+from alexnet_pipeline.raw.layouts import LAYOUTS, Layout
+from alexnet_pipeline.raw.listing import Listing, ListingBuilder
+from alexnet_pipeline.raw.options import SourceOptions
+from alexnet_pipeline.raw.tree import DiskFolder, Folder
+from alexnet_pipeline.raw.words import words_of
+from alexnet_pipeline.records import Ignored, LabelOrder, Reason, SourceAccount
+
+# A class with fewer images than this part of the median is mentioned.
+FEW = 0.1
+SPLIT_ORDER = ("train", "val", "test")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Source:
     """A recognised source.
 
     Attributes:
-        layout: `class folders` or `ILSVRC2012`.
+        layout: the layout that recognised it.
+        claim: what it recognised.
         classes: class names in label order.
-        splits: for each split of the source, the function that lists it.
+        words: the words of each class, empty where they are not known.
+        root: its top folder.
+        options: the user's options.
     """
 
-    layout: str
+    layout: Layout
+    claim: Claim
     classes: tuple[str, ...]
-    splits: dict[str, Callable[[], Listing]]
+    words: tuple[str, ...]
+    root: Folder
+    options: SourceOptions = field(default_factory=SourceOptions)
 
-    def listings(self, wanted: Sequence[str] = ()) -> list[Listing]:
-        """List the wanted splits, or all.
+    @property
+    def splits(self) -> tuple[str, ...]:
+        """The splits that have labels."""
+        return tuple(self.claim.splits)
+
+    def read(self, wanted: Sequence[str] = ()) -> Contents:
+        """List the wanted splits, or all, and account for every file of the source.
 
         Raises:
-            RefusedError: a wanted split is missing, or holds no images.
+            RefusedError: a wanted split is missing or holds no images, a class is empty, or splits have other classes.
         """
         missing = [split for split in wanted if split not in self.splits]
         if missing:
             raise RefusedError(f"the source has no split {missing[0]!r}; it has {', '.join(self.splits)}")
-        listings = [self.splits[split]() for split in wanted or self.splits]
+        account = _Account(self.claim)
+        listings = []
+        for split in wanted or self.splits:
+            builder = ListingBuilder(split, self.classes)
+            self.claim.splits[split].fill(builder)
+            if not listings:
+                for fault in archive_faults(self.root):
+                    builder.reject(fault.name, Reason(fault.reason), fault.detail)
+            listings.append(builder.build())
+            account.add(builder)
         empty = [listing.split for listing in listings if not len(listing)]
         if empty:
-            raise RefusedError(f"no images found in the split {empty[0]!r}")
-        return listings
+            raise RefusedError(f"no images found in the split {empty[0]!r}{_first_reject(listings)}")
+        self._check_classes(listings)
+        left = [form for split, form in self.claim.splits.items() if wanted and split not in wanted]
+        why = {path: "a split that is not wanted" for form in left for path in form.taken()}
+        account.add_rest(self.root, self._taken(wanted), {**self.claim.unlabelled, **why})
+        notes = (*self.claim.notes, *(note for listing in listings for note in _notes(listing)))
+        about = SourceAccount(self.layout.title, self.claim.evidence, account.used, account.ignored(), notes)
+        return Contents(tuple(listings), about)
+
+    def _taken(self, wanted: Sequence[str]) -> frozenset[str]:
+        forms = (form for split, form in self.claim.splits.items() if not wanted or split in wanted)
+        return frozenset(path for form in forms for path in form.taken())
+
+    def _check_classes(self, listings: Sequence[Listing]) -> None:
+        """Refuse splits with other classes, which would be a wrong reading more often than meant."""
+        cut = any(reject.reason == Reason.TRUNCATED_ARCHIVE for listing in listings for reject in listing.rejects)
+        if cut or self.options.classes or "different-classes" in self.options.allow:
+            return
+        present = {each.split: {n for n, total in zip(each.classes, each.class_totals(), strict=True) if total}
+                   for each in listings}
+        if {"train", "val"} <= present.keys() and present["train"] != present["val"]:
+            sides = (("train", "val"), ("val", "train"))
+            only = [f"only {a}: {names.first_names(present[a] - present[b])}" for a, b in sides if present[a] - present[b]]
+            raise RefusedError(
+                f"train and val have different classes ({'; '.join(only)}); fix their order with `classes`, or choose "
+                "`allow='different-classes'` to take the classes of both"
+            )
 
 
-def open_source(path: Path, label_order: LabelOrder = "wnid") -> Source:
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """The images of a source, and an account of its other files.
+
+    Attributes:
+        listings: the images of each split.
+        account: what was recognised, and what else there is.
+    """
+
+    listings: tuple[Listing, ...]
+    account: SourceAccount
+
+
+def open_source(
+    path: Path,
+    label_order: LabelOrder = "wnid",
+    options: SourceOptions | None = None,
+    splits: Sequence[str] = (),
+    out: Path | None = None,
+) -> Source:
     """Recognise the layout of a source.
 
+    Args:
+        path: a folder, a tar or an uncompressed or deflated zip.
+        label_order: the order of the labels.
+        options: how to read what the source does not tell by itself.
+        splits: the wanted splits; empty for all.
+        out: where the output goes, which must lie apart from the source.
+
     Raises:
-        RefusedError: the path has no known layout, or the label order needs a devkit that is missing.
+        RefusedError: no layout recognises it, or several do, or its classes cannot be brought in this order.
     """
+    options = options or SourceOptions()
+    labels = read_labels(options.labels) if options.labels else None
+    question = Question(_root(path, out, options), options, tuple(splits), path.resolve().name, labels)
+    layout, claim, root = _recognised(question, path)
+    if claim.complete:
+        evidence = claim.evidence
+        claim = dataclasses.replace(claim.complete(), evidence=evidence)
+    if options.labels and not any(str(options.labels) == getattr(form, "source", "") for form in claim.splits.values()):
+        raise RefusedError(f"`labels` has no effect: {layout.title} has its own labels ({claim.evidence})")
+    claim = dataclasses.replace(claim, splits={s: claim.splits[s] for s in SPLIT_ORDER if s in claim.splits})
+    classes = _classes(claim, label_order, options, path)
+    return Source(layout, claim, classes, words_of(classes, claim.words), root, options)
+
+
+def _root(path: Path, out: Path | None, options: SourceOptions) -> Folder:
     if not path.exists():
         raise RefusedError(f"{path}: no such file or directory")
-    if not path.is_dir():
-        raise RefusedError(f"{path} is a file; expected a folder that holds class folders or the tars of ILSVRC2012")
-    devkit = read_devkit(path / ilsvrc.DEVKIT) if (path / ilsvrc.DEVKIT).exists() else None
-    if label_order == "devkit" and devkit is None:
-        raise RefusedError(f"`label_order='devkit'` needs {ilsvrc.DEVKIT} in {path}")
-    if (path / ilsvrc.TRAIN_TAR).exists() or (path / ilsvrc.VAL_TAR).exists():
-        return _ilsvrc(path, devkit, label_order)
-    splits = folders.find_splits(path)
-    if not splits:
-        raise RefusedError(f"{path} holds neither class folders nor {ilsvrc.TRAIN_TAR} or {ilsvrc.VAL_TAR}")
-    classes = _in_order(folders.list_classes(splits), devkit, label_order)
-    return Source(
-        "class folders",
-        classes,
-        {split: functools.partial(folders.list_split, splits[split], split, classes) for split in sorted(splits)},
+    hidden = _apart(path, out, options) if out else None
+    if path.is_dir():
+        return DiskFolder(path, hidden=hidden)
+    command = names.unpacking(path.name)
+    if command:
+        raise RefusedError(f"{path} has no random access; unpack it: {command} {path.name}")
+    suffix = names.suffix_of(path.name)
+    if suffix not in {".tar", ".zip"}:
+        raise RefusedError(f"{path} is a file; expected a folder, a .tar or a .zip; see `alexnet-pipeline layouts`")
+    return open_tar(path) if suffix == ".tar" else open_zip(path)
+
+
+def _apart(path: Path, out: Path, options: SourceOptions) -> Path | None:
+    """Refuse an output within the source, or a source within the output; the folder to hide where that is allowed."""
+    source, target = path.resolve(), out.resolve()
+    if source.is_relative_to(target):
+        raise RefusedError(f"the source {path} lies in the output folder {out}; choose another output folder")
+    if not target.is_relative_to(source):
+        return None
+    if "output-inside-source" not in options.allow:
+        raise RefusedError(
+            f"the output folder {out} lies in the source {path}, where it would be taken for input; choose another, or "
+            "`allow='output-inside-source'` to leave it out of the source"
+        )
+    return target
+
+
+def _recognised(question: Question, path: Path) -> tuple[Layout, Claim, Folder]:
+    """The only layout that claims a source; in an archive, or the only folder of one."""
+    claims, nears = _ask(question)
+    root = question.root
+    while not claims and isinstance(root, ArchiveFolder) and len(root.names.folders) == 1:
+        root = root.folder(root.names.folders[0])
+        claims, nears = _ask(dataclasses.replace(question, root=root))
+    if len(claims) == 1:
+        return (*claims[0], question.root)
+    if claims:
+        readings = "; ".join(f"{layout.title} ({claim.evidence})" for layout, claim in claims)
+        choices = " or ".join(f"`layout={layout.name!r}`" for layout, _ in claims)
+        raise RefusedError(f"{path} can be read in several ways: {readings}; choose {choices}")
+    raise RefusedError(_unrecognised(question, path, nears))
+
+
+def _ask(question: Question) -> tuple[list[tuple[Layout, Claim]], list[tuple[Layout, Near]]]:
+    wanted = question.options.layout
+    claims: list[tuple[Layout, Claim]] = []
+    nears: list[tuple[Layout, Near]] = []
+    for shape in (False, True):
+        for layout in LAYOUTS:
+            if layout.shape is not shape or (wanted and layout.name != wanted):
+                continue
+            answer = layout.recognise(question)
+            if isinstance(answer, Claim):
+                claims.append((layout, answer))
+            elif isinstance(answer, Near):
+                nears.append((layout, answer))
+        if claims:
+            break
+    return claims, nears
+
+
+def _unrecognised(question: Question, path: Path, nears: Sequence[tuple[Layout, Near]]) -> str:
+    """What was seen, which layouts came near and what they lack, and what to do."""
+    seen = question.root.names
+    packed = [name for name in seen.files if names.unpacking(name)]
+    if packed and not seen.folders:
+        listed = names.first_names(packed)
+        return f"{path} holds {listed}, without random access; unpack it: {names.unpacking(packed[0])} {packed[0]}"
+    if nears:
+        return f"{path}: " + "; ".join(f"not {layout.title}: {near.lacks}" for layout, near in nears)
+    suffixes = Counter(names.suffix_of(name) or "no suffix" for name in seen.files)
+    parts = []
+    if seen.folders:
+        parts.append(f"{len(seen.folders):,} folders ({names.first_names(seen.folders)})")
+    if seen.files:
+        counts = ", ".join(f"{count:,} {suffix}" for suffix, count in suffixes.most_common(4))
+        parts.append(f"{len(seen.files):,} files ({counts}: {names.first_names(seen.files)})")
+    wanted = question.options.layout
+    title = next((layout.title for layout in LAYOUTS if layout.name == wanted), "any layout of ImageNet")
+    return (
+        f"{path} is not recognised as {title}: it holds {' and '.join(parts) or 'nothing'}; see "
+        "`alexnet-pipeline layouts` for what is, and name the folder that holds it"
     )
 
 
-def _ilsvrc(path: Path, devkit: Devkit | None, label_order: LabelOrder) -> Source:
-    train, val = path / ilsvrc.TRAIN_TAR, path / ilsvrc.VAL_TAR
-    names = set(ilsvrc.train_classes(train)) if train.exists() else set()
-    if devkit is not None:
-        names |= set(devkit.validation_wnids())
-    classes = _in_order(tuple(sorted(names)), devkit, label_order)
-    splits: dict[str, Callable[[], Listing]] = {}
-    if train.exists():
-        splits["train"] = functools.partial(ilsvrc.list_train, train, classes)
-    if val.exists() and devkit is None:
-        splits["val"] = functools.partial(_refuse_unlabelled, val)
-    elif val.exists() and devkit is not None:
-        splits["val"] = functools.partial(ilsvrc.list_val, val, classes, devkit.validation_wnids())
-    return Source("ILSVRC2012", classes, splits)
-
-
-def _in_order(names: tuple[str, ...], devkit: Devkit | None, label_order: LabelOrder) -> tuple[str, ...]:
-    if label_order == "wnid" or devkit is None:
-        return names
-    rank = {wnid: number for number, wnid in enumerate(devkit.wnids)}
-    unknown = [name for name in names if name not in rank]
+def _classes(claim: Claim, label_order: LabelOrder, options: SourceOptions, path: Path) -> tuple[str, ...]:
+    """The class names in label order."""
+    found = {name for form in claim.splits.values() for name in form.classes()}
+    if options.classes:
+        order = read_classes(options.classes)
+        unknown = found - set(order)
+        if unknown:
+            raise RefusedError(f"{options.classes} does not list the classes {names.first_names(unknown)} of {path}")
+        return order
+    if label_order == "file":
+        raise RefusedError("`label_order='file'` needs `classes`, a list of the classes in order")
+    if label_order == "wnid":
+        return claim.order or names.in_order(found)
+    if claim.devkit_order is None:
+        raise RefusedError(f"`label_order='devkit'` needs ILSVRC2012_devkit_t12.tar.gz in {path}")
+    unknown = found - set(claim.devkit_order)
     if unknown:
-        raise RefusedError(f"class {unknown[0]!r} is not in the devkit; use `label_order='wnid'`")
-    return tuple(sorted(names, key=rank.__getitem__))
+        raise RefusedError(f"class {min(unknown)!r} is not in the devkit; use `label_order='wnid'`")
+    return tuple(name for name in claim.devkit_order if name in found)
 
 
-def _refuse_unlabelled(val: Path) -> Listing:
-    raise RefusedError(f"{val} needs {ilsvrc.DEVKIT} beside it for its labels; add that, or choose `split='train'`")
+def _first_reject(listings: Sequence[Listing]) -> str:
+    reject = next((reject for listing in listings if not len(listing) for reject in listing.rejects), None)
+    return f": {reject.name}: {reject.reason}, {reject.detail}" if reject else ""
+
+
+def _notes(listing: Listing) -> list[str]:
+    """Classes with far fewer images than the others."""
+    totals = [total for total in listing.class_totals() if total]
+    median = sorted(totals)[len(totals) // 2]
+    few = [name for name, total in zip(listing.classes, listing.class_totals(), strict=True) if 0 < total < FEW * median]
+    if not few:
+        return []
+    return [f"{listing.split}: {len(few):,} classes have under a tenth of the median of {median:,} images ({names.first_names(few)})"]
+
+
+class _Account:
+    """Counts the files of a source that are neither images nor rejects."""
+
+    def __init__(self, claim: Claim) -> None:
+        self._used_paths = claim.used
+        self._ignored = Counter(claim.ignored)
+        self.used = 0
+
+    def add(self, builder: ListingBuilder) -> None:
+        """Add what a form found."""
+        self._ignored += builder.ignored
+        self.used += builder.used
+
+    def add_rest(self, folder: Folder, taken: frozenset[str], why: Mapping[str, str]) -> None:
+        """Add every file at or below a folder that no form has taken."""
+        if folder.path in taken:
+            return
+        for entry in folder.entries():
+            path = folder.join(entry.name)
+            if path in self._used_paths or path in taken:
+                self.used += path in self._used_paths
+            elif path in why:
+                self._ignored[path, why[path]] += 1
+            else:
+                self._ignored[ignored_as(entry.name) if not names.may_be_image(entry.name) or names.is_clutter(entry.name)
+                              else (folder.label(), "in no split")] += 1
+        for name in folder.every_folder():
+            inner = folder.folder(name)
+            if inner.path in self._used_paths:
+                self.used += sum(1 for _ in every_file(inner))
+            elif inner.path in why:
+                self._ignored[f"{inner.path}/", why[inner.path]] += sum(1 for _ in every_file(inner))
+            elif names.is_clutter(name):
+                self._ignored[ignored_as(name)] += sum(1 for _ in every_file(inner))
+            else:
+                self.add_rest(inner, taken, why)
+
+    def ignored(self) -> tuple[Ignored, ...]:
+        """The counts, the largest first."""
+        found = [Ignored(what, why, files) for (what, why), files in self._ignored.items() if files]
+        return tuple(sorted(found, key=lambda each: (-each.files, each.what)))

@@ -31,12 +31,16 @@ class Place(NamedTuple):
         packing: how an image's bytes lie in its file.
         folder: whether `path` is a folder.
         class_at_end: whether the files in the folder are named `STEM_CLASS.SUFFIX` after the image `STEM.SUFFIX`.
+        group_ends: in a Parquet file, the row behind the last one of each row group.
+        column: in a Parquet file, dotted path of the column with the images' bytes.
     """
 
     path: str
     packing: Packing
     folder: bool = False
     class_at_end: bool = False
+    group_ends: tuple[int, ...] = ()
+    column: str = ""
 
 
 class Entry(NamedTuple):

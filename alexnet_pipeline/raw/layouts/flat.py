@@ -24,7 +24,7 @@ def recognise(question: Question) -> Answer:
     if folders.by_class:
         return None
     here = _holds_files(question.root)
-    labels = question.labels()
+    labels = question.labels
     if labels is None:
         if here and not question.root.names.folders:
             found = names.first_names(question.root.names.files, 2)

@@ -71,6 +71,7 @@ def recognise(question: Question) -> Answer:
     unlabelled: dict[str, str] = {}
     for split, name in tars.items():
         if not question.wants(split):
+            unlabelled[name] = "a split that is not wanted"
             continue
         if split == "test" and TEST_TRUTH not in root.names.files and "test" not in question.splits:
             unlabelled[name] = f"no {TEST_TRUTH}"
@@ -82,7 +83,7 @@ def recognise(question: Question) -> Answer:
         splits=forms,
         words=dict(zip(devkit.wnids, devkit.words, strict=True)) if devkit else {},
         devkit_order=devkit.wnids if devkit else None,
-        used=frozenset(used),
+        used=frozenset(used | {name for name in tars.values() if name not in unlabelled}),
         unlabelled=unlabelled,
         notes=() if patches else (f"{PATCH} is not there, so images that it corrects are taken as they were published",),
     )

@@ -50,17 +50,20 @@ def recognise(question: Question) -> Answer:
     flat_tests = {s: folders.flat.pop(s) for s in ["test"] if s in folders.flat and question.options.labels is None}
     forms, unlabelled = split_forms(question, folders, truth)
     unlabelled |= {folder.path: "no labels" for folder in flat_tests.values()}
-    if TRAIN_TAR in tars and question.wants("train"):
+    read = [name for name, split in ((TRAIN_TAR, "train"), (VAL_TAR, "val")) if name in tars and question.wants(split)]
+    if TRAIN_TAR in read:
         forms["train"] = ClassFolders(open_member(root, TRAIN_TAR), allow=question.options.allow)
-    if VAL_TAR in tars and question.wants("val"):
+    if VAL_TAR in read:
         forms["val"] = _labelled(open_member(root, VAL_TAR), devkit)
     return Claim(
         evidence=", ".join([*tars, *([devkit_name] if devkit_name else [])]),
         splits={split: forms[split] for split in ("train", "val", "test") if split in forms},
         words=dict(zip(devkit.wnids, devkit.words, strict=True)) if devkit else {},
         devkit_order=devkit.wnids if devkit else None,
-        used=frozenset({devkit_name} if devkit_name else ()),
-        unlabelled=unlabelled | {name: "no labels" for name in TEST_TARS},
+        used=frozenset({*read, *([devkit_name] if devkit_name else [])}),
+        unlabelled=unlabelled
+        | {name: "no labels" for name in TEST_TARS}
+        | {name: "a split that is not wanted" for name in tars if name not in read},
     )
 
 

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -131,18 +132,22 @@ def _complete(question: Question, splits: dict[str, list[tuple[Folder, str]]]) -
     paths = {split: tuple(folder.join(name) for folder, name in files) for split, files in splits.items()}
     classes, words = name_classes(rows, given, "the schema")
     kept = {split: each for split, each in rows.items() if len(each.labels) or split in question.splits}
-    unlabelled = {path: "no labels" for split in rows.keys() - kept.keys() for path in paths[split]}
+    left = [split for split in rows if split not in kept]
     forms = {split: Numbered(each, classes, paths[split]) for split, each in kept.items()}
-    return Claim("", forms, words=words, order=classes, unlabelled=unlabelled)
+    used = frozenset(path for split in left for path in paths[split])
+    ignored = {(f"images of {split}", "no labels"): sum(rows[split].ignored.values()) for split in left}
+    return Claim("", forms, words=words, order=classes, used=used, ignored=ignored)
 
 
 def _read_rows(parquet: Any, path: Path, columns: Columns, rows: Rows) -> None:
     """Read labels and names; the columns with the bytes are not touched."""
-    rows.add_place(Place(str(path), "row"), path.stat().st_mtime_ns)
     wanted = [columns.label, *([columns.path] if columns.path else [])]
     row = 0
     try:
         with parquet.ParquetFile(path) as file:
+            sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
+            place = Place(str(path), "row", group_ends=tuple(accumulate(sizes)), column=columns.image)
+            rows.add_place(place, path.stat().st_mtime_ns)
             for batch in file.iter_batches(BATCH_ROWS, columns=wanted):
                 labels = batch.column(0 if batch.schema.names[0] == columns.label else 1).to_pylist()
                 paths = _paths(batch, columns, len(labels))

@@ -69,9 +69,10 @@ def _complete(root: Folder, splits: dict[str, list[str]], asked: tuple[str, ...]
     classes, words = name_classes(rows, [name.strip() for name in given if name.strip()], CLASS_NAMES)
     kept = {split: each for split, each in rows.items() if len(each.labels) or split in asked}
     forms = {split: Numbered(each, classes, tuple(splits[split])) for split, each in kept.items()}
-    unlabelled = {name: "no labels" for split in rows.keys() - kept.keys() for name in splits[split]}
-    used = frozenset({CLASS_NAMES, *BESIDE} & set(listed))
-    return Claim("", forms, words=words, order=classes, used=used, unlabelled=unlabelled)
+    left = [split for split in rows if split not in kept]
+    used = {CLASS_NAMES, *BESIDE} & set(listed) | {name for split in left for name in splits[split]}
+    ignored = {(f"images of {split}", "no labels"): sum(rows[split].ignored.values()) for split in left}
+    return Claim("", forms, words=words, order=classes, used=frozenset(used), ignored=ignored)
 
 
 def _read_file(rows: Rows, path: Path, name: str) -> None:
@@ -151,7 +152,8 @@ def _example() -> Any:
     def message(name: str, *fields: tuple[str, int, int, int, str]) -> Any:
         added = file.message_type.add(name=name)
         for label, number, repeated, kind, of in fields:
-            added.field.add(name=label, number=number, label=repeated, type=kind, type_name=of and f".alexnet.{of}")
+            kind_name = {"type_name": f".alexnet.{of}"} if of else {}
+            added.field.add(name=label, number=number, label=repeated, type=kind, **kind_name)
         return added
 
     message("BytesList", ("value", 1, field.LABEL_REPEATED, field.TYPE_BYTES, ""))
