@@ -13,7 +13,8 @@ def printable(text: str) -> str:
 
 def counted(count: int, noun: str) -> str:
     """A count with its noun, like `1 shard` and `1,282 shards`."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+    plural = "es" if noun.endswith("s") else "s"
+    return f"{count:,} {noun}{'' if count == 1 else plural}"
 
 
 def text_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

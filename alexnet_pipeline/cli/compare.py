@@ -15,6 +15,7 @@ from alexnet_pipeline.cli.options import PATH, Command, given, options_of
 from alexnet_pipeline.cli.shard import COMPLETE_WITH_REJECTS, accept_option
 from alexnet_pipeline.cli.train import StopRequest, noting
 from alexnet_pipeline.comparison.options import CompareOptions, NetworkTraining, idle_parameters
+from alexnet_pipeline.raw.options import SourceOptions
 from alexnet_pipeline.text import counted
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ REPORT = Path("comparison.html")
 
 @click.command("compare", cls=Command)
 @click.argument("source", type=PATH, required=False)
-@options_of(CompareOptions, NetworkTraining, output=str(REPORT), work_dir="beside the report")
+@options_of(CompareOptions, NetworkTraining, SourceOptions, output=str(REPORT), work_dir="beside the report")
 @accept_option
 @click.pass_context
 def compare_command(ctx: click.Context, /, source: Path | None, accept: tuple[str, ...], **options: Any) -> None:

@@ -11,6 +11,7 @@ import click
 
 from alexnet_pipeline.cli.console import note, print_result, reporting, size_text, time_text
 from alexnet_pipeline.cli.options import PATH, Command, given, options_of
+from alexnet_pipeline.raw.options import SourceOptions
 from alexnet_pipeline.records import Reason, SetOptions
 from alexnet_pipeline.shards.options import InspectOptions, RunOptions, Selection, VerifyOptions
 from alexnet_pipeline.text import counted, printable
@@ -38,7 +39,7 @@ accept_option = click.option(
 @click.command("shard", cls=Command, short_help="Convert raw images to shards.")
 @click.argument("source", type=PATH)
 @click.argument("out", type=PATH)
-@options_of(Selection, SetOptions, RunOptions)
+@options_of(Selection, SourceOptions, SetOptions, RunOptions)
 @accept_option
 @click.option("--dry-run", is_flag=True, help="Estimate time and disk space; write nothing.")
 @click.pass_context
@@ -47,12 +48,14 @@ def shard_command(
 ) -> None:
     """Convert the raw images of SOURCE to shards under OUT; run the same command again to resume.
 
-    SOURCE is a folder of class folders, or of train/ and val/ with class folders, or of the original ILSVRC2012 tars,
-    which are read without extracting them.
+    SOURCE is read in place, without unpacking anything: class folders, the original tars, Kaggle's tree or zip,
+    Hugging Face's Parquet, WebDataset and others, which `layouts` lists. What is not recognised is refused.
 
     \b
     Example:
       alexnet-pipeline shard /data/ILSVRC2012 /data/shards --method lanczos --method antialias
+      alexnet-pipeline shard photos out --labels labels.csv
+      alexnet-pipeline shard imagenet-r out --classes /data/shards/lanczos/val
 
     Exit codes: 0 complete, 1 failed, 2 refused, 3 complete with rejects, 130/143 interrupted.
     """
@@ -67,6 +70,28 @@ def shard_command(
     with reporting(ctx) as report:
         summaries = shard(source, out, progress=report, **given(options))
     print_sets(ctx, summaries, accept)
+
+
+@click.command("layouts", cls=Command, short_help="List the layouts of raw images that are recognised.")
+@click.pass_context
+def layouts_command(ctx: click.Context) -> None:
+    """List the layouts of raw images that `shard` recognises: what each looks like, and an example.
+
+    \b
+    Example:
+      alexnet-pipeline layouts
+    """
+    from alexnet_pipeline.raw.layouts import LAYOUTS  # noqa: PLC0415
+
+    rows = [{name: getattr(each, name) for name in ("name", "title", "looks_like", "tree")} for each in LAYOUTS]
+    lines = []
+    for each in LAYOUTS:
+        lines += [f"{each.name}: {each.looks_like}", *(f"    {line}" for line in each.tree.splitlines()), ""]
+    lines += [
+        "A folder, a .tar or a .zip in such a layout is read in place. Exactly one must fit, or --layout names it.",
+        "Labels follow the sorted names of the classes, numbers as numbers, unless the source has numeric labels.",
+    ]
+    print_result(ctx, rows, lines)
 
 
 @click.command("merge", cls=Command, short_help="Combine shard ranges that separate jobs wrote.")
@@ -181,8 +206,18 @@ def _sample_line(sample: SampleView) -> str:
     return f"{line}  from {printable(sample.record.name)} {sample.record.width}x{sample.record.height}"
 
 
+def _class_lines(planned: Estimate) -> list[str]:
+    """The smallest, median and largest number of images of a class, for each split."""
+    lines = []
+    for each in planned.splits:
+        totals = sorted(each.class_images.values())
+        middle = totals[len(totals) // 2]
+        lines.append(f"{each.split}: {totals[0]:,} to {totals[-1]:,} images per class, median {middle:,}")
+    return lines
+
+
 def _estimate_lines(planned: Estimate) -> list[str]:
-    lines = [f"source: {planned.layout}"]
+    lines = [*planned.recognised, *_class_lines(planned)]
     lines += [
         f"{each.split}: {counted(each.images, 'image')}, {counted(each.shards, 'shard')}" for each in planned.splits
     ]
@@ -194,4 +229,4 @@ def _estimate_lines(planned: Estimate) -> list[str]:
     return lines
 
 
-COMMANDS = (shard_command, merge_command, verify_command, inspect_command)
+COMMANDS = (shard_command, layouts_command, merge_command, verify_command, inspect_command)

@@ -25,12 +25,13 @@ from alexnet_pipeline.errors import RefusedError
 from alexnet_pipeline.files import write_whole
 from alexnet_pipeline.options import make, takes_options
 from alexnet_pipeline.progress import Progress, Stage, reporting
+from alexnet_pipeline.raw.options import SourceOptions
 from alexnet_pipeline.raw.source import Source, open_source
 
 StrPath = str | os.PathLike[str]
 
 
-@takes_options(CompareOptions, NetworkTraining)
+@takes_options(CompareOptions, NetworkTraining, SourceOptions)
 def compare(
     source: StrPath | None = None,
     methods: Sequence[str] = DEFAULT_METHODS,
@@ -64,13 +65,14 @@ def compare(
     if methods is not DEFAULT_METHODS:
         given["methods"] = methods
     choices, training = make(CompareOptions, given), make(NetworkTraining, given)
+    reading = make(SourceOptions, given)
     _check_effects(source, choices, given)
     _check_writable(choices)
     with reporting(progress) as report:
         if source is None:
             comparison, read = compare_sets(choices, command=command, report=report)
         else:
-            opened = open_source(Path(source))
+            opened = open_source(Path(source), options=reading)
             networks = _import_networks(opened, source, training) if choices.train else None
             report(Stage("listing the source"))
             images, rejects = sample_images(opened, choices)
@@ -80,7 +82,9 @@ def compare(
         gallery = gallery_of(comparison, read) if choices.output else Gallery()
         _write(comparison, gallery, choices)  # before the networks, which take long and may fail
         if source is not None and networks:
-            comparison = networks.add_networks(comparison, Path(source), choices, training, report=report, stop=stop)
+            comparison = networks.add_networks(
+                comparison, Path(source), choices, training, reading=reading, report=report, stop=stop
+            )
             _write(comparison, gallery, choices)
     return comparison
 

@@ -33,7 +33,7 @@ ReadOutputs = Callable[[ImageResult], Sequence[NDArray[np.uint8]]]
 def sample_images(source: Source, choices: CompareOptions) -> tuple[list[RawImage], tuple[Reject, ...]]:
     """The first images of a split in the order of `shard`, and what listing the split rejected."""
     split = choices.split or ("val" if "val" in source.splits else next(iter(source.splits)))
-    (listing,) = source.listings((split,))
+    (listing,) = source.read((split,)).listings
     options = SetOptions(seed=choices.seed, limit_images=choices.images, shard_size_images=choices.images)
     return list(plan_shards(listing, options).images(0)), listing.rejects
 

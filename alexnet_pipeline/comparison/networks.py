@@ -22,6 +22,7 @@ from alexnet_pipeline.errors import SIGNAL_EXIT, InterruptedRunError, RefusedErr
 from alexnet_pipeline.files import write_whole
 from alexnet_pipeline.pixels.kernels import find_method
 from alexnet_pipeline.progress import Message, Report
+from alexnet_pipeline.raw.options import SourceOptions
 from alexnet_pipeline.records import fingerprint, from_json, to_json
 from alexnet_pipeline.shards.build import shard
 
@@ -60,6 +61,7 @@ def add_networks(
     choices: CompareOptions,
     training: NetworkTraining,
     *,
+    reading: SourceOptions,
     report: Report,
     stop: Stop | None = None,
 ) -> Comparison:
@@ -84,6 +86,7 @@ def add_networks(
         limit=training.limit_images,
         workers=choices.workers,
         progress=report,
+        **{name: value for name, value in vars(reading).items() if value is not None},
     )
     trainer = partial(
         train, threads=choices.workers, resume="auto", progress=report, stop=stop, command=comparison.command

@@ -9,13 +9,16 @@ from typing import Any
 
 from alexnet_pipeline.alexnet.recipe import Preset
 from alexnet_pipeline.options import MAX_SEED, option, parameters_of
+from alexnet_pipeline.raw.options import SourceOptions
 from alexnet_pipeline.records import Conversion, Geometry
 
 DEFAULT_METHODS = ("nearest", "bilinear", "area", "bilinear-aa", "bicubic", "lanczos", "antialias")
 # ImageNet's median scale to 256 pixels, a small one and two large ones.
 DEFAULT_SCALES = (1.465, 1.3, 2.0, 3.0)
 # Parameters without effect where finished shard sets are compared.
-RAW_ONLY = frozenset({"methods", "images", "split", "size", "geometry", "quality", "scales", "seed"})
+RAW_ONLY = frozenset({"methods", "images", "split", "size", "geometry", "quality", "scales", "seed"}) | frozenset(
+    parameter.name for parameter in parameters_of(SourceOptions)
+)
 
 
 def _as_in_shard(field_name: str) -> Any:

@@ -123,14 +123,18 @@ def split_folders(place: Folder) -> SplitFolders:
                 f"{place.label()} holds {found[split]}/ and {name}/, which are both the split {split}; keep one of them"
             )
         found[split] = name
-    sorted_out: tuple[dict[str, Folder], ...] = ({}, {}, {})
+    others = tuple(name for name in place.names.folders if name not in found.values())
+    sorted_out = SplitFolders({}, {}, {}, others)
     for split, name in found.items():
         folder = place.folder(name)
         inner = folder.names
-        by_class = inner.folders or inner.broken or any(is_class_tar(each) for each in inner.files)
-        kind = 0 if by_class else 1 if any(names.may_be_image(each) for each in inner.files) else 2
-        sorted_out[kind][split] = folder
-    return SplitFolders(*sorted_out, tuple(name for name in place.names.folders if name not in found.values()))
+        if inner.folders or inner.broken or any(map(is_class_tar, inner.files)):
+            sorted_out.by_class[split] = folder
+        elif any(map(names.may_be_image, inner.files)):
+            sorted_out.flat[split] = folder
+        else:
+            sorted_out.empty[split] = folder
+    return sorted_out
 
 
 def split_forms(

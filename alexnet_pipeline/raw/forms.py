@@ -11,8 +11,8 @@ from alexnet_pipeline.errors import RefusedError
 from alexnet_pipeline.raw import names
 from alexnet_pipeline.raw.archive import ArchiveFolder, open_tar
 from alexnet_pipeline.raw.listing import ListingBuilder
-from alexnet_pipeline.raw.tree import Entry, Folder, Place
-from alexnet_pipeline.records import Reason, Reject
+from alexnet_pipeline.raw.tree import Entry, Folder
+from alexnet_pipeline.records import Reason
 
 TAR = ".tar"
 
@@ -61,11 +61,16 @@ class ClassFolders:
     def fill(self, builder: ListingBuilder) -> None:
         """Add the images of every class."""
         self._check_names()
+        add_faults(builder, self.folder)
         tars = self._tars()
         for name in self.folder.names.folders:
-            self._fill_class(builder, name, lambda name=name: self._fill_folder(builder, name))
+            before = len(builder)
+            self._fill_folder(builder, name)
+            self._check_class(name, len(builder) - before)
         for name, tar in tars.items():
-            self._fill_class(builder, name, lambda name=name, tar=tar: self._fill_tar(builder, name, tar))
+            before = len(builder)
+            self._fill_tar(builder, name, tar)
+            self._check_class(name, len(builder) - before)
         archives = {tar.name for tar in tars.values()}
         for entry in self.folder.entries():
             if entry.name in archives or entry.name in self.used:
@@ -96,10 +101,8 @@ class ClassFolders:
                 "or choose `allow='broken-classes'` to keep its label without images"
             )
 
-    def _fill_class(self, builder: ListingBuilder, name: str, fill: Callable[[], None]) -> None:
-        before = len(builder)
-        fill()
-        if len(builder) == before and "empty-classes" not in self.allow:
+    def _check_class(self, name: str, images: int) -> None:
+        if not images and "empty-classes" not in self.allow:
             raise RefusedError(
                 f"{self.folder.join(name)} holds no images{self._contents(name)}; add them, remove it, or choose "
                 "`allow='empty-classes'`"
@@ -130,9 +133,7 @@ class ClassFolders:
     def _fill_tar(self, builder: ListingBuilder, wnid: str, tar: Entry) -> None:
         archive = open_inner_tar(self.folder, tar)
         place = builder.add_place(archive.place)
-        for fault in archive.faults:
-            builder.reject(fault.name if fault.reason == Reason.TRUNCATED_ARCHIVE else f"{wnid}/{fault.name}",
-                           Reason(fault.reason), fault.detail)
+        add_faults(builder, archive, wnid)
         for entry in every_file(archive):
             if sort_out(builder, f"{wnid}/{entry.name}", entry):
                 builder.add(wnid, entry.name, place, entry.size_bytes, entry.modified_ns, entry.offset)
@@ -181,6 +182,7 @@ class Flat:
 
     def fill(self, builder: ListingBuilder) -> None:
         """Add every image with its label."""
+        add_faults(builder, self.folder)
         here = self.folder.place
         place = builder.add_place(here._replace(class_at_end=self.class_at_end and here.folder))
         for entry in self.folder.entries():
@@ -312,6 +314,8 @@ def clutter_of(name: str) -> str:
     return "hidden files" if name.startswith(".") and name != ".DS_Store" else name
 
 
-def archive_faults(folder: Folder) -> list[Reject]:
-    """What is wrong with the archive whose top folder this is; nothing for other folders."""
-    return folder.faults if isinstance(folder, ArchiveFolder) else []
+def add_faults(builder: ListingBuilder, folder: Folder, wnid: str = "") -> None:
+    """Reject what is wrong with the archive whose top folder this is; there is nothing in other folders."""
+    for fault in folder.faults if isinstance(folder, ArchiveFolder) else []:
+        inside = wnid and fault.reason != Reason.TRUNCATED_ARCHIVE
+        builder.reject(f"{wnid}/{fault.name}" if inside else fault.name, Reason(fault.reason), fault.detail)

@@ -17,7 +17,17 @@ from alexnet_pipeline.raw.tree import MAX_TEXT_BYTES
 FORMS = ".csv, .tsv, .txt or .json"
 # Headings by which a table with more than two columns is understood.
 FILE_HEADINGS = ("file", "filename", "file_name", "image", "imageid", "image_id", "id", "name", "path", "img")
-CLASS_HEADINGS = ("class", "label", "wnid", "synset", "category", "target", "class_name", "class_id", "predictionstring")
+CLASS_HEADINGS = (
+    "class",
+    "label",
+    "wnid",
+    "synset",
+    "category",
+    "target",
+    "class_name",
+    "class_id",
+    "predictionstring",
+)
 # Kaggle's LOC_val_solution.csv; the first word of its second column is the wnid, and boxes follow it.
 KAGGLE_HEADINGS = ["ImageId", "PredictionString"]
 MANIFEST = "manifest.json"
@@ -135,9 +145,11 @@ def read_classes(path: Path) -> tuple[str, ...]:
         classes = _classes_of_json(text, where)
     else:
         classes = [line.split("\t")[0].split()[0] for line in text.splitlines() if line.strip()]
-    double = next((name for number, name in enumerate(classes) if name in classes[:number]), None) if (
-        len(set(classes)) < len(classes)
-    ) else None
+    double = (
+        next((name for number, name in enumerate(classes) if name in classes[:number]), None)
+        if (len(set(classes)) < len(classes))
+        else None
+    )
     if double is not None or not classes:
         raise RefusedError(f"{where} holds no classes" if double is None else f"{where} lists the class {double} twice")
     return tuple(classes)
@@ -167,5 +179,3 @@ def _text_of(path: Path) -> str:
 
 def _stem(file: str) -> str:
     return file.rpartition(".")[0] or file
-
-

@@ -116,7 +116,9 @@ class Numbered:
         builder.used += len(self.paths)
 
 
-def name_classes(splits: Mapping[str, Rows], given: Sequence[str], source: str) -> tuple[tuple[str, ...], dict[str, str]]:
+def name_classes(
+    splits: Mapping[str, Rows], given: Sequence[str], source: str
+) -> tuple[tuple[str, ...], dict[str, str]]:
     """Name the classes that the numbers mean: by the wnids in the images' names, else by the names that are given.
 
     Args:
@@ -141,8 +143,10 @@ def name_classes(splits: Mapping[str, Rows], given: Sequence[str], source: str) 
     known = list(known_words())
     if len(said) == len(found) == len(set(said.values())) and found:
         rest = known if list(given) == list(known_words().values()) else [str(label) for label in range(count)]
-        named = [said.get(label) or (given[label] if given and WNID.fullmatch(given[label]) else rest[label])
-                 for label in range(count)]
+        named = [
+            said.get(label) or (given[label] if given and WNID.fullmatch(given[label]) else rest[label])
+            for label in range(count)
+        ]
     elif list(given) == list(known_words().values()):
         named = known
     elif given and len(set(given)) == len(given):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from itertools import accumulate, groupby
+from pathlib import Path
 from typing import Any, Self
 
 from alexnet_pipeline.errors import PipelineError, RejectedImageError
@@ -122,7 +123,7 @@ def _rows(images: Sequence[RawImage]) -> Iterator[tuple[int, bytes]]:
     for path, positions in groupby(order, key=lambda position: images[position].path):
         wanted = {images[position].offset: position for position in positions}
         first = images[next(iter(wanted.values()))]
-        if os.stat(path).st_mtime_ns != first.modified_ns:
+        if Path(path).stat().st_mtime_ns != first.modified_ns:
             raise _changed(first)
         yield from _rows_of_file(path, first.column, wanted)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,14 +13,15 @@ from alexnet_pipeline.errors import RefusedError
 from alexnet_pipeline.raw import names
 from alexnet_pipeline.raw.archive import ArchiveFolder, open_tar, open_zip
 from alexnet_pipeline.raw.claim import Claim, Near, Question
-from alexnet_pipeline.raw.forms import archive_faults, every_file, ignored_as
+from alexnet_pipeline.raw.forms import add_faults, every_file, ignored_as
 from alexnet_pipeline.raw.labels import read_classes, read_labels
 from alexnet_pipeline.raw.layouts import LAYOUTS, Layout
 from alexnet_pipeline.raw.listing import Listing, ListingBuilder
 from alexnet_pipeline.raw.options import SourceOptions
-from alexnet_pipeline.raw.tree import DiskFolder, Folder
+from alexnet_pipeline.raw.tree import DiskFolder, Folder, Names
 from alexnet_pipeline.raw.words import words_of
 from alexnet_pipeline.records import Ignored, LabelOrder, Reason, SourceAccount
+from alexnet_pipeline.text import counted
 
 # A class with fewer images than this part of the median is mentioned.
 FEW = 0.1
@@ -36,6 +38,7 @@ class Source:
         classes: class names in label order.
         words: the words of each class, empty where they are not known.
         root: its top folder.
+        path: where it lies.
         options: the user's options.
     """
 
@@ -44,6 +47,7 @@ class Source:
     classes: tuple[str, ...]
     words: tuple[str, ...]
     root: Folder
+    path: Path
     options: SourceOptions = field(default_factory=SourceOptions)
 
     @property
@@ -57,17 +61,20 @@ class Source:
         Raises:
             RefusedError: a wanted split is missing or holds no images, a class is empty, or splits have other classes.
         """
+        with _naming(self.path):
+            return self._read(wanted)
+
+    def _read(self, wanted: Sequence[str]) -> Contents:
         missing = [split for split in wanted if split not in self.splits]
         if missing:
             raise RefusedError(f"the source has no split {missing[0]!r}; it has {', '.join(self.splits)}")
         account = _Account(self.claim)
-        listings = []
+        listings: list[Listing] = []
         for split in wanted or self.splits:
             builder = ListingBuilder(split, self.classes)
             self.claim.splits[split].fill(builder)
-            if not listings:
-                for fault in archive_faults(self.root):
-                    builder.reject(fault.name, Reason(fault.reason), fault.detail)
+            if not listings and "" not in self._taken(wanted):
+                add_faults(builder, self.root)
             listings.append(builder.build())
             account.add(builder)
         empty = [listing.split for listing in listings if not len(listing)]
@@ -90,11 +97,15 @@ class Source:
         cut = any(reject.reason == Reason.TRUNCATED_ARCHIVE for listing in listings for reject in listing.rejects)
         if cut or self.options.classes or "different-classes" in self.options.allow:
             return
-        present = {each.split: {n for n, total in zip(each.classes, each.class_totals(), strict=True) if total}
-                   for each in listings}
+        present = {
+            each.split: {n for n, total in zip(each.classes, each.class_totals(), strict=True) if total}
+            for each in listings
+        }
         if {"train", "val"} <= present.keys() and present["train"] != present["val"]:
             sides = (("train", "val"), ("val", "train"))
-            only = [f"only {a}: {names.first_names(present[a] - present[b])}" for a, b in sides if present[a] - present[b]]
+            only = [
+                f"only {a}: {names.first_names(present[a] - present[b])}" for a, b in sides if present[a] - present[b]
+            ]
             raise RefusedError(
                 f"train and val have different classes ({'; '.join(only)}); fix their order with `classes`, or choose "
                 "`allow='different-classes'` to take the classes of both"
@@ -136,15 +147,15 @@ def open_source(
     options = options or SourceOptions()
     labels = read_labels(options.labels) if options.labels else None
     question = Question(_root(path, out, options), options, tuple(splits), path.resolve().name, labels)
-    layout, claim, root = _recognised(question, path)
-    if claim.complete:
-        evidence = claim.evidence
-        claim = dataclasses.replace(claim.complete(), evidence=evidence)
+    with _naming(path):
+        layout, claim, root = _recognised(question, path)
+        if claim.complete:
+            claim = dataclasses.replace(claim.complete(), evidence=claim.evidence)
     if options.labels and not any(str(options.labels) == getattr(form, "source", "") for form in claim.splits.values()):
         raise RefusedError(f"`labels` has no effect: {layout.title} has its own labels ({claim.evidence})")
     claim = dataclasses.replace(claim, splits={s: claim.splits[s] for s in SPLIT_ORDER if s in claim.splits})
     classes = _classes(claim, label_order, options, path)
-    return Source(layout, claim, classes, words_of(classes, claim.words), root, options)
+    return Source(layout, claim, classes, words_of(classes, claim.words), root, path, options)
 
 
 def _root(path: Path, out: Path | None, options: SourceOptions) -> Folder:
@@ -218,21 +229,33 @@ def _unrecognised(question: Question, path: Path, nears: Sequence[tuple[Layout, 
     if packed and not seen.folders:
         listed = names.first_names(packed)
         return f"{path} holds {listed}, without random access; unpack it: {names.unpacking(packed[0])} {packed[0]}"
-    if nears:
-        return f"{path}: " + "; ".join(f"not {layout.title}: {near.lacks}" for layout, near in nears)
-    suffixes = Counter(names.suffix_of(name) or "no suffix" for name in seen.files)
-    parts = []
-    if seen.folders:
-        parts.append(f"{len(seen.folders):,} folders ({names.first_names(seen.folders)})")
-    if seen.files:
-        counts = ", ".join(f"{count:,} {suffix}" for suffix, count in suffixes.most_common(4))
-        parts.append(f"{len(seen.files):,} files ({counts}: {names.first_names(seen.files)})")
     wanted = question.options.layout
     title = next((layout.title for layout in LAYOUTS if layout.name == wanted), "any layout of ImageNet")
-    return (
-        f"{path} is not recognised as {title}: it holds {' and '.join(parts) or 'nothing'}; see "
-        "`alexnet-pipeline layouts` for what is, and name the folder that holds it"
-    )
+    near = "".join(f"; not {layout.title}: {near.lacks}" for layout, near in nears)
+    more = "" if nears else "; see `alexnet-pipeline layouts` for what is, and name the folder that holds it"
+    return f"{path} is not recognised as {title}: it holds {_seen(seen)}{near}{more}"
+
+
+def _seen(listed: Names) -> str:
+    """The folders and files of a place in a few words."""
+    parts = []
+    if listed.folders:
+        parts.append(f"{counted(len(listed.folders), 'folder')} ({names.first_names(listed.folders)})")
+    if listed.files:
+        suffixes = Counter(names.suffix_of(name) or "no suffix" for name in listed.files)
+        counts = ", ".join(f"{count:,} {suffix}" for suffix, count in suffixes.most_common(4))
+        parts.append(f"{counted(len(listed.files), 'file')} ({counts}: {names.first_names(listed.files)})")
+    return " and ".join(parts) or "nothing"
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Name the source in refusals that say only what lies in it."""
+    try:
+        yield
+    except RefusedError as error:
+        text = str(error)
+        raise (error if str(path) in text else RefusedError(f"{path}: {text}")) from error
 
 
 def _classes(claim: Claim, label_order: LabelOrder, options: SourceOptions, path: Path) -> tuple[str, ...]:
@@ -265,10 +288,13 @@ def _notes(listing: Listing) -> list[str]:
     """Classes with far fewer images than the others."""
     totals = [total for total in listing.class_totals() if total]
     median = sorted(totals)[len(totals) // 2]
-    few = [name for name, total in zip(listing.classes, listing.class_totals(), strict=True) if 0 < total < FEW * median]
+    few = [
+        name for name, total in zip(listing.classes, listing.class_totals(), strict=True) if 0 < total < FEW * median
+    ]
     if not few:
         return []
-    return [f"{listing.split}: {len(few):,} classes have under a tenth of the median of {median:,} images ({names.first_names(few)})"]
+    words = f"under a tenth of the median of {median:,} images"
+    return [f"{listing.split}: {counted(len(few), 'class')} with {words}: {names.first_names(few)}"]
 
 
 class _Account:
@@ -295,8 +321,11 @@ class _Account:
             elif path in why:
                 self._ignored[path, why[path]] += 1
             else:
-                self._ignored[ignored_as(entry.name) if not names.may_be_image(entry.name) or names.is_clutter(entry.name)
-                              else (folder.label(), "in no split")] += 1
+                self._ignored[
+                    ignored_as(entry.name)
+                    if not names.may_be_image(entry.name) or names.is_clutter(entry.name)
+                    else (folder.label(), "in no split")
+                ] += 1
         for name in folder.every_folder():
             inner = folder.folder(name)
             if inner.path in self._used_paths:

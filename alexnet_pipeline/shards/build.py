@@ -13,12 +13,14 @@ from alexnet_pipeline.errors import InterruptedRunError, PipelineError, RefusedE
 from alexnet_pipeline.files import local_path
 from alexnet_pipeline.options import make, takes_options
 from alexnet_pipeline.pixels import compiled
-from alexnet_pipeline.progress import Advance, Progress, Report, Stage, reporting, warn_to
+from alexnet_pipeline.progress import Advance, Message, Progress, Report, Stage, reporting, warn_to
+from alexnet_pipeline.raw.describe import contents_lines
+from alexnet_pipeline.raw.options import SourceOptions
 from alexnet_pipeline.records import Reject, SetOptions
 from alexnet_pipeline.shards.finish import finish
 from alexnet_pipeline.shards.journal import JournalEntry, SetPlan, find_states
 from alexnet_pipeline.shards.options import RunOptions, Selection
-from alexnet_pipeline.shards.plan import ShardJob, Target, source_stamp
+from alexnet_pipeline.shards.plan import Plan, ShardJob, Target
 from alexnet_pipeline.shards.resume import check_restart, check_resumable
 from alexnet_pipeline.shards.sets import PlannedSet, plan_sets, select
 from alexnet_pipeline.shards.workers import core_count, run_jobs, start_server
@@ -71,15 +73,15 @@ class SetSummaries(tuple[SetSummary, ...]):
         return html_table(("data set", "images", "shards", "size", "rejected"), rows)
 
 
-@takes_options(Selection, SetOptions, RunOptions)
+@takes_options(Selection, SourceOptions, SetOptions, RunOptions)
 def shard(source: StrPath, out: StrPath, *, progress: Progress = True, **options: object) -> SetSummaries:
     """Convert raw images to shards, one data set per method and split; resume a run that was stopped.
 
     This starts worker processes, so a script must call it under `if __name__ == "__main__":`.
 
     Args:
-        source: folder of class folders, of split folders with class folders, or of the original ILSVRC2012 tars.
-        out: output folder, for `METHOD/SPLIT/NAME-SPLIT-000000.tar` and so on.
+        source: a folder, tar or zip in one of the layouts that `alexnet-pipeline layouts` lists.
+        out: output folder, for `METHOD/SPLIT/NAME-METHOD-SPLIT-000000.tar` and so on.
         progress: whether to show a bar on a terminal or in a notebook; or a function to call with each event.
         **options: see below.
 
@@ -95,7 +97,10 @@ def shard(source: StrPath, out: StrPath, *, progress: Progress = True, **options
     start_server()
     with reporting(progress) as report:
         report(Stage("listing the source"))
-        sets = plan_sets(local_path(source), local_path(out), selected, selection.splits)[1]
+        reading = make(SourceOptions, options)
+        contents, sets = plan_sets(local_path(source), local_path(out), selected, selection.splits, reading)
+        for line in contents_lines(contents):
+            report(Message(line))
         return _build(sets, run, report)
 
 
@@ -143,11 +148,11 @@ def _build(sets: list[PlannedSet], run: RunOptions, report: Report) -> SetSummar
 
 
 def _write_missing(sets: list[PlannedSet], run: RunOptions, report: Report) -> None:
-    jobs = _jobs(sets, run)
+    jobs = _Jobs(sets, run)
     if not jobs:
         return
     total = sum({planned.record.split: planned.record.images for planned in sets}.values())
-    before = total - sum(len(job.images) for job in jobs)
+    before = total - jobs.images
     rejects = _RejectCount(run)
     finished = 0
     if not compiled.is_kept():
@@ -179,21 +184,31 @@ def _write_missing(sets: list[PlannedSet], run: RunOptions, report: Report) -> N
             raise
 
 
-def _jobs(sets: list[PlannedSet], run: RunOptions) -> list[ShardJob]:
-    """One job for each shard that at least one method lacks."""
-    missing = {planned.state.folder: _missing(planned, run.shard_range) for planned in sets}
-    by_split: dict[str, list[PlannedSet]] = {}
-    for planned in sets:
-        by_split.setdefault(planned.record.split, []).append(planned)
-    jobs = []
-    for split, group in by_split.items():
-        plan = group[0].plan
-        for index in range(plan.shards):
-            lacking = [planned for planned in group if index in missing[planned.state.folder]]
-            if lacking:
-                targets = tuple(Target(planned.state.folder, planned.record.options) for planned in lacking)
-                jobs.append(ShardJob(split, index, plan.images(index), targets, len(plan.listing.classes)))
-    return jobs
+class _Jobs(Sequence[ShardJob]):
+    """One job for each shard that at least one method lacks; the list of its images is made when it is asked for."""
+
+    def __init__(self, sets: list[PlannedSet], run: RunOptions) -> None:
+        self._jobs: list[tuple[Plan, str, int, tuple[Target, ...]]] = []
+        self.images = 0
+        by_split: dict[str, list[PlannedSet]] = {}
+        for planned in sets:
+            by_split.setdefault(planned.record.split, []).append(planned)
+        for split, group in by_split.items():
+            missing = [(planned, _missing(planned, run.shard_range)) for planned in group]
+            plan = group[0].plan
+            for index in range(plan.shards):
+                lacking = [planned for planned, indices in missing if index in indices]
+                if lacking:
+                    targets = tuple(Target(planned.state.folder, planned.record.options) for planned in lacking)
+                    self._jobs.append((plan, split, index, targets))
+                    self.images += len(plan.positions(index))
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    def __getitem__(self, slot: int) -> ShardJob:  # type: ignore[override] # slices are not needed
+        plan, split, index, targets = self._jobs[slot]
+        return ShardJob(split, index, plan.images(index), targets, len(plan.listing.classes))
 
 
 def _missing(planned: PlannedSet, shard_range: tuple[int, int] | None) -> set[int]:
@@ -203,7 +218,7 @@ def _missing(planned: PlannedSet, shard_range: tuple[int, int] | None) -> set[in
         index
         for index in range(*planned.range(shard_range))
         if index not in journal
-        or journal[index].source_stamp != source_stamp(planned.plan.images(index))
+        or journal[index].source_stamp != planned.plan.stamp(index)
         or not planned.state.sums_path(index).exists()
     }
 

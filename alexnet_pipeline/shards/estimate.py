@@ -13,10 +13,13 @@ from alexnet_pipeline.files import local_path
 from alexnet_pipeline.options import make, takes_options
 from alexnet_pipeline.pixels import codec
 from alexnet_pipeline.pixels.convert import convert_each
+from alexnet_pipeline.raw.describe import contents_lines
+from alexnet_pipeline.raw.options import SourceOptions
 from alexnet_pipeline.raw.read import read_image
-from alexnet_pipeline.records import RawImage, SetOptions
+from alexnet_pipeline.records import RawImage, Reject, SetOptions, SourceAccount
 from alexnet_pipeline.shards.journal import free_bytes
 from alexnet_pipeline.shards.options import RunOptions, Selection
+from alexnet_pipeline.shards.plan import Plan
 from alexnet_pipeline.shards.sets import plan_sets, select
 from alexnet_pipeline.shards.workers import core_count
 
@@ -28,11 +31,19 @@ SAMPLE_OVERHEAD_BYTES = 2816
 
 @dataclass(frozen=True, slots=True)
 class SplitPlan:
-    """The number of images and shards planned for a split."""
+    """The number of images and shards planned for a split, and of its images by class.
+
+    Attributes:
+        split: `train`, `val` or `test`.
+        images: number of images.
+        shards: number of shards.
+        class_images: number of images in the source by class name.
+    """
 
     split: str
     images: int
     shards: int
+    class_images: dict[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,21 +51,25 @@ class Estimate:
     """The estimate of a run.
 
     Attributes:
-        layout: layout of the source.
+        source: how the source was recognised, and what in it is not an image.
+        recognised: the same in words, a line each.
+        rejects: inputs that cannot be images, known before any is read.
         splits: the splits that would be written.
         methods: expected bytes, by method.
         seconds: expected duration with the given workers.
         free_bytes: free disk space where the output would go.
     """
 
-    layout: str
+    source: SourceAccount
+    recognised: tuple[str, ...]
+    rejects: tuple[Reject, ...]
     splits: tuple[SplitPlan, ...]
     methods: dict[str, int]
     seconds: float
     free_bytes: int
 
 
-@takes_options(Selection, SetOptions, RunOptions)
+@takes_options(Selection, SourceOptions, SetOptions, RunOptions)
 def estimate(source: str | os.PathLike[str], out: str | os.PathLike[str], **options: object) -> Estimate:
     """Plan a run of `shard`, and convert a few images to estimate how long it takes and how much it writes.
 
@@ -68,19 +83,28 @@ def estimate(source: str | os.PathLike[str], out: str | os.PathLike[str], **opti
     """
     selection = make(Selection, options)
     chosen, run = select(selection, options), make(RunOptions, options)
-    layout, sets = plan_sets(local_path(source), local_path(out), chosen, selection.splits)
+    reading = make(SourceOptions, options)
+    contents, sets = plan_sets(local_path(source), local_path(out), chosen, selection.splits, reading)
     plan = sets[0].plan
     positions = plan.order[:: max(1, len(plan.order) // PROBE_IMAGES)][:PROBE_IMAGES]
     spent_s, sizes = _probe([plan.listing.image(int(position)) for position in positions], chosen)
     splits = {planned.record.split: planned for planned in sets}
     images = sum(planned.record.images for planned in splits.values())
     return Estimate(
-        layout=layout,
-        splits=tuple(SplitPlan(split, each.record.images, each.plan.shards) for split, each in splits.items()),
+        source=contents.account,
+        recognised=tuple(contents_lines(contents)),
+        rejects=tuple(reject for listing in contents.listings for reject in listing.rejects),
+        splits=tuple(_split_plan(each.plan) for each in splits.values()),
         methods={method: round(size * images) for method, size in sizes.items()},
         seconds=spent_s * images / (run.workers or core_count()),
         free_bytes=free_bytes(Path(out)),
     )
+
+
+def _split_plan(plan: Plan) -> SplitPlan:
+    listing = plan.listing
+    totals = dict(zip(listing.classes, listing.class_totals(), strict=True))
+    return SplitPlan(listing.split, len(plan.order), plan.shards, totals)
 
 
 def _probe(images: Sequence[RawImage], chosen: Sequence[SetOptions]) -> tuple[float, dict[str, float]]:

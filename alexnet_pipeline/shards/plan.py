@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from numpy.typing import NDArray
 
 from alexnet_pipeline.raw.listing import Listing
 from alexnet_pipeline.records import RawImage, Reason, SetOptions
+
+# Images whose names are hashed at a time.
+DIGESTED_IMAGES = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,17 +36,30 @@ class Plan:
         """The number of shards."""
         return -(-len(self.order) // self.shard_size_images)
 
+    def positions(self, shard: int) -> list[int]:
+        """The positions in the listing of the planned images of a shard, in order."""
+        start = shard * self.shard_size_images
+        return self.order[start : start + self.shard_size_images].tolist()  # type: ignore[no-any-return]
+
     def images(self, shard: int) -> tuple[RawImage, ...]:
         """The planned images of a shard, in order."""
-        start = shard * self.shard_size_images
-        return tuple(self.listing.image(int(i)) for i in self.order[start : start + self.shard_size_images])
+        return tuple(map(self.listing.image, self.positions(shard)))
+
+    def stamp(self, shard: int) -> str:
+        """The `source_stamp` of the planned images of a shard."""
+        listing = self.listing
+        return _stamp((listing.keys[at], listing.sizes[at], listing.modified_ns[at]) for at in self.positions(shard))
 
     def digest(self) -> str:
         """SHA-256 in hex of all names and labels in output order, which tells different inputs apart."""
+        files, labels = self.listing.files, self.listing.labels
+        heads = [
+            f"{label} {name}/".encode("utf-8", "surrogateescape") for label, name in enumerate(self.listing.classes)
+        ]
         state = hashlib.sha256()
-        for position in self.order.tolist():
-            line = f"{self.listing.labels[position]} {self.listing.names[position]}\n"
-            state.update(line.encode("utf-8", "surrogateescape"))
+        for start in range(0, len(self.order), DIGESTED_IMAGES):
+            part = self.order[start : start + DIGESTED_IMAGES].tolist()
+            state.update(b"".join([heads[labels[at]] + files.encoded(at) + b"\n" for at in part]))
         return state.hexdigest()
 
 
@@ -84,24 +101,54 @@ def plan_shards(listing: Listing, options: SetOptions) -> Plan:
     """Order the images of a split, and divide them into shards.
 
     The shuffle sorts by the BLAKE2b hash of the key, with the seed as hash key. It depends only on keys and seed, not
-    on a library's random generator, and removing an image does not change the order of the others.
+    on a library's random generator, and removing an image does not change the order of the others. Images in Parquet
+    files are shuffled by row groups, so that a shard reads few of them, and then within each shard.
     """
-    keys = listing.keys
-    if options.shuffle:
-        by_key = np.array(sorted(range(len(keys)), key=keys.__getitem__), np.int64)
-        seed = str(options.seed).encode("ascii")
-        ranks = np.fromiter((_rank(keys[i], seed) for i in by_key.tolist()), np.uint64, len(keys))
-        order = by_key[np.argsort(ranks, kind="stable")]
+    if not options.shuffle:
+        order = np.arange(len(listing), dtype=np.int64)
+    elif any(place.group_ends for place in listing.places):
+        order = _shuffled_groups(listing, options)
     else:
-        order = np.arange(len(keys), dtype=np.int64)
+        order = _shuffled(listing.keys.all_encoded(), options.seed)
     return Plan(listing, order[: options.limit_images], options.shard_size_images)
 
 
-def source_stamp(images: tuple[RawImage, ...]) -> str:
+def source_stamp(images: Sequence[RawImage]) -> str:
     """A digest of sizes and modification times, by which a resumed run detects that a shard's inputs were modified."""
-    text = "\n".join(f"{image.key} {image.size_bytes} {image.modified_ns}" for image in images)
+    return _stamp((image.key, image.size_bytes, image.modified_ns) for image in images)
+
+
+def _stamp(inputs: Iterable[tuple[str, int, int]]) -> str:
+    text = "\n".join([f"{key} {size_bytes} {modified_ns}" for key, size_bytes, modified_ns in inputs])
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
-def _rank(key: str, seed: bytes) -> int:
-    return int.from_bytes(hashlib.blake2b(key.encode("ascii"), key=seed, digest_size=8).digest(), "big")
+def _shuffled(keys: Sequence[bytes], seed: int) -> NDArray[np.int64]:
+    """The positions of keys by rank; keys of equal rank, if there ever are any, by name."""
+    ranks = _ranks(keys, seed)
+    order = np.argsort(ranks, kind="stable")
+    if (ranks[order][1:] == ranks[order][:-1]).any():
+        order = np.array(sorted(range(len(keys)), key=lambda at: (int(ranks[at]), keys[at])), np.int64)
+    return order
+
+
+def _ranks(keys: Iterable[bytes], seed: int) -> NDArray[np.uint64]:
+    blake2b, secret = hashlib.blake2b, str(seed).encode("ascii")
+    digests = b"".join([blake2b(key, key=secret, digest_size=8).digest() for key in keys])
+    return np.frombuffer(digests, ">u8").astype(np.uint64)
+
+
+def _shuffled_groups(listing: Listing, options: SetOptions) -> NDArray[np.int64]:
+    """Row groups in the order of their ranks, and within each shard the images in that of theirs."""
+    group_of = np.zeros(len(listing), np.int64)
+    names: list[bytes] = []
+    for number, place in enumerate(listing.places):
+        inside = listing.place_of == number
+        group_of[inside] = len(names) + np.searchsorted(place.group_ends, listing.offsets[inside], "right")
+        names += [f"{Path(place.path).name} {group}".encode() for group in range(max(1, len(place.group_ends)))]
+    place_in_order = np.empty(len(names), np.int64)
+    place_in_order[_shuffled(names, options.seed)] = np.arange(len(names))
+    shard_of = np.empty(len(listing), np.int64)
+    by_group = np.lexsort((np.arange(len(listing)), place_in_order[group_of]))
+    shard_of[by_group] = np.arange(len(listing)) // options.shard_size_images
+    return np.lexsort((_ranks(listing.keys.all_encoded(), options.seed), shard_of)).astype(np.int64)

@@ -9,7 +9,6 @@ from alexnet_pipeline.errors import RefusedError
 from alexnet_pipeline.options import parameters_of
 from alexnet_pipeline.records import SetOptions
 from alexnet_pipeline.shards.journal import SetPlan
-from alexnet_pipeline.shards.plan import source_stamp
 from alexnet_pipeline.shards.sets import PlannedSet
 
 # Fields of a plan that are too long for a message.
@@ -59,7 +58,7 @@ def check_resumable(planned: PlannedSet) -> None:
 
 def _check_inputs(planned: PlannedSet) -> None:
     journal = planned.state.journal()
-    stale = [i for i, entry in journal.items() if entry.source_stamp != source_stamp(planned.plan.images(i))]
+    stale = [i for i, entry in journal.items() if entry.source_stamp != planned.plan.stamp(i)]
     if stale:
         raise RefusedError(
             f"{planned.state.folder} is finished, but inputs of {len(stale)} of its shards were modified since (first: "

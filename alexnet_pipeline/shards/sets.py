@@ -17,7 +17,8 @@ from alexnet_pipeline.pixels import codec, libraries
 from alexnet_pipeline.pixels.geometry import DEFINITIONS
 from alexnet_pipeline.pixels.kernels import find_method
 from alexnet_pipeline.pixels.libraries import check_conversion
-from alexnet_pipeline.raw.source import open_source
+from alexnet_pipeline.raw.options import SourceOptions
+from alexnet_pipeline.raw.source import Contents, open_source
 from alexnet_pipeline.records import SetOptions
 from alexnet_pipeline.shards.journal import SetPlan, SetState
 from alexnet_pipeline.shards.options import Preset, Selection
@@ -71,25 +72,26 @@ def select(selection: Selection, options: Mapping[str, object]) -> list[SetOptio
 
 
 def plan_sets(
-    source: Path, out: Path, chosen: Sequence[SetOptions], splits: Sequence[str]
-) -> tuple[str, list[PlannedSet]]:
+    source: Path, out: Path, chosen: Sequence[SetOptions], splits: Sequence[str], reading: SourceOptions
+) -> tuple[Contents, list[PlannedSet]]:
     """List a source and plan a set for each method and split.
 
     Returns:
-        The layout of the source, and the sets.
+        The contents of the source, and the sets.
 
     Raises:
         RefusedError: the source is not recognised, or lacks a split.
     """
-    opened = open_source(source, chosen[0].label_order)
+    opened = open_source(source, chosen[0].label_order, reading, splits, out)
+    contents = opened.read(splits)
     sets = []
-    for listing in opened.listings(splits):
+    for listing in contents.listings:
         plan = plan_shards(listing, chosen[0])
         digest = plan.digest()
         for options in chosen:
             state = SetState(out / find_method(options.method).directory / listing.split)
             sets.append(PlannedSet(state, _record(plan, options, digest), plan))
-    return opened.layout, sets
+    return contents, sets
 
 
 def _record(plan: Plan, options: SetOptions, digest: str) -> SetPlan:

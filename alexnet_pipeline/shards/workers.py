@@ -26,6 +26,7 @@ from multiprocessing.context import ForkServerContext, ForkServerProcess
 from typing import Any, Self
 
 from alexnet_pipeline.errors import PipelineError
+from alexnet_pipeline.raw.read import reading_order
 from alexnet_pipeline.records import Reason
 from alexnet_pipeline.shards.journal import JournalEntry
 from alexnet_pipeline.shards.plan import ShardJob
@@ -86,7 +87,7 @@ def run_jobs(
     Raises:
         PipelineError: a job failed; the others are stopped.
     """
-    current = list(jobs)
+    current: dict[int, ShardJob] = {}  # the jobs that are being worked on, or will be tried again
     queue = deque(range(len(jobs)))
     deaths: dict[tuple[int, int], int] = {}
     with _Crew(len(jobs)) as crew:
@@ -95,7 +96,7 @@ def run_jobs(
         while queue or crew.busy:
             while queue and len(crew.busy) < workers:
                 slot = queue.popleft()
-                crew.give(slot, current[slot])
+                crew.give(slot, current.setdefault(slot, jobs[slot]))
             for slot, answer in crew.answers():
                 if isinstance(answer, int):
                     job = current[slot]
@@ -104,7 +105,7 @@ def run_jobs(
                 elif isinstance(answer, PipelineError):
                     raise answer
                 else:
-                    done(current[slot], answer)
+                    done(current.pop(slot), answer)
             progress(sum(max(0, position) for position in crew.positions))
 
 
@@ -114,7 +115,7 @@ class _Crew:
     def __init__(self, slots: int) -> None:
         # A fork server starts the workers: forking a process that has threads is not safe, and spawning is slow.
         self._context: ForkServerContext = multiprocessing.get_context("forkserver")
-        # For each job the position of its current image, in memory that outlives the worker.
+        # For each job how many of its images were read before the current one, in memory that outlives the worker.
         self.positions: Any = self._context.RawArray(ctypes.c_int64, slots)
         self.busy: dict[Connection, _Worker] = {}
         self._idle: list[_Worker] = []
@@ -186,7 +187,8 @@ def _after_death(
             'if __name__ == "__main__":'
         )
     late = not 0 <= position < len(job.images)
-    where = f"shard {job.index} of {job.split}" if late else job.images[position].name
+    at = -1 if late else reading_order(job.images)[position]
+    where = f"shard {job.index} of {job.split}" if late else job.images[at].name
     cause = "ran out of time" if exit_code == -signal.SIGPROF else f"died (exit code {exit_code})"
     warn(f"a worker {cause} at {where}; trying again" if count < MAX_DEATHS else f"a worker {cause} at {where}")
     if count < MAX_DEATHS:
@@ -194,7 +196,7 @@ def _after_death(
     if late:
         raise PipelineError(f"workers keep dying at {where}; if memory is short, use fewer `workers`")
     reason = Reason.TIMEOUT if exit_code == -signal.SIGPROF else Reason.DECODER_CRASH
-    return dataclasses.replace(job, doomed={**job.doomed, position: reason})
+    return dataclasses.replace(job, doomed={**job.doomed, at: reason})
 
 
 def _work(pipe: Connection, positions: Any) -> None:

@@ -21,7 +21,7 @@ CHOICES = CompareOptions(methods=METHODS, size_px=64, scales=(1.465,), workers=1
 @pytest.fixture(scope="module")
 def images(raw_folders: Path) -> list[RawImage]:
     """Ten of the sample's, the broken one among them."""
-    (listing,) = open_source(raw_folders).listings(("train",))
+    (listing,) = open_source(raw_folders).read(("train",)).listings
     every = map(listing.image, range(len(listing)))
     chosen = [image for image in every if int(image.name.split("_")[-1].split(".")[0]) < 10]
     assert len(chosen) == 10

@@ -8,27 +8,33 @@ from pathlib import Path
 import pytest
 
 from alexnet_pipeline.errors import RefusedError
-from alexnet_pipeline.raw.devkit import read_devkit
+from alexnet_pipeline.raw.devkit import Challenge, read_devkit
 from alexnet_pipeline.raw.listing import key_of
+from alexnet_pipeline.raw.options import SourceOptions
+from alexnet_pipeline.raw.read import read_image
 from alexnet_pipeline.raw.source import open_source
 from alexnet_pipeline.synthetic.sample import CLASSES
 
 
-def triples(listing) -> list[tuple[str, int, bytes]]:
-    found = []
-    for position in range(len(listing)):
-        image = listing.image(position)
-        with Path(image.path).open("rb") as handle:
-            handle.seek(image.offset)
-            found.append((image.key, image.label, image.name, handle.read(image.size_bytes)))
-    return sorted(found)
+def triples(listing) -> list[tuple[str, int, str, bytes]]:
+    images = map(listing.image, range(len(listing)))
+    return sorted((image.key, image.label, image.name, read_image(image)) for image in images)
+
+
+def names(listing) -> list[str]:
+    return [listing.name(position) for position in range(len(listing))]
+
+
+def listings(path: Path, *splits: str, **options):
+    """The listings of a source."""
+    return open_source(path, options=SourceOptions(**options), splits=splits).read(splits).listings
 
 
 def test_folders_and_tars_are_the_same(raw_folders, raw_tars) -> None:
     """Keys, labels, names and bytes of both splits."""
     folders, tars = open_source(raw_folders), open_source(raw_tars)
     assert folders.classes == tars.classes == tuple(sorted(wnid for wnid, _ in CLASSES))
-    for ours, theirs in zip(folders.listings(), tars.listings(), strict=True):
+    for ours, theirs in zip(folders.read().listings, tars.read().listings, strict=True):
         assert ours.split == theirs.split
         assert triples(ours) == triples(theirs)
 
@@ -37,7 +43,7 @@ def test_devkit_order(raw_tars, raw_folders) -> None:
     """ILSVRC2012_ID - 1, which runs against the sorted order in the sample."""
     source = open_source(raw_tars, "devkit")
     assert source.classes == tuple(sorted((wnid for wnid, _ in CLASSES), reverse=True))
-    assert {image.wnid for image in map(source.listings()[0].image, range(60))} == set(source.classes)
+    assert {image.wnid for image in map(source.read().listings[0].image, range(60))} == set(source.classes)
     with pytest.raises(RefusedError, match="needs ILSVRC2012_devkit"):
         open_source(raw_folders, "devkit")
 
@@ -49,16 +55,16 @@ def test_a_damaged_devkit_is_refused(tmp_path, raw_tars) -> None:
     for length in (0, 5, 100, len(whole) // 2, len(whole) - 20):
         path.write_bytes(whole[:length])
         with pytest.raises(RefusedError, match=r"devkit\.tar\.gz"):
-            read_devkit(path)
+            read_devkit(path, Challenge(2012))
 
 
 def test_validation_needs_labels(tmp_path, raw_tars) -> None:
     """A val tar without devkit refuses val, not train."""
     for name in ("ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar"):
         (tmp_path / name).symlink_to(raw_tars / name)
-    assert len(open_source(tmp_path).listings(["train"])[0]) == 60
+    assert len(listings(tmp_path, "train")[0]) == 60
     with pytest.raises(RefusedError, match="labels"):
-        open_source(tmp_path).listings()
+        listings(tmp_path)
 
 
 @pytest.mark.parametrize("layout", ["nothing", "file", "empty", "flat"])
@@ -72,7 +78,7 @@ def test_no_source_is_refused(tmp_path, layout) -> None:
     if layout == "flat":
         (path / "a.jpg").write_bytes(b"x")
     with pytest.raises(RefusedError, match="source"):
-        open_source(path).listings()
+        listings(path)
 
 
 def test_keys_are_safe_and_unique(tmp_path) -> None:
@@ -94,7 +100,7 @@ def test_keys_are_safe_and_unique(tmp_path) -> None:
         (folder / name).write_bytes(b"x")
     (folder / os.fsdecode(b"bad\xff.jpg")).write_bytes(b"x")
     (folder / "<script>alert(1)<").write_bytes(b"x")
-    listing = open_source(tmp_path).listings()[0]
+    listing = listings(tmp_path)[0]
     assert len(listing) == len(set(listing.keys)) == 10  # the name that begins with a dot is hidden
     for key in listing.keys:
         assert key.isascii()
@@ -104,30 +110,43 @@ def test_keys_are_safe_and_unique(tmp_path) -> None:
 
 def test_the_class_leads_the_key_once() -> None:
     """ImageNet's names have it already."""
-    assert key_of("n01440764", "n01440764/n01440764_10026.JPEG") == "n01440764_10026"
-    assert key_of("n01440764", "n01440764/ILSVRC2012_val_00000293.JPEG") == "ILSVRC2012_val_00000293"
-    assert key_of("cat", "cat/0001.jpg") == "cat_0001"
+    assert key_of("n01440764", "n01440764_10026.JPEG") == "n01440764_10026"
+    assert key_of("n01440764", "ILSVRC2012_val_00000293.JPEG") == "ILSVRC2012_val_00000293"
+    assert key_of("cat", "0001.jpg") == "cat_0001"
 
 
 def test_an_unsafe_name_gets_a_digest_whatever_lies_beside_it() -> None:
     """Or its key would change when another file comes or goes."""
-    assert key_of("cat", "cat/a b.jpg").startswith("cat_a_b-")
-    assert key_of("cat", "cat/a b.jpg") != key_of("cat", "cat/a.b.jpg") != "cat_a_b"
+    assert key_of("cat", "a b.jpg").startswith("cat_a_b-")
+    assert key_of("cat", "a b.jpg") != key_of("cat", "a.b.jpg") != "cat_a_b"
 
 
 def test_odd_entries_are_accounted_for(tmp_path) -> None:
-    """Pipes, folders and dangling links are rejected by name; clutter is not an input."""
+    """Pipes, nested images and dangling links are rejected by name; clutter and annotations are counted."""
     (tmp_path / "cat" / "inner").mkdir(parents=True)
-    (tmp_path / "cat" / "a.jpg").write_bytes(b"x")
-    (tmp_path / "cat" / ".DS_Store").write_bytes(b"x")
+    for name in ("a.jpg", ".DS_Store", "._a.jpg", ".b.jpg", "a.xml", "inner/a.jpg", "inner/b.jpg", "inner/Thumbs.db"):
+        (tmp_path / "cat" / name).write_bytes(b"x")
     (tmp_path / "cat" / "dangling.jpg").symlink_to("nowhere")
     os.mkfifo(tmp_path / "cat" / "pipe.jpg")
-    listing = open_source(tmp_path).listings()[0]
-    assert listing.names == ["cat/a.jpg"]
+    (tmp_path / "beside.jpg").write_bytes(b"x")
+    (tmp_path / "README").write_bytes(b"x")
+    contents = open_source(tmp_path).read()
+    (listing,) = contents.listings
+    assert names(listing) == ["cat/a.jpg"]
     assert {(r.name, r.reason) for r in listing.rejects} == {
-        ("cat/inner", "special_member"),
+        ("cat/inner/a.jpg", "nested"),
+        ("cat/inner/b.jpg", "nested"),
         ("cat/pipe.jpg", "special_member"),
         ("cat/dangling.jpg", "unreadable"),
+        ("beside.jpg", "no_label"),
+    }
+    assert {(each.what, each.files) for each in contents.account.ignored} == {
+        (".DS_Store", 1),
+        ("._*", 1),
+        ("hidden files", 1),
+        (".xml", 1),
+        ("Thumbs.db", 1),
+        ("README", 1),
     }
 
 
@@ -159,8 +178,8 @@ def test_hostile_tars_are_listed_not_followed(tmp_path) -> None:
             ("device.JPEG", tarfile.CHRTYPE, b""),
         ],
     )
-    listing = open_source(tmp_path).listings()[0]
-    assert listing.names == ["n90000001/n90000001_1.JPEG"]
+    listing = listings(tmp_path)[0]
+    assert names(listing) == ["n90000001/n90000001_1.JPEG"]
     assert sorted(r.reason for r in listing.rejects) == [
         "duplicate_key",
         "link_member",
@@ -175,8 +194,8 @@ def test_a_cut_tar_keeps_what_is_whole(tmp_path, raw_tars) -> None:
     for name in ("ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar", "ILSVRC2012_devkit_t12.tar.gz"):
         data = (raw_tars / name).read_bytes()
         (tmp_path / name).write_bytes(data if "devkit" in name else data[: len(data) * 2 // 3])
-    whole = {image[0]: image for listing in open_source(raw_tars).listings() for image in triples(listing)}
-    for listing in open_source(tmp_path).listings():
+    whole = {image[0]: image for listing in listings(raw_tars) for image in triples(listing)}
+    for listing in listings(tmp_path):
         assert 0 < len(listing) < (60 if listing.split == "train" else 20)
         assert [r.reason for r in listing.rejects] == ["truncated_archive"] * len(listing.rejects)
         assert listing.rejects

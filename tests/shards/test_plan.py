@@ -1,11 +1,11 @@
 """The global order: pure, complete, and the same whatever order the disk lists in."""
 
 import dataclasses
-from array import array
 
 import numpy as np
 
 from alexnet_pipeline.raw.listing import ListingBuilder
+from alexnet_pipeline.raw.tree import Place
 from alexnet_pipeline.records import SetOptions
 from alexnet_pipeline.shards.plan import plan_shards, source_stamp
 
@@ -13,8 +13,8 @@ from alexnet_pipeline.shards.plan import plan_shards, source_stamp
 def listing(order):
     builder = ListingBuilder("train", ("a", "b"))
     for number in order:
-        wnid = "ab"[number % 2]
-        builder.add(wnid, f"{wnid}/{number:03d}.jpg", builder.add_file("f"), 0, number, 0)
+        place = builder.add_place(Place("f", "plain"))
+        builder.add("ab"[number % 2], f"{number:03d}.jpg", place, number, 0)
     return builder.build()
 
 
@@ -72,5 +72,5 @@ def test_another_listing_has_another_digest() -> None:
     options = SetOptions()
     whole = plan_shards(listing(range(10)), options)
     assert plan_shards(listing(range(9)), options).digest() != whole.digest()
-    relabelled = dataclasses.replace(whole.listing, labels=array("i", [1] * 10))
+    relabelled = dataclasses.replace(whole.listing, labels=np.ones(10, np.int32))
     assert plan_shards(relabelled, options).digest() != whole.digest()

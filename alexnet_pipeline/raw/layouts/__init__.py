@@ -53,7 +53,11 @@ LAYOUTS = (
     Layout("hf-files", "Hugging Face files", hf_files.LOOKS_LIKE, hf_files.TREE, hf_files.recognise),
     Layout("wnid-tars", "tars of classes", wnid_tars.LOOKS_LIKE, wnid_tars.TREE, wnid_tars.recognise, shape=True),
     Layout(
-        "class-folders", "class folders", class_folders.LOOKS_LIKE, class_folders.TREE, class_folders.recognise,
+        "class-folders",
+        "class folders",
+        class_folders.LOOKS_LIKE,
+        class_folders.TREE,
+        class_folders.recognise,
         shape=True,
     ),
     Layout("flat", "flat folder with labels", flat.LOOKS_LIKE, flat.TREE, flat.recognise, shape=True),

@@ -23,7 +23,9 @@ imagenet/
   train/n01440764/n01440764_10026.JPEG
   val/n01440764/ILSVRC2012_val_00000293.JPEG"""
 # Names of a single folder that holds the images of all classes rather than one class.
-GENERIC = frozenset({"data", "files", "image", "images", "img", "imgs", "jpeg", "jpegimages", "jpg", "photos", "pictures"})
+GENERIC = frozenset(
+    {"data", "files", "image", "images", "img", "imgs", "jpeg", "jpegimages", "jpg", "photos", "pictures"}
+)
 TABLES = frozenset({".csv", ".tsv", ".json"})
 
 
@@ -34,7 +36,11 @@ def recognise(question: Question) -> Answer:
         RefusedError: it is this layout, but a split or a folder cannot be read without a wrong guess.
     """
     folders = split_folders(question.root)
-    if folders.by_class and not question.forced("class-folders") and any(_has_tars(f) for f in folders.by_class.values()):
+    if (
+        folders.by_class
+        and not question.forced("class-folders")
+        and any(_has_tars(f) for f in folders.by_class.values())
+    ):
         return None
     if folders.by_class:
         return _splits(question, folders)
@@ -50,8 +56,8 @@ def _splits(question: Question, folders: SplitFolders) -> Answer:
     if extra and not question.splits:
         found = "/, ".join(folder.path for folder in folders.by_class.values())
         raise RefusedError(
-            f"{question.name} holds the split folders {found}/ and besides them {names.first_names(extra)} with images; "
-            "remove what does not belong to it, or name the splits to write with `split`"
+            f"{question.name} holds the split folders {found}/ and besides them images in {names.first_names(extra)}; "
+            "move what does not belong to it, or name the splits to write with `split`"
         )
     forms, unlabelled = split_forms(question, folders, {})
     where = ", ".join(form.taken()[0] + "/" for form in forms.values())
@@ -76,8 +82,8 @@ def _classes(question: Question, folders: SplitFolders) -> Answer:
         if only.lower() in GENERIC or tables:
             beside = f" beside {names.first_names(tables)}" if tables else ""
             return Near(
-                f"{only}/{beside} would be the only class; if it is one, choose `layout='class-folders'`, else name the "
-                "table of its labels with `labels`"
+                f"{only}/{beside} would be the only class; if it is one, choose `layout='class-folders'`, else name "
+                "the table of its labels with `labels`"
             )
     return Claim(f"{len(listed.folders):,} class folders", {question.only_split(): _form(question, root)})
 

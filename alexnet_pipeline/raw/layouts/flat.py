@@ -26,23 +26,31 @@ def recognise(question: Question) -> Answer:
     here = _holds_files(question.root)
     labels = question.labels
     if labels is None:
-        if here and not question.root.names.folders:
-            found = names.first_names(question.root.names.files, 2)
-            return Near(f"images like {found} lie in one folder; name a table of their labels with `labels`")
-        if folders.flat:
-            which = " and ".join(folder.label() for folder in folders.flat.values())
-            return Near(f"{which} hold images without class folders; name a table of their labels with `labels`")
-        return None
+        return _without_labels(question.root, list(folders.flat.values()), here=here)
     if folders.flat and not here:
         forms, unlabelled = split_forms(question, folders, {})
         return Claim(f"flat folders with labels of {labels.source}", forms, unlabelled=unlabelled)
     holder = question.root if here else _only_folder(question.root)
-    if holder is None:
-        return None
-    if not any(labels.class_of(name) for name in holder.names.files):
-        return Near(f"{labels.source} has none of the files of {holder.label()} ({names.first_names(holder.names.files)})")
-    form: Form = Flat(holder, labels.class_of, labels.classes, labels.source, used=_tables(holder, question))
-    return Claim(f"a flat folder with labels of {labels.source}", {question.only_split(): form}, notes=_notes(holder, labels))
+    return _labelled(question, holder, labels) if holder else None
+
+
+def _without_labels(root: Folder, flat: list[Folder], *, here: bool) -> Answer:
+    if here and not root.names.folders:
+        found = names.first_names(root.names.files, 2)
+        return Near(f"images like {found} lie in one folder; name a table of their labels with `labels`")
+    if flat:
+        which = " and ".join(folder.label() for folder in flat)
+        return Near(f"{which} hold images without class folders; name a table of their labels with `labels`")
+    return None
+
+
+def _labelled(question: Question, folder: Folder, labels: Labels) -> Answer:
+    listed = folder.names.files
+    if not any(map(labels.class_of, listed)):
+        return Near(f"{labels.source} has none of the files of {folder.label()} ({names.first_names(listed)})")
+    form: Form = Flat(folder, labels.class_of, labels.classes, labels.source, used=_tables(folder, question))
+    evidence = f"a flat folder with labels of {labels.source}"
+    return Claim(evidence, {question.only_split(): form}, notes=_notes(folder, labels))
 
 
 def _holds_files(folder: Folder) -> bool:
@@ -66,4 +74,6 @@ def _tables(folder: Folder, question: Question) -> frozenset[str]:
 def _notes(folder: Folder, labels: Labels) -> tuple[str, ...]:
     present = {*folder.names.files, *(name.rpartition(".")[0] for name in folder.names.files)}
     missing = [file for file in labels.class_by_file if file not in present]
-    return (f"{len(missing):,} labels of {labels.source} have no image ({names.first_names(missing)})",) if missing else ()
+    if not missing:
+        return ()
+    return (f"{len(missing):,} labels of {labels.source} have no image ({names.first_names(missing)})",)

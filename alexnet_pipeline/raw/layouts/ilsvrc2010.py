@@ -85,7 +85,9 @@ def recognise(question: Question) -> Answer:
         devkit_order=devkit.wnids if devkit else None,
         used=frozenset(used | {name for name in tars.values() if name not in unlabelled}),
         unlabelled=unlabelled,
-        notes=() if patches else (f"{PATCH} is not there, so images that it corrects are taken as they were published",),
+        notes=()
+        if patches
+        else (f"{PATCH} is not there, so images that it corrects are taken as they were published",),
     )
 
 

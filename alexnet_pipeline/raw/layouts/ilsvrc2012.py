@@ -62,7 +62,7 @@ def recognise(question: Question) -> Answer:
         devkit_order=devkit.wnids if devkit else None,
         used=frozenset({*read, *([devkit_name] if devkit_name else [])}),
         unlabelled=unlabelled
-        | {name: "no labels" for name in TEST_TARS}
+        | dict.fromkeys(TEST_TARS, "no labels")
         | {name: "a split that is not wanted" for name in tars if name not in read},
     )
 

@@ -92,19 +92,19 @@ def read_columns(path: Path, wanted: str | None) -> Columns:
         raise RefusedError(f"{path} cannot be read as Parquet: {error}") from error
     chosen = _parse_columns(wanted)
     fields = {field.name: field for field in schema}
-    image = chosen.get("image") or next((name for name in IMAGE_COLUMNS if name in fields), None)
-    label = chosen.get("label") or next((name for name in LABEL_COLUMNS if name in fields), None)
+    image = chosen.get("image") or next((name for name in IMAGE_COLUMNS if name in fields), "")
+    label = chosen.get("label") or next((name for name in LABEL_COLUMNS if name in fields), "")
     if image not in fields or label not in fields:
         raise RefusedError(
-            f"{path} has the columns {', '.join(fields)}; name those of image and label: `columns='image=NAME,label=NAME'`"
+            f"{path} has the columns {', '.join(fields)}; name those of image and label: "
+            "`columns='image=NAME,label=NAME'`"
         )
-    kind, inner = str(fields[label].type), [part.name for part in fields[image].type] if _is_struct(fields[image]) else []
-    if not kind.startswith(("int", "uint")) or (inner and "bytes" not in inner) or (
-        not inner and "binary" not in str(fields[image].type)
-    ):
+    inner = [part.name for part in fields[image].type] if str(fields[image].type).startswith("struct") else []
+    holds_bytes = "bytes" in inner if inner else "binary" in str(fields[image].type)
+    if not holds_bytes or "int" not in str(fields[label].type):
         raise RefusedError(
-            f"{path}: {image} is {fields[image].type} and {label} is {kind}; expected bytes, or a struct with bytes, and "
-            "whole numbers"
+            f"{path}: {image} is {fields[image].type} and {label} is {fields[label].type}; expected bytes, or a struct "
+            "with bytes, and whole numbers"
         )
     return Columns(
         image=f"{image}.bytes" if inner else image,
@@ -201,9 +201,10 @@ def _check_complete(files: list[str]) -> None:
         present = {int(match[2]) for match in matches if match[1] == prefix}
         missing = [number for number in range(count) if number not in present]
         if missing:
+            first = f"{prefix}-{missing[0]:05d}-of-{count:05d}{SUFFIX}"
             raise RefusedError(
-                f"{len(missing):,} of {count:,} files are missing, the first is {prefix}-{missing[0]:05d}-of-{count:05d}"
-                f"{SUFFIX}; fetch them, or choose `allow='missing-files'`"
+                f"{len(missing):,} of {count:,} files are missing, the first is {first}; fetch them, or choose "
+                "`allow='missing-files'`"
             )
 
 
@@ -213,10 +214,6 @@ def _files(folder: Folder) -> list[str]:
 
 def _split(name: str) -> str | None:
     return names.split_of(re.split(r"[-_.]", name)[0])
-
-
-def _is_struct(field: Any) -> bool:
-    return str(field.type).startswith("struct")
 
 
 def _pyarrow() -> Any:

@@ -91,7 +91,9 @@ def _read_file(rows: Rows, path: Path, name: str) -> None:
 
 def _add(rows: Rows, example: Any, data: bytes, at: int, where: str) -> None:
     features = example.features.feature
-    image = next((features[name].bytes_list.value[0] for name in IMAGE_FEATURES if features[name].bytes_list.value), b"")
+    image = next(
+        (features[name].bytes_list.value[0] for name in IMAGE_FEATURES if features[name].bytes_list.value), b""
+    )
     label = next((features[name].int64_list.value[0] for name in LABEL_FEATURES if features[name].int64_list.value), -1)
     texts = (features[name].bytes_list.value for name in NAME_FEATURES)
     file = next((text[0].decode("utf-8", "replace") for text in texts if text), "").rpartition("/")[2]
@@ -101,8 +103,13 @@ def _add(rows: Rows, example: Any, data: bytes, at: int, where: str) -> None:
     # protobuf copies the bytes and does not say where they were; so long a text occurs once.
     offset = at + data.index(image)
     start = file.partition("_")[0]
-    rows.add(label, file or f"{where.replace(' record ', '_')}.jpg", offset, len(image),
-             wnid=start if names.WNID.fullmatch(start) else "")
+    rows.add(
+        label,
+        file or f"{where.replace(' record ', '_')}.jpg",
+        offset,
+        len(image),
+        wnid=start if names.WNID.fullmatch(start) else "",
+    )
 
 
 def _records(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
@@ -134,7 +141,7 @@ def _checksum() -> Any:
 
     def masked(data: bytes) -> bytes:
         crc = google_crc32c.value(data)
-        return (((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF).to_bytes(4, "little")
+        return bytes((((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF).to_bytes(4, "little"))
 
     return masked
 
@@ -159,7 +166,10 @@ def _example() -> Any:
     message("BytesList", ("value", 1, field.LABEL_REPEATED, field.TYPE_BYTES, ""))
     message("FloatList", ("value", 1, field.LABEL_REPEATED, field.TYPE_FLOAT, ""))
     message("Int64List", ("value", 1, field.LABEL_REPEATED, field.TYPE_INT64, ""))
-    lists = [(f"{kind}_list", number, f"{kind.capitalize()}List") for number, kind in enumerate(("bytes", "float", "int64"), 1)]
+    lists = [
+        (f"{kind}_list", number, f"{kind.capitalize()}List")
+        for number, kind in enumerate(("bytes", "float", "int64"), 1)
+    ]
     message("Feature", *((name, number, field.LABEL_OPTIONAL, field.TYPE_MESSAGE, of) for name, number, of in lists))
     features = message("Features", ("feature", 1, field.LABEL_REPEATED, field.TYPE_MESSAGE, "Features.FeatureEntry"))
     entry = features.nested_type.add(name="FeatureEntry")

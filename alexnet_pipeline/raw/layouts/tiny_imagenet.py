@@ -62,7 +62,9 @@ def _val(question: Question, val: Folder) -> tuple[Form, set[str]]:
         labels = parse_annotations(val.read(ANNOTATIONS), val.join(ANNOTATIONS))
         return Flat(val.folder(IMAGES), labels.class_of, labels.classes, labels.source), {labels.source}
     if IMAGES in val.names.folders:
-        raise RefusedError(f"{val.join(IMAGES)} needs {val.join(ANNOTATIONS)} for its labels; add it, or choose `split='train'`")
+        raise RefusedError(
+            f"{val.join(IMAGES)} needs {val.join(ANNOTATIONS)} for its labels; add it, or choose `split='train'`"
+        )
     return ClassFolders(val, inside=IMAGES, allow=question.options.allow), set()
 
 

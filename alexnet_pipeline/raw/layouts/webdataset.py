@@ -116,7 +116,8 @@ def _add_sample(rows: Rows, descriptor: int, key: str, members: dict[str, Member
 
 def _samples(members: Iterator[Member]) -> Iterator[tuple[str, list[Member]]]:
     """Group adjacent members with one key, which ends at the first dot of the base name."""
-    key, group = "", []
+    key = ""
+    group: list[Member] = []
     for member in members:
         folder, slash, base = member.name.rpartition("/")
         own = folder + slash + base.partition(".")[0]
@@ -183,7 +184,9 @@ def _listed_splits(folder: Folder) -> dict[str, str]:
             str(file): names.split_of(split) or split for split, about in splits.items() for file in about["filenames"]
         }
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise RefusedError(f"{folder.join(INFO)} cannot be read: {error!r}; remove it to go by the tars' names") from error
+        raise RefusedError(
+            f"{folder.join(INFO)} cannot be read: {error!r}; remove it to go by the tars' names"
+        ) from error
 
 
 def _given_classes(folder: Folder) -> tuple[str, ...]:

@@ -26,5 +26,3 @@ def recognise(question: Question) -> Answer:
     forms, unlabelled = split_forms(question, folders, {})
     first = next(name for name in with_tars[0].names.files if is_class_tar(name))
     return Claim(f"tars of classes like {with_tars[0].join(first)}", forms, unlabelled=unlabelled)
-
-

@@ -1,0 +1,368 @@
+"""Every layout: the same images give the same keys, labels and bytes wherever they lie, and nothing goes uncounted."""
+
+import tarfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from alexnet_pipeline.errors import RefusedError
+from alexnet_pipeline.raw.layouts import LAYOUTS
+from alexnet_pipeline.raw.options import SourceOptions
+from alexnet_pipeline.raw.read import Reader, reading_order
+from alexnet_pipeline.raw.source import open_source
+from tests.raw import layouts as write
+
+COLUMNS = SourceOptions(columns="image=img,label=fine_label")
+# name: (layout that recognises it, writer, its arguments)
+WRITTEN: dict[str, tuple[str, Callable[..., Path], dict[str, object]]] = {
+    "class folders": ("class-folders", write.class_folders, {}),
+    "valid": ("class-folders", write.class_folders_valid, {}),
+    "capitals": ("class-folders", write.class_folders_capitals, {}),
+    "one split": ("class-folders", write.class_folders_one, {}),
+    "flat val, devkit": ("ilsvrc2012", write.flat_val_devkit, {}),
+    "flat val, devkit extracted": ("ilsvrc2012", write.flat_val_devkit, {"extracted": True}),
+    "tars of classes": ("wnid-tars", write.wnid_tars, {}),
+    "tars of classes in train": ("ilsvrc2012", write.wnid_tars_split, {}),
+    "half extracted": ("ilsvrc2012", write.half_extracted, {}),
+    "ILSVRC2012": ("ilsvrc2012", write.ilsvrc2012, {}),
+    "ILSVRC2012, train extracted": ("ilsvrc2012", write.ilsvrc2012_mixed, {"extracted": "train"}),
+    "ILSVRC2012, val extracted": ("ilsvrc2012", write.ilsvrc2012_mixed, {"extracted": "val"}),
+    "Kaggle": ("kaggle", write.kaggle_folder, {}),
+    "Kaggle zip, stored": ("kaggle", write.kaggle_zip, {}),
+    "Kaggle zip, deflated": ("kaggle", write.kaggle_zip, {"deflated": True}),
+    "Tiny-ImageNet": ("tiny-imagenet", write.tiny_imagenet, {}),
+    "Parquet": ("parquet", write.parquet, {}),
+    "Parquet without class names": ("parquet", write.parquet, {"form": "nameless"}),
+    "files of Hugging Face": ("hf-files", write.hf_files, {}),
+    "WebDataset": ("webdataset", write.webdataset, {}),
+    "WebDataset without json": ("webdataset", write.webdataset, {"with_json": False}),
+    "TFRecord": ("tfrecord", write.tfrecord, {}),
+    "tar": ("class-folders", write.plain_tar, {}),
+    "tar of tars": ("wnid-tars", write.plain_tar, {"inner": write.wnid_tars}),
+    "zip, stored": ("class-folders", write.plain_zip, {}),
+    "zip, deflated": ("class-folders", write.plain_zip, {"deflated": True}),
+    "ImageNet-21k": ("wnid-tars", write.imagenet21k, {}),
+}
+# Layouts whose images lie in containers, with the modules that write and read them.
+NEEDS = {"parquet": ["pyarrow"], "tfrecord": ["google.protobuf", "google_crc32c"]}
+
+
+def images_of(path: Path, splits: tuple[str, ...] = (), options: SourceOptions | None = None) -> set[tuple]:
+    """(split, key, label, name, bytes) of every image of a source."""
+    found = set()
+    for listing in open_source(path, options=options, splits=splits).read(splits).listings:
+        images = [listing.image(position) for position in range(len(listing))]
+        with Reader(images) as reader:
+            for position in reading_order(images):
+                image = images[position]
+                found.add((listing.split, image.key, image.label, image.name, reader.read(position)))
+    return found
+
+
+def expected(pictures, *, splits: set[str] | None = None) -> set[tuple]:
+    """The same from the pictures themselves: the label is the place of the wnid among the sorted ones."""
+    kept = [each for each in pictures if each.wnid and (splits is None or each.split in splits)]
+    labels = {wnid: label for label, wnid in enumerate(sorted({each.wnid for each in kept}))}
+    return {
+        (each.split, each.file.rpartition(".")[0], labels[each.wnid], f"{each.wnid}/{each.file}", each.data)
+        for each in kept
+    }
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    return write.pictures()
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_every_layout_gives_the_same_images(tmp_path, pictures, name) -> None:
+    """Keys, labels, names and bytes, and by the layout that was meant."""
+    layout, writer, arguments = WRITTEN[name]
+    for module in NEEDS.get(layout, []):
+        pytest.importorskip(module)
+    path = writer(tmp_path, pictures, **arguments)
+    assert open_source(path).layout.name == layout
+    found = images_of(path)
+    wanted = expected(pictures, splits={split for split, *_ in found})
+    if arguments == {"with_json": False}:  # the suffix of the original name is lost
+        wanted = {(*each[:3], each[3].replace(".JPEG", ".jpg"), each[4]) for each in wanted}
+    assert found == wanted
+    assert "train" in {split for split, *_ in found}
+
+
+def test_real_photographs_are_the_same_in_every_layout(tmp_path, data_folder) -> None:
+    """At least 200 of them, from each layout that has train and val."""
+    pytest.importorskip("pyarrow")
+    pictures = write.real_pictures(data_folder)
+    wanted = expected(pictures)
+    assert len(wanted) >= 200
+    for name, (_, writer, arguments) in WRITTEN.items():
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        folder.mkdir()
+        found = images_of(writer(folder, pictures, **arguments))
+        here = {each for each in wanted if each[0] in {split for split, *_ in found}}
+        assert {(*each[:3], each[4]) for each in found} == {(*each[:3], each[4]) for each in here}, name
+
+
+@pytest.mark.parametrize("arguments", [{}, {"gzipped": True}, {"extracted": True}])
+def test_ilsvrc2010_is_read_with_its_patches_and_test_labels(tmp_path, arguments) -> None:
+    """The paper's own set: corrected images by name, val and test by the truth of the devkit."""
+    pictures = write.pictures(year=2010)
+    path = write.ilsvrc2010(tmp_path, pictures, **arguments)
+    source = open_source(path)
+    assert source.layout.name == "ilsvrc2010"
+    found, wanted = images_of(path), expected(pictures)
+    assert {each[:4] for each in found} == {each[:4] for each in wanted}
+    other = found - wanted
+    assert len(other) == (1 if arguments.get("gzipped") else 0)  # gzip is undone where images are decoded
+    assert all(data.startswith(b"\x1f\x8b") for *_, data in other)
+    assert source.words[0] == "tench, Tinca tinca"
+
+
+@pytest.mark.parametrize("form", ["csv", "csv_plain", "tsv", "txt", "json"])
+def test_a_flat_folder_takes_labels_from_a_table(tmp_path, pictures, form) -> None:
+    """In every form of table; without it the folder is refused."""
+    folder, table = write.flat_labels(tmp_path, pictures, form=form)
+    found = images_of(folder, splits=("val",), options=SourceOptions(labels=table))
+    assert found == expected(pictures, splits={"val"})
+    with pytest.raises(RefusedError, match="labels"):
+        open_source(folder)
+
+
+def test_digits_sort_as_numbers(tmp_path, pictures) -> None:
+    """Class 10 comes behind class 9, not behind class 1."""
+    source = open_source(write.digits(tmp_path, pictures))
+    assert source.classes == tuple(str(number) for number in range(12))
+
+
+def test_columns_of_parquet_can_be_named(tmp_path, pictures) -> None:
+    """Two columns of labels are refused until one is named; double words do not name classes."""
+    pytest.importorskip("pyarrow")
+    path = write.parquet(tmp_path, pictures, form="columns")
+    source = open_source(path, options=COLUMNS)
+    assert source.classes == tuple(str(number) for number in range(12))
+    assert source.words[0] == "tench, Tinca tinca"
+    labels = {(split, data): label for split, _, label, _, data in expected(pictures)}
+    assert {(s, d): label for s, _, label, _, d in images_of(path, options=COLUMNS)} == labels
+
+
+def test_a_subset_keeps_its_place_among_more_classes(tmp_path, pictures) -> None:
+    """Six classes of twelve, by a list in an order of its own, and by a finished data set."""
+    path = write.imagenet_r(tmp_path, pictures)
+    order = [*sorted(write.wnids_of(pictures), reverse=True)]
+    listed = tmp_path / "classes.txt"
+    listed.write_text("".join(f"{wnid} some words\n" for wnid in order))
+    source = open_source(path, options=SourceOptions(classes=listed))
+    assert source.classes == tuple(order)
+    (listing,) = source.read().listings
+    for position in range(len(listing)):
+        image = listing.image(position)
+        assert order[image.label] == image.wnid
+    listed.write_text("\n".join(order[:3]))
+    with pytest.raises(RefusedError, match="does not list the classes"):
+        open_source(path, options=SourceOptions(classes=listed))
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_every_file_is_accounted_for(tmp_path, pictures, name) -> None:
+    """Images, rejects, used and ignored files are all files on disk and all members of what was read."""
+    layout, writer, arguments = WRITTEN[name]
+    for module in NEEDS.get(layout, []):
+        pytest.importorskip(module)
+    path = writer(tmp_path / "source", pictures, **arguments)
+    contents = open_source(path).read()
+    images = sum(len(listing) + len(listing.rejects) for listing in contents.listings)
+    account = contents.account
+    counted = images + account.used + sum(each.files for each in account.ignored)
+    inside = {"parquet": 64, "webdataset": 60, "tfrecord": 64}.get(layout)  # their images, which are no files
+    assert counted == (files_of(path, members=inside is None) + (inside or 0))
+
+
+def files_of(path: Path, *, members: bool) -> int:
+    """The files at or below a path, and the members of its archives."""
+    if path.is_dir():
+        files = [each for each in path.rglob("*") if not each.is_dir()]
+        inner = sum(members_of(each) for each in files if each.suffix == ".tar") if members else 0
+        return len(files) + inner
+    return members_of(path)
+
+
+def members_of(path: Path) -> int:
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path) as archive:
+            return sum(not info.is_dir() for info in archive.infolist())
+    total = 0
+    with tarfile.open(path) as archive:
+        for member in archive:
+            total += member.isfile()
+            if member.name.endswith(".tar"):
+                with tarfile.open(fileobj=archive.extractfile(member)) as inner:
+                    total += sum(each.isfile() for each in inner)
+    return total
+
+
+@pytest.mark.parametrize("writer", [write.hf_archives, write.plain_tar_gz, write.kaggle_zip_of_tar_gz])
+def test_what_has_no_random_access_is_refused_with_the_command(tmp_path, pictures, writer) -> None:
+    """The exact command that unpacks it."""
+    with pytest.raises(RefusedError, match=r"tar -xzf \S+\.tar\.gz"):
+        open_source(writer(tmp_path, pictures))
+
+
+def test_an_inner_folder_of_kaggle_finds_the_tables_in_its_parents(tmp_path, pictures) -> None:
+    """CLS-LOC, and val alone."""
+    root = write.kaggle_folder(tmp_path, pictures)
+    assert images_of(root / "ILSVRC/Data/CLS-LOC") == expected(pictures)
+    val = images_of(root / "ILSVRC/Data/CLS-LOC/val")
+    assert val == expected(pictures, splits={"val"})
+
+
+def test_a_finished_data_set_is_a_source(tmp_path, raw_folders) -> None:
+    """Re-sharding keeps keys, labels and names."""
+    from alexnet_pipeline.shards.build import shard
+
+    shard(raw_folders, tmp_path, size=32, workers=1, progress=False)
+    found = images_of(tmp_path / "antialias")
+    plain = images_of(raw_folders)
+    assert {each[:4] for each in found} == {
+        each[:4] for each in plain if "_7.JPEG" not in each[3] or each[0] != "train"
+    }
+
+
+def test_a_named_layout_is_the_only_one_asked(tmp_path, pictures) -> None:
+    """Tars and extracted folders of one split are refused until one is chosen."""
+    write.ilsvrc2012(tmp_path, pictures)
+    for each in pictures:
+        if each.split == "train":
+            (tmp_path / "train" / each.wnid).mkdir(parents=True, exist_ok=True)
+            (tmp_path / "train" / each.wnid / each.file).write_bytes(each.data)
+    with pytest.raises(RefusedError, match="there twice"):
+        open_source(tmp_path)
+    for layout in ("ilsvrc2012", "class-folders"):
+        options = SourceOptions(layout=layout)  # type: ignore[arg-type]
+        found = images_of(tmp_path, splits=("train",), options=options)
+        assert found == expected(pictures, splits={"train"})
+
+
+def test_layouts_describe_themselves() -> None:
+    """Each has a name, words and an example, and the option lists them all."""
+    from typing import get_args
+
+    from alexnet_pipeline.raw.options import LayoutName
+
+    assert {layout.name for layout in LAYOUTS} == set(get_args(LayoutName))
+    assert all(layout.looks_like and layout.tree for layout in LAYOUTS)
+
+
+def test_an_output_within_the_source_is_refused_or_left_out(tmp_path, pictures) -> None:
+    """And a source within the output."""
+    path = write.class_folders(tmp_path, pictures)
+    with pytest.raises(RefusedError, match="lies in the source"):
+        open_source(path, out=path / "shards")
+    (path / "shards" / "lanczos").mkdir(parents=True)
+    (path / "shards" / "lanczos" / "a.jpg").write_bytes(b"x")
+    options = SourceOptions(allow=("output-inside-source",))
+    assert open_source(path, options=options, out=path / "shards").splits == ("train", "val")
+    with pytest.raises(RefusedError, match="lies in the output"):
+        open_source(path / "train", out=path)
+
+
+def tree(root: Path, *files: str) -> Path:
+    """Make files below a folder; a name that ends in a slash is an empty folder, `a -> b` a link."""
+    for file in files:
+        name, _, target = file.partition(" -> ")
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if target:
+            path.symlink_to(target)
+        elif file.endswith("/"):
+            path.mkdir()
+        else:
+            path.write_bytes(b"x")
+    return root
+
+
+SPLITS = ("train/a/1.jpg", "train/b/1.jpg", "val/a/2.jpg", "val/b/2.jpg")
+# What is refused: the files, and what the message must say.
+REFUSED = {
+    "nothing": ([], "it holds nothing"),
+    "no layout": (["notes/a.md", "x.py"], r"1 folder.*1 file"),
+    "flat val": (
+        ["train/a/1.jpg", "val/1.jpg", "val/2.jpg"],
+        r"val/ holds images without class folders.*`split='train'`",
+    ),
+    "flat val and test": (["train/a/1.jpg", "val/1.jpg", "test/2.jpg"], r"test/ and val/ hold images"),
+    "flat splits": (["train/1.jpg", "val/1.jpg"], "hold images without class folders"),
+    "images and a table": (["images/1.jpg", "labels.csv"], "would be the only class"),
+    "images alone": (["images/1.jpg"], "would be the only class"),
+    "flat": (["1.jpg", "2.jpg"], "lie in one folder; name a table"),
+    "nested classes": (["animals/cats/1.jpg", "animals/dogs/1.jpg"], r"animals holds only folders \(cats, dogs\)"),
+    "one nested class": (["cats/1.jpg", "dogs/young/1.jpg"], r"dogs holds only folders \(young\)"),
+    "tiny without wnids.txt": (["train/n01443537/images/a.JPEG", "val/images/a.JPEG"], "holds images/, but wnids.txt"),
+    "two folders of one split": ([*SPLITS, "validation/a/1.jpg"], "both the split val"),
+    "an empty val": (["train/a/1.jpg", "val/"], "val/ holds no images"),
+    "a folder more": ([*SPLITS, "extra/1.jpg"], "besides them images in extra"),
+    "an empty class": (["a/1.jpg", "b/"], "b holds no images and is empty"),
+    "a class of annotations": (["a/1.jpg", "b/1.xml"], "b holds no images, only 1.xml"),
+    "a dangling class": (["a/1.jpg", "b -> nowhere"], "b is a link that leads nowhere"),
+    "a class as folder and tar": (["n01440764/1.jpg", "n01440764.tar"], "both a folder and a tar"),
+    "other classes in val": (["train/a/1.jpg", "train/b/1.jpg", "val/a/1.jpg", "val/c/1.jpg"], "different classes"),
+    "part of Parquet": (["data/train-00000-of-00003.parquet"], r"2 of 3 files are missing.*train-00001-of-00003"),
+    "part of TFRecord": (["x-train.tfrecord-00001-of-00002"], r"1 of 2 TFRecord files.*00000"),
+    "splits or classes": (["train/1.jpg", "car/1.jpg"], "may be splits or classes"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_would_be_a_guess_is_refused(tmp_path, name) -> None:
+    """In one line that says what was seen and what to do."""
+    files, words = REFUSED[name]
+    root = tree(tmp_path / "source", *files) if files else tmp_path
+    with pytest.raises(RefusedError, match=words) as refusal:
+        open_source(root).read()
+    assert "\n" not in str(refusal.value)
+    assert str(root) in str(refusal.value)
+
+
+ALLOWED = {
+    "an empty class": ("empty-classes", ["a/1.jpg", "b/"], ("a", "b")),
+    "a dangling class": ("broken-classes", ["a/1.jpg", "b -> nowhere", "c/1.jpg"], ("a", "b", "c")),
+    "other classes": ("different-classes", ["train/a/1.jpg", "train/b/1.jpg", "val/c/1.jpg"], ("a", "b", "c")),
+}
+
+
+@pytest.mark.parametrize("name", ALLOWED)
+def test_what_can_be_meant_can_be_allowed(tmp_path, name) -> None:
+    """And labels stay where they would be with the missing images."""
+    allowance, files, classes = ALLOWED[name]
+    source = open_source(tree(tmp_path, *files), options=SourceOptions(allow=(allowance,)))  # type: ignore[arg-type]
+    assert source.classes == classes
+    for listing in source.read().listings:
+        assert all(classes[listing.image(i).label] == listing.image(i).wnid for i in range(len(listing)))
+
+
+def test_clutter_beside_splits_is_no_class(tmp_path) -> None:
+    """__MACOSX, hidden folders and an empty devkit are counted, not read."""
+    tree(tmp_path, *SPLITS, "__MACOSX/x/._y", ".git/config", "ILSVRC2012_devkit_t12/readme.txt")
+    contents = open_source(tmp_path).read()
+    assert [len(listing) for listing in contents.listings] == [2, 2]
+    assert sum(each.files for each in contents.account.ignored) == 3
+
+
+def test_a_split_can_be_left_out(tmp_path) -> None:
+    """With the splits named, other folders do not matter, and are counted."""
+    tree(tmp_path, "train/a/1.jpg", "val/1.jpg", "extra/b/1.jpg")
+    source = open_source(tmp_path, splits=("train",))
+    contents = source.read(("train",))
+    assert len(contents.listings[0]) == 1
+    assert sum(each.files for each in contents.account.ignored) == 2
+
+
+def test_val_is_labelled_by_number_even_if_images_are_missing(tmp_path, pictures) -> None:
+    """By sorted place, every label behind a gap would be wrong."""
+    root = write.flat_val_devkit(tmp_path, pictures)
+    first = min((root / "val").glob("*.JPEG"))
+    first.unlink()
+    kept = {each for each in expected(pictures) if each[1] != first.stem}
+    assert images_of(root) == kept
