@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import zipfile
 import zlib
+from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -12,8 +12,9 @@ from pathlib import Path, PurePosixPath
 
 from alexnet_pipeline.errors import RefusedError
 from alexnet_pipeline.raw.names import is_clutter, looks_like_image
-from alexnet_pipeline.raw.tarscan import Member, scan_tar
+from alexnet_pipeline.raw.tarscan import scan_tar
 from alexnet_pipeline.raw.tree import MAX_TEXT_BYTES, Entry, Folder, Glance, Names, Place
+from alexnet_pipeline.raw.zipscan import DEFLATED, STORED, scan_zip
 from alexnet_pipeline.records import Reason, Reject
 
 FAULTS = {
@@ -21,39 +22,40 @@ FAULTS = {
     "special": (Reason.SPECIAL_MEMBER, "neither a file nor a folder"),
 }
 UNSAFE = "an absolute name or one with '..'"
-# Compression methods of zip members that are read: stored and deflated.
-ZIP_METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
-ZIP_ENCRYPTED = 1
 
 
 class ArchiveFolder(Folder):
-    """A folder in an archive.
+    """A folder in an archive, whose files are stored in columns because ImageNet has 1.28 million.
 
     Attributes:
         faults: of the archive's top folder: what is wrong with the archive as a whole, or with names outside it.
     """
 
-    def __init__(self, place: Place, path: str = "") -> None:
+    def __init__(self, place: Place, modified_ns: int, path: str = "") -> None:
         self.place, self.path = place, path
         self.faults: list[Reject] = []
-        self._files: list[Entry] = []
+        self._modified_ns = modified_ns
+        self._files: list[str] = []
+        self._offsets, self._sizes = array("q"), array("q")
+        self._kinds: dict[int, str] = {}  # of those that are no files
         self._folders: dict[str, ArchiveFolder] = {}
 
     @cached_property
     def names(self) -> Names:
         """The names in this folder."""
         folders = (name for name in self._folders if not is_clutter(name))
-        files = {entry.name for entry in self._files if entry.fault is None and not is_clutter(entry.name)}
+        files = {name for at, name in enumerate(self._files) if at not in self._kinds and not is_clutter(name)}
         return Names(tuple(sorted(folders)), tuple(sorted(files)))
 
     def glance(self) -> Glance:
         """Look what this folder holds."""
-        listed = self.names
-        return Glance(any(map(looks_like_image, listed.files)), bool(listed.files), bool(listed.folders))
+        images = any(map(looks_like_image, self._files))
+        return Glance(images, bool(self._files), any(not is_clutter(name) for name in self._folders))
 
     def entries(self) -> Iterator[Entry]:
         """Every file of this folder."""
-        return iter(sorted(self._files, key=lambda entry: entry.name))
+        for at in sorted(range(len(self._files)), key=self._files.__getitem__):
+            yield self._entry(at)
 
     def every_folder(self) -> tuple[str, ...]:
         """The names of all folders in this one."""
@@ -65,25 +67,36 @@ class ArchiveFolder(Folder):
 
     def read(self, name: str) -> bytes:
         """Read one of its files."""
-        found = next((entry for entry in self._files if entry.name == name), Entry(name))
+        found = self._entry(self._files.index(name))
         if found.size_bytes > MAX_TEXT_BYTES:
             raise RefusedError(f"{self.join(name)} has more than {MAX_TEXT_BYTES >> 20} MiB; expected a list of labels")
         with opened(Path(self.place.path)) as (descriptor, _, _):
-            if self.place.packing == "zip":
+            if self.place.packing == "plain":
+                return os.pread(descriptor, found.size_bytes, found.offset)
+            try:
                 return read_zip_member(descriptor, found.offset, found.size_bytes, MAX_TEXT_BYTES)
-            return os.pread(descriptor, found.size_bytes, found.offset)
+            except ValueError as error:
+                raise RefusedError(f"{self.join(name)} in {self.place.path} cannot be read: {error}") from error
 
     def file_path(self, name: str) -> None:
         """None: the file lies in an archive."""
 
-    def add(self, folders: tuple[str, ...], entry: Entry) -> None:
+    def add(self, folders: tuple[str, ...], name: str, offset: int, size_bytes: int, kind: str) -> None:
         """Add a file below this folder."""
         here = self
-        for name in folders:
-            if name not in here._folders:
-                here._folders[name] = ArchiveFolder(self.place, here.join(name))
-            here = here._folders[name]
-        here._files.append(entry)
+        for folder in folders:
+            if folder not in here._folders:
+                here._folders[folder] = ArchiveFolder(self.place, self._modified_ns, here.join(folder))
+            here = here._folders[folder]
+        if kind != "file":
+            here._kinds[len(here._files)] = kind
+        here._files.append(name)
+        here._offsets.append(offset)
+        here._sizes.append(size_bytes)
+
+    def _entry(self, at: int) -> Entry:
+        fault, detail = FAULTS[self._kinds[at]] if at in self._kinds else (None, "")
+        return Entry(self._files[at], self._sizes[at], self._modified_ns, self._offsets[at], fault, detail)
 
 
 def open_tar(path: Path, name: str = "", start: int = 0, size_bytes: int | None = None) -> ArchiveFolder:
@@ -98,29 +111,30 @@ def open_tar(path: Path, name: str = "", start: int = 0, size_bytes: int | None 
     Raises:
         RefusedError: the file cannot be read.
     """
-    root = ArchiveFolder(Place(str(path), "plain"), name)
     with opened(path) as (descriptor, size, modified_ns):
+        root = ArchiveFolder(Place(str(path), "plain"), modified_ns, name)
         end = size if size_bytes is None else start + size_bytes
         parents: dict[str, tuple[str, ...]] = {}
         for member in scan_tar(descriptor, start, end):
-            _add_member(root, member, modified_ns, name or path.name, parents)
+            if member.kind == "damage":
+                root.faults.append(Reject(name or path.name, Reason.TRUNCATED_ARCHIVE, member.name))
+            else:
+                _add(root, parents, member.name, member.offset, member.size_bytes, member.kind)
     return root
 
 
-def _add_member(
-    root: ArchiveFolder, member: Member, modified_ns: int, archive: str, parents: dict[str, tuple[str, ...]]
+def _add(
+    root: ArchiveFolder, parents: dict[str, tuple[str, ...]], name: str, offset: int, size_bytes: int, kind: str
 ) -> None:
-    if member.kind == "damage":
-        root.faults.append(Reject(archive, Reason.TRUNCATED_ARCHIVE, member.name))
-        return
-    folder, _, name = member.name.rpartition("/")
-    if folder not in parents:
-        parents[folder] = _parts(folder)
-    if member.name.startswith("/") or ".." in parents[folder] or name == "..":
-        root.faults.append(Reject(member.name, Reason.UNSAFE_NAME, UNSAFE))
-        return
-    fault, detail = FAULTS.get(member.kind, (None, ""))
-    root.add(parents[folder], Entry(name, member.size_bytes, modified_ns, member.offset, fault, detail))
+    """Add a member by its name; `parents` keeps the parts of folder names that were met before."""
+    folder, _, base = name.rpartition("/")
+    parts = parents.get(folder)
+    if parts is None:
+        parts = parents[folder] = _parts(folder)
+    if name.startswith("/") or ".." in parts or base == "..":
+        root.faults.append(Reject(name, Reason.UNSAFE_NAME, UNSAFE))
+    else:
+        root.add(parts, base, offset, size_bytes, kind)
 
 
 def _parts(folder: str) -> tuple[str, ...]:
@@ -133,29 +147,19 @@ def open_zip(path: Path) -> ArchiveFolder:
     Raises:
         RefusedError: the file is no zip or is cut off, or a member is encrypted or compressed by an unknown method.
     """
-    root = ArchiveFolder(Place(str(path), "zip"))
-    with opened(path) as (_, _, modified_ns):
-        pass
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for info in archive.infolist():
-                _add_zip_member(root, info, modified_ns, path)
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, ValueError, EOFError) as error:
-        raise RefusedError(f"{path} cannot be read as a zip: {error}; it may be incomplete") from error
+    with opened(path) as (descriptor, size, modified_ns):
+        root = ArchiveFolder(Place(str(path), "zip"), modified_ns)
+        parents: dict[str, tuple[str, ...]] = {}
+        try:
+            for member in scan_zip(descriptor, size):
+                if member.encrypted or member.method not in {STORED, DEFLATED}:
+                    found = "encrypted" if member.encrypted else f"compressed by method {member.method}"
+                    raise RefusedError(f"{path}: {member.name} is {found}; unpack it: unzip {path.name}")
+                if not member.name.endswith("/"):
+                    _add(root, parents, member.name, member.offset, member.size_bytes, "file")
+        except ValueError as error:
+            raise RefusedError(f"{path} cannot be read as a zip: {error}") from error
     return root
-
-
-def _add_zip_member(root: ArchiveFolder, info: zipfile.ZipInfo, modified_ns: int, path: Path) -> None:
-    if info.is_dir():
-        return
-    if info.flag_bits & ZIP_ENCRYPTED or info.compress_type not in ZIP_METHODS:
-        found = "encrypted" if info.flag_bits & ZIP_ENCRYPTED else f"compressed by method {info.compress_type}"
-        raise RefusedError(f"{path}: {info.filename} is {found}; unpack it: unzip {path.name}")
-    folder, _, name = info.filename.rpartition("/")
-    if info.filename.startswith("/") or ".." in (*_parts(folder), name):
-        root.faults.append(Reject(info.filename, Reason.UNSAFE_NAME, UNSAFE))
-        return
-    root.add(_parts(folder), Entry(name, info.compress_size, modified_ns, info.header_offset))
 
 
 # A zip's local header: 30 bytes, of which bytes 8 to 9 are the method and 26 to 29 the lengths of what follows;
@@ -187,7 +191,7 @@ def read_zip_member(descriptor: int, at: int, size_bytes: int, most_bytes: int) 
     packed = data[begin : begin + size_bytes]
     if len(packed) < size_bytes:
         raise ValueError("the zip ends within the member")
-    stored = int.from_bytes(data[8:10], "little") == zipfile.ZIP_STORED
+    stored = int.from_bytes(data[8:10], "little") == STORED
     unpacked = packed if stored else _inflate(packed, most_bytes)
     crc = int.from_bytes(data[14:18], "little")  # 0 where it is only in the directory
     if crc and zlib.crc32(unpacked) != crc:

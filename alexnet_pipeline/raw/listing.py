@@ -6,7 +6,7 @@ import hashlib
 import re
 from array import array
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,8 @@ from alexnet_pipeline.records import RawImage, Reason, Reject
 # A key and the longest suffix of a member (".json") must fit a USTAR name of 100 bytes.
 MAX_KEY_BYTES = 90
 DIGEST_LETTERS = 8
+# Texts that are made at a time from a column.
+PART_TEXTS = 10_000
 
 
 class TextColumn(Sequence[str]):
@@ -43,10 +45,14 @@ class TextColumn(Sequence[str]):
         start = self._ends[position - 1] if position else 0
         return bytes(self._data[start : self._ends[position]])
 
-    def all_encoded(self) -> list[bytes]:
-        """All texts as UTF-8."""
-        data, ends = bytes(self._data), self._ends.tolist()
-        return [data[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+    def encoded_parts(self) -> Iterator[list[bytes]]:
+        """All texts as UTF-8, in parts of `PART_TEXTS`."""
+        start = 0
+        for first in range(0, len(self), PART_TEXTS):
+            ends = self._ends[first : first + PART_TEXTS].tolist()
+            data = bytes(self._data[start : ends[-1]])
+            yield [data[a - start : b - start] for a, b in zip([start, *ends], ends, strict=False)]
+            start = ends[-1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,15 +186,15 @@ class ListingBuilder:
             classes=self._classes,
             keys=self._keys,
             files=self._files,
-            labels=np.array(self._labels, np.int32),
+            labels=np.frombuffer(self._labels, np.int32),
             places=tuple(self._places),
-            place_of=np.array(self._place_of, np.int32),
-            offsets=np.array(self._offsets, np.int64),
-            sizes=np.array(self._sizes, np.int64),
-            modified_ns=np.array(self._modified, np.int64),
+            place_of=np.frombuffer(self._place_of, np.int32),
+            offsets=np.frombuffer(self._offsets, np.int64),
+            sizes=np.frombuffer(self._sizes, np.int64),
+            modified_ns=np.frombuffer(self._modified, np.int64),
             rejects=tuple(self._rejects),
         )
-        changed = _distinct(listing, np.array(self._hashes, np.int64))
+        changed = _distinct(listing, np.frombuffer(self._hashes, np.int64))
         return _with_keys(listing, changed) if changed else listing
 
 

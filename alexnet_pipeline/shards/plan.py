@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from alexnet_pipeline.raw.listing import Listing
+from alexnet_pipeline.raw.listing import Listing, TextColumn
 from alexnet_pipeline.records import RawImage, Reason, SetOptions
 
 # Images whose names are hashed at a time.
@@ -109,7 +109,7 @@ def plan_shards(listing: Listing, options: SetOptions) -> Plan:
     elif any(place.group_ends for place in listing.places):
         order = _shuffled_groups(listing, options)
     else:
-        order = _shuffled(listing.keys.all_encoded(), options.seed)
+        order = _shuffled(listing.keys, options.seed)
     return Plan(listing, order[: options.limit_images], options.shard_size_images)
 
 
@@ -123,7 +123,7 @@ def _stamp(inputs: Iterable[tuple[str, int, int]]) -> str:
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
-def _shuffled(keys: Sequence[bytes], seed: int) -> NDArray[np.int64]:
+def _shuffled(keys: TextColumn, seed: int) -> NDArray[np.int64]:
     """The positions of keys by rank; keys of equal rank, if there ever are any, by name."""
     ranks = _ranks(keys, seed)
     order = np.argsort(ranks, kind="stable")
@@ -132,23 +132,26 @@ def _shuffled(keys: Sequence[bytes], seed: int) -> NDArray[np.int64]:
     return order
 
 
-def _ranks(keys: Iterable[bytes], seed: int) -> NDArray[np.uint64]:
+def _ranks(keys: TextColumn, seed: int) -> NDArray[np.uint64]:
     blake2b, secret = hashlib.blake2b, str(seed).encode("ascii")
-    digests = b"".join([blake2b(key, key=secret, digest_size=8).digest() for key in keys])
+    digests = bytearray()
+    for part in keys.encoded_parts():
+        digests += b"".join([blake2b(key, key=secret, digest_size=8).digest() for key in part])
     return np.frombuffer(digests, ">u8").astype(np.uint64)
 
 
 def _shuffled_groups(listing: Listing, options: SetOptions) -> NDArray[np.int64]:
     """Row groups in the order of their ranks, and within each shard the images in that of theirs."""
     group_of = np.zeros(len(listing), np.int64)
-    names: list[bytes] = []
+    names = TextColumn()
     for number, place in enumerate(listing.places):
         inside = listing.place_of == number
         group_of[inside] = len(names) + np.searchsorted(place.group_ends, listing.offsets[inside], "right")
-        names += [f"{Path(place.path).name} {group}".encode() for group in range(max(1, len(place.group_ends)))]
+        for group in range(max(1, len(place.group_ends))):
+            names.append(f"{Path(place.path).name} {group}")
     place_in_order = np.empty(len(names), np.int64)
     place_in_order[_shuffled(names, options.seed)] = np.arange(len(names))
     shard_of = np.empty(len(listing), np.int64)
     by_group = np.lexsort((np.arange(len(listing)), place_in_order[group_of]))
     shard_of[by_group] = np.arange(len(listing)) // options.shard_size_images
-    return np.lexsort((_ranks(listing.keys.all_encoded(), options.seed), shard_of)).astype(np.int64)
+    return np.lexsort((_ranks(listing.keys, options.seed), shard_of)).astype(np.int64)
