@@ -79,7 +79,7 @@ def shard(source: StrPath, out: StrPath, *, progress: Progress = True, **options
 
     Args:
         source: folder of class folders, of split folders with class folders, or of the original ILSVRC2012 tars.
-        out: output folder, for `METHOD/SPLIT/NAME-SPLIT-000000.tar` and so on.
+        out: output folder, for `METHOD/SPLIT/NAME-METHOD-SPLIT-000000.tar` and so on.
         progress: whether to show a bar on a terminal or in a notebook; or a function to call with each event.
         **options: see below.
 

@@ -21,9 +21,10 @@ from alexnet_pipeline.files import PartFile, sync_folder, write_whole
 from alexnet_pipeline.pixels import codec, resample
 from alexnet_pipeline.pixels.convert import convert_each
 from alexnet_pipeline.raw.read import Reader
-from alexnet_pipeline.records import EXTENSIONS, RawImage, Reject
+from alexnet_pipeline.records import EXTENSIONS, RawImage, Reject, Remark
 from alexnet_pipeline.shards import statistics, ustar
 from alexnet_pipeline.shards.journal import JournalEntry, SetState
+from alexnet_pipeline.shards.names import shard_prefix
 from alexnet_pipeline.shards.plan import ShardJob, Target, source_stamp
 from alexnet_pipeline.shards.statistics import Sums
 
@@ -56,6 +57,7 @@ def write_job(job: ShardJob, progress: Callable[[int], None]) -> list[JournalEnt
     """
     prepare()
     conversions = [target.options for target in job.targets]
+    first = conversions[0]  # they differ only in method, so all decode alike
     stamp = source_stamp(job.images)
     digits = max(LABEL_DIGITS, len(str(job.classes - 1)))
     with ExitStack() as stack:
@@ -63,6 +65,7 @@ def write_job(job: ShardJob, progress: Callable[[int], None]) -> list[JournalEnt
         limit = stack.enter_context(_TimeLimit())
         writers = [stack.enter_context(_ShardWriter(job, target)) for target in job.targets]
         rejects: list[Reject] = []
+        remarks: list[Remark] = []
         for position, image in enumerate(job.images):
             progress(position)
             reader.prefetch(position)
@@ -71,17 +74,19 @@ def write_job(job: ShardJob, progress: Callable[[int], None]) -> list[JournalEnt
                     raise RejectedImageError(job.doomed[position], "the decoder did not survive this image")
                 data = reader.read(position)
                 limit.renew()
-                decoded = codec.decode(data, max_pixels=conversions[0].max_pixels)
+                decoded = codec.decode_remarked(data, max_pixels=first.max_pixels, orientation=first.orientation)
                 # An image is written by all methods or by none, so that their shards have the same keys.
-                converted = convert_each(decoded, conversions)
+                converted = convert_each(decoded.pixels, conversions)
             except RejectedImageError as error:
                 rejects.append(Reject(image.name, error.reason, error.detail))
                 continue
-            members = _SharedMembers(image, data, decoded.shape, digits)
+            if decoded.remark:
+                remarks.append(Remark(image.name, decoded.remark))
+            members = _SharedMembers(image, data, decoded, digits)
             for writer, (pixels, placement) in zip(writers, converted, strict=True):
                 writer.add(image, pixels, members, upsampled=placement.upsampled)
         progress(len(job.images))
-        return [JournalEntry(writer.finish(tuple(rejects)), stamp) for writer in writers]
+        return [JournalEntry(writer.finish(tuple(rejects), tuple(remarks)), stamp) for writer in writers]
 
 
 class _Member(NamedTuple):
@@ -101,15 +106,17 @@ class _Member(NamedTuple):
 class _SharedMembers:
     """The label and record members of an image, which are made once because all methods share them."""
 
-    def __init__(self, image: RawImage, data: bytes, shape: tuple[int, ...], digits: int) -> None:
+    def __init__(self, image: RawImage, data: bytes, decoded: codec.Decoded, digits: int) -> None:
         self._key, self._made = image.key, dict[bool, tuple[_Member, _Member]]()
         self._label = _Member.of(image.key, "cls", b"%0*d" % (digits, image.label))
         self._record = {
-            "height": shape[0],
+            "height": decoded.pixels.shape[0],
+            "label": image.label,
             "name": image.name,
+            **({"remark": decoded.remark} if decoded.remark else {}),
             "sha256": hashlib.sha256(data).hexdigest(),
             "upsampled": False,
-            "width": shape[1],
+            "width": decoded.pixels.shape[1],
             "wnid": image.wnid,
         }
 
@@ -151,7 +158,7 @@ class _ShardWriter:
         self._options = options = target.options
         self._index = job.index
         self._state = SetState(target.folder)
-        self._name = f"{options.name}-{job.split}-{job.index:06d}"
+        self._name = f"{shard_prefix(options, job.split)}-{job.index:06d}"
         self._part = PartFile(target.folder / f"{self._name}.tar")
         self._sha256, self._md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
         self._size_bytes, self._first_key = 0, ""
@@ -181,12 +188,12 @@ class _ShardWriter:
         self._samples.append(components)
         self._sums.add(pixels, image.label, upsampled=upsampled)
 
-    def finish(self, rejects: tuple[Reject, ...]) -> ShardRecord:
+    def finish(self, rejects: tuple[Reject, ...], remarks: tuple[Remark, ...]) -> ShardRecord:
         """Commit statistics, index and tar in this order, so that a tar under its final name has the other two."""
         folder = self._state.folder
         write_whole(self._state.sums_path(self._index), self._sums.to_bytes())
         if not self._samples:  # DALI would read a sample from an empty tar
-            return ShardRecord(self._index, None, None, "", 0, "", rejects)
+            return ShardRecord(self._index, None, None, "", 0, "", rejects, remarks)
         self._append(ustar.end_of_archive(self._size_bytes))
         index = dali_index(self._samples)
         idx = FileRecord.of(f"{self._name}.idx", index)
@@ -194,7 +201,8 @@ class _ShardWriter:
         self._part.commit()
         sync_folder(folder)
         tar = FileRecord(f"{self._name}.tar", self._size_bytes, self._sha256.hexdigest())
-        return ShardRecord(self._index, tar, idx, self._md5.hexdigest(), len(self._samples), self._first_key, rejects)
+        md5, images = self._md5.hexdigest(), len(self._samples)
+        return ShardRecord(self._index, tar, idx, md5, images, self._first_key, rejects, remarks)
 
     def _append(self, data: bytes) -> None:
         self._part.write(data)
