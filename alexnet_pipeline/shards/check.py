@@ -1,4 +1,4 @@
-"""Checks of a data set's folder against its manifest, without reading the samples."""
+"""Checks of a data set's folder and of its method's folder against the manifests, without reading the samples."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from alexnet_pipeline.dataset.index import TIMM, WIDS
 from alexnet_pipeline.dataset.manifest import MANIFEST, MEAN, FileRecord, Manifest
 from alexnet_pipeline.errors import RefusedError
+from alexnet_pipeline.shards.card import finished_splits, splits_index
 from alexnet_pipeline.shards.names import is_companion, shard_prefix
 
 READ_BYTES = 1 << 20
@@ -55,6 +56,19 @@ def check_file(folder: Path, file: FileRecord) -> Iterator[Problem]:
         return
     if state.hexdigest() != file.sha256:
         yield Problem(str(path), "does not have the sha256 that the manifest says")
+
+
+def check_splits_index(folder: Path) -> Iterator[Problem]:
+    """The index of timm in a method's folder, if there is one, against the manifests of its splits.
+
+    The card there is not checked, because it is the user's to edit.
+    """
+    path = folder / TIMM
+    try:
+        if path.exists() and path.read_bytes() != splits_index(finished_splits(folder)):
+            yield Problem(str(path), "does not describe the finished splits beside it")
+    except OSError as error:
+        yield Problem(str(path), f"cannot be read: {error.strerror}")
 
 
 def _check_totals(folder: Path, manifest: Manifest) -> Iterator[Problem]:

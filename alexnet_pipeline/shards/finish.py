@@ -1,9 +1,10 @@
-"""Finish a data set: merge the shards' statistics, write the indexes and the mean image, and the manifest last."""
+"""Finish a data set: merge the shards' statistics, write indexes, mean image and card, and the manifest last."""
 
 from __future__ import annotations
 
 import io
 import zipfile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,15 +12,16 @@ import numpy as np
 from alexnet_pipeline.dataset.index import TIMM, WIDS, timm_index, timm_split, wids_index
 from alexnet_pipeline.dataset.manifest import FORMAT_VERSION, MEAN, FileRecord, Manifest, ShardRecord, write_manifest
 from alexnet_pipeline.errors import PipelineError, RefusedError
-from alexnet_pipeline.files import write_whole
+from alexnet_pipeline.files import locked, write_whole
+from alexnet_pipeline.shards.card import describe, finished_splits
 from alexnet_pipeline.shards.journal import SetPlan, SetState
-from alexnet_pipeline.shards.names import shard_prefix
+from alexnet_pipeline.shards.names import STATE, shard_prefix
 from alexnet_pipeline.shards.resume import check_version
 from alexnet_pipeline.shards.statistics import Sums
 
 
 def finish(state: SetState, plan: SetPlan) -> Manifest:
-    """Write the indexes, the mean image and the manifest of a data set.
+    """Write the indexes, the mean image and the manifest of a data set, and describe it in its method's folder.
 
     Raises:
         RefusedError: shards are missing, or of another format version.
@@ -62,9 +64,19 @@ def finish(state: SetState, plan: SetPlan) -> Manifest:
         class_words=plan.class_words,
         source=plan.source,
     )
-    sealed = write_manifest(state.folder, manifest)
+    sealed = _publish(state.folder, manifest)
     state.drop_sums()
     return sealed
+
+
+def _publish(folder: Path, manifest: Manifest) -> Manifest:
+    """Describe a data set beside its siblings, and write its manifest last, so that resuming makes good a crash.
+
+    The lock keeps two splits that finish at once from describing the method's folder without each other.
+    """
+    with locked(folder.parent / STATE / "lock", None):
+        describe(folder.parent, {**finished_splits(folder.parent), manifest.split: manifest})
+        return write_manifest(folder, manifest)
 
 
 def _merge_sums(state: SetState, shards: list[ShardRecord]) -> Sums:

@@ -19,7 +19,7 @@ from alexnet_pipeline.pixels import codec
 from alexnet_pipeline.progress import Advance, Progress, Report, Stage, reporting
 from alexnet_pipeline.raw.tarscan import Member, scan_tar
 from alexnet_pipeline.records import EXTENSIONS
-from alexnet_pipeline.shards.check import Problem, check_file, check_folder
+from alexnet_pipeline.shards.check import Problem, check_file, check_folder, check_splits_index
 from alexnet_pipeline.shards.options import VerifyOptions
 from alexnet_pipeline.shards.workers import core_count
 from alexnet_pipeline.text import counted, html_table
@@ -73,6 +73,9 @@ def verify(path: str | os.PathLike[str], *, progress: Progress = True, **options
     manifests = _read_manifests(folders, problems)
     for folder, manifest in manifests.items():
         problems += check_folder(folder, manifest)
+    for parent in sorted({folder.parent for folder in folders if folder != Path(path)}):
+        if manifests.keys() >= {folder for folder in folders if folder.parent == parent}:
+            problems += check_splits_index(parent)
     shards = [shard for manifest in manifests.values() for shard in manifest.shards if shard.tar]
     with reporting(progress) as report, ThreadPoolExecutor(chosen.workers or core_count()) as pool:
         check = functools.partial(_run, pool, report, problems)

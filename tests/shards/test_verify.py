@@ -132,6 +132,42 @@ def test_words_for_other_classes_are_found(copy) -> None:
     assert "10 classes, but words for 2" in problem.text
 
 
+@pytest.fixture
+def method(sound, tmp_path) -> Path:
+    """The folder of a method, with one split, that may be damaged."""
+    return Path(shutil.copytree(sound.parent, tmp_path / "antialias"))
+
+
+def test_the_index_of_all_splits_is_checked(method) -> None:
+    """It must say what the manifests say; a split that is gone, or a count that is not right, would mislead timm."""
+    index = method / "_info.json"
+    assert not api.verify(method.parent).problems
+    whole = index.read_bytes()
+    for damage in (whole.replace(b'"num_samples": 20', b'"num_samples": 19'), b"", whole.replace(b"val/", b"")):
+        index.write_bytes(damage)
+        for place in (method.parent, method):
+            (problem,) = api.verify(place).problems
+            assert problem.path == str(index)
+        assert not api.verify(method / "val").problems
+    index.unlink()
+    assert not api.verify(method).problems
+
+
+def test_a_damaged_split_is_not_reported_twice(method) -> None:
+    """The index of all splits cannot be checked without its manifest."""
+    (method / "val" / "manifest.json").write_bytes(b"{}")
+    (problem,) = api.verify(method).problems
+    assert problem.path == str(method / "val")
+
+
+def test_the_card_is_the_users_to_edit(method) -> None:
+    """It is not checked."""
+    (method / "README.md").write_text("# mine")
+    assert not api.verify(method).problems
+    (method / "README.md").unlink()
+    assert not api.verify(method).problems
+
+
 def test_cut_and_swapped_shards_are_found(copy) -> None:
     """Sizes and hashes are compared with the manifest's."""
     first, second = (copy / f"imagenet-antialias-val-00000{number}.tar" for number in (0, 1))
