@@ -1,6 +1,7 @@
 """From a source to data sets: same bytes always, nothing lost, resumable after any end."""
 
 import contextlib
+import dataclasses
 import gc
 import hashlib
 import io
@@ -22,6 +23,7 @@ import alexnet_pipeline as api
 from alexnet_pipeline.dataset.manifest import read_manifest
 from alexnet_pipeline.errors import PipelineError, RefusedError
 from alexnet_pipeline.pixels.codec import decode, decode_sample
+from alexnet_pipeline.records import Ignored, SourceAccount
 from alexnet_pipeline.shards.journal import SetState
 
 TWO = ("lanczos", "nearest")
@@ -329,6 +331,22 @@ def test_a_run_of_an_earlier_version_is_refused(raw_folders, tmp_path) -> None:
     api.shard(raw_folders, tmp_path, restart=True, **only)
     assert not list(state.folder.glob("imagenet-val-*"))
     assert not api.verify(tmp_path).problems
+
+
+def test_words_and_source_reach_the_manifest_and_forbid_nothing(raw_folders, tmp_path) -> None:
+    """`merge` copies those of the recorded plan; a run over a source that is described otherwise resumes."""
+    only = {"split": ["val"], "shard_size": 8}
+    api.shard(raw_folders, tmp_path, shard_range=(0, 1), **only)
+    folder = tmp_path / "antialias" / "val"
+    plan = SetState(folder).begun()
+    account = SourceAccount("other layout", "a file", 3, (Ignored("README.md", "not an image", 1),), ("a note",))
+    SetState(folder).begin(dataclasses.replace(plan, source=account, class_words=("disc", *[""] * 9)))
+    api.shard(raw_folders, tmp_path, shard_range=(1, 9), **only)
+    api.merge(tmp_path)
+    manifest = read_manifest(folder)
+    assert (manifest.source, manifest.words(0), manifest.fingerprint) == (account, "disc", plan.fingerprint)
+    assert b"| 0 | n90000001 | disc |" in (folder.parent / "README.md").read_bytes()
+    assert api.shard(raw_folders, tmp_path, **only)[0].complete
 
 
 def test_a_plan_that_cannot_be_read_can_be_restarted(raw_folders, tmp_path) -> None:
