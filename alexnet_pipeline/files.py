@@ -95,14 +95,14 @@ def sync_folder(folder: Path) -> None:
 
 
 @contextmanager
-def locked(path: Path, busy: str, *, first: int = 0, count: int = 0) -> Iterator[None]:
-    """Lock a range of a lock file, or all of it, without waiting.
+def locked(path: Path, busy: str | None, *, first: int = 0, count: int = 0) -> Iterator[None]:
+    """Lock a range of a lock file, or all of it.
 
     The kernel holds the lock, and releases it when the process dies.
 
     Args:
         path: the lock file; its folder is made if it is missing.
-        busy: the error's message if another process holds the lock.
+        busy: the error's message if another process holds the lock; None waits for it.
         first: start of the range; what its numbers mean is up to the callers.
         count: length of the range, 0 for all that follows `first`.
 
@@ -114,9 +114,9 @@ def locked(path: Path, busy: str, *, first: int = 0, count: int = 0) -> Iterator
         handle = path.open("ab")
     with handle:
         try:
-            fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB, count, first)
+            fcntl.lockf(handle, fcntl.LOCK_EX | (fcntl.LOCK_NB if busy else 0), count, first)
         except OSError as error:
-            raise RefusedError(busy) from error
+            raise RefusedError(busy or f"cannot lock {path}: {error.strerror}") from error
         yield
 
 

@@ -1,12 +1,21 @@
 """The README is true: its commands exist, its two commands are what CI runs, its links lead somewhere."""
 
+import dataclasses
 import re
+import shlex
 from pathlib import Path
 
+import pytest
+from click.testing import CliRunner
+
+from alexnet_pipeline import open_shards
 from alexnet_pipeline.cli.main import cli
+from alexnet_pipeline.dataset.manifest import FORMAT_VERSION
+from alexnet_pipeline.dataset.open import SampleRecord, ShardSet
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+FORMAT = (ROOT / "shards" / "README.md").read_text()
 
 
 def test_every_command_is_in_the_table() -> None:
@@ -36,6 +45,28 @@ def test_links_and_options_exist() -> None:
         for option in [*p.opts, *p.secondary_opts]
     }
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README)) <= known
+
+
+def test_the_format_page_describes_this_version() -> None:
+    """With every field of a sample's record."""
+    assert FORMAT.startswith(f"# The shard format, version {FORMAT_VERSION}\n")
+    members = FORMAT.partition("- `.json` MUST")[2].partition("- `.npy`")[0]
+    for field in dataclasses.fields(SampleRecord):
+        assert f"`{field.name}`" in members
+
+
+def test_the_committed_sample_is_what_its_commands_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same shards with the same samples; bytes of images may differ with the libraries' versions."""
+    monkeypatch.chdir(tmp_path)
+    for line in re.findall(r"^alexnet-pipeline (.*)$", FORMAT, re.MULTILINE):
+        CliRunner().invoke(cli, ["-q", *shlex.split(line)])
+    committed, made = open_shards(ROOT / "shards" / "sample"), open_shards(tmp_path / "shards" / "lanczos" / "train")
+
+    def content(shards: ShardSet) -> tuple[list[str], list[str], list[int]]:
+        names = sorted(path.name for path in shards.folder.iterdir() if path.is_file())
+        return names, list(shards.keys()), [shards.read_label(position) for position in range(len(shards))]
+
+    assert content(made) == content(committed)
 
 
 def test_the_tree_shows_every_file() -> None:

@@ -194,13 +194,14 @@ def verification_lines(verification: Verification) -> list[str]:
 
 def _sample_row(sample: SampleView) -> dict[str, Any]:
     height, width = sample.image.shape[:2]
-    place = {"key": sample.key, "label": sample.label, "height": height, "width": width}
+    place = {"key": sample.key, "label": sample.label, "words": sample.words, "height": height, "width": width}
     return {**place, "size_bytes": sample.size_bytes, "record": sample.record}
 
 
 def _sample_line(sample: SampleView) -> str:
     height, width = sample.image.shape[:2]
-    line = f"{printable(sample.key):32} {sample.label:5} {width}x{height} {size_text(sample.size_bytes):>8}"
+    label = f"{sample.label:5} {printable(sample.words)}".rstrip()
+    line = f"{printable(sample.key):32} {label} {width}x{height} {size_text(sample.size_bytes):>8}"
     if sample.record is None:
         return line
     return f"{line}  from {printable(sample.record.name)} {sample.record.width}x{sample.record.height}"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from alexnet_pipeline.dataset.manifest import ShardRecord
+from alexnet_pipeline.dataset.manifest import ShardRecord, encode_json
 
 WIDS, TIMM = "shardindex.json", "_info.json"
 DALI_VERSION = "v1.2"
@@ -80,20 +79,20 @@ def wids_index(name: str, shards: Sequence[ShardRecord]) -> bytes:
         "base": "",
         "info": "",
     }
-    return _json(index)
+    return encode_json(index)
 
 
-def timm_index(split: str, name: str, shards: Sequence[ShardRecord]) -> bytes:
-    """Make the `_info.json` of timm."""
+def timm_index(splits: Mapping[str, object]) -> bytes:
+    """Make the `_info.json` of timm from the `timm_split` of each split."""
+    return encode_json({"splits": splits})
+
+
+def timm_split(name: str, shards: Sequence[ShardRecord], folder: str = "") -> dict[str, object]:
+    """One split in the `_info.json` of timm, which lies in `folder` or, like `train/`, in the folder above."""
     kept = [(shard.tar.name, shard.samples_images) for shard in shards if shard.tar]
-    entry = {
+    return {
         "name": name,
         "num_samples": sum(samples for _, samples in kept),
-        "filenames": [filename for filename, _ in kept],
+        "filenames": [folder + filename for filename, _ in kept],
         "shard_lengths": [samples for _, samples in kept],
     }
-    return _json({"splits": {split: entry}})
-
-
-def _json(value: object) -> bytes:
-    return (json.dumps(value, sort_keys=True, indent=1) + "\n").encode("ascii")

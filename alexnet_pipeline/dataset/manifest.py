@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from dataclasses import dataclass
+import json
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
 
 from alexnet_pipeline.errors import PipelineError, RefusedError
 from alexnet_pipeline.files import write_whole
-from alexnet_pipeline.records import Reject, SetOptions, from_json, to_json
+from alexnet_pipeline.records import Reject, Remark, SetOptions, SourceAccount, from_json
 
-FORMAT_VERSION = 1
+# The version that is written, and the first one, which is still read.
+FORMAT_VERSION, FIRST_VERSION = 2, 1
 MANIFEST, MEAN = "manifest.json", "mean.npy"
-# Suffixes of a data set's files: `restart` removes such files, and `verify` reports those that are not listed.
-SUFFIXES = frozenset({".tar", ".idx", ".npy", ".json"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,7 @@ class ShardRecord:
         samples_images: number of samples in the tar.
         first_key: key of the first sample; empty if there is no tar.
         rejects: the planned inputs that did not become samples.
+        remarks: the flaws of inputs that became samples nevertheless.
     """
 
     index: int
@@ -54,6 +55,7 @@ class ShardRecord:
     samples_images: int
     first_key: str
     rejects: tuple[Reject, ...]
+    remarks: tuple[Remark, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,8 @@ class Manifest:
         files: the other files of the data set: indexes and mean image.
         statistics: statistics of all samples' pixels before encoding; None for an empty set.
         source_rejects: inputs rejected while the source was listed.
+        class_words: for each class its words, like `tench, Tinca tinca`, or ""; empty where no words were known.
+        source: how the source was recognised, and what in it is not an image.
         digest: sha256 of this file with an empty digest.
     """
 
@@ -111,6 +115,8 @@ class Manifest:
     files: tuple[FileRecord, ...]
     statistics: PixelStatistics | None
     source_rejects: tuple[Reject, ...]
+    class_words: tuple[str, ...] = ()
+    source: SourceAccount = field(default_factory=SourceAccount)
     digest: str = ""
 
     def __repr__(self) -> str:
@@ -119,6 +125,10 @@ class Manifest:
     def rejects(self) -> tuple[Reject, ...]:
         """Every rejected input: those of the listing first, then shard by shard."""
         return self.source_rejects + tuple(reject for shard in self.shards for reject in shard.rejects)
+
+    def words(self, label: int) -> str:
+        """The words of a class; "" where they are unknown."""
+        return self.class_words[label] if 0 <= label < len(self.class_words) else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +143,8 @@ def is_finished(folder: Path) -> bool:
 
 def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
     """Write a data set's manifest, the last of its files, and return it with its digest."""
-    sealed = dataclasses.replace(manifest, digest=hashlib.sha256(to_json(manifest, indent=1)).hexdigest())
-    write_whole(folder / MANIFEST, to_json(sealed, indent=1))
+    sealed = dataclasses.replace(manifest, digest=_digest(manifest))
+    write_whole(folder / MANIFEST, _text(sealed))
     return sealed
 
 
@@ -154,17 +164,37 @@ def read_manifest(folder: Path) -> Manifest:
         raise PipelineError(f"cannot read {path}: {error.strerror}") from error
     try:
         version = from_json(text, _Version).format_version
-        manifest = from_json(text, Manifest) if version == FORMAT_VERSION else None
+        manifest = from_json(text, Manifest) if FIRST_VERSION <= version <= FORMAT_VERSION else None
     except (ValueError, msgspec.MsgspecError) as error:
         raise PipelineError(f"{path} is damaged: {error}; restore it from a copy, or shard the source again") from error
     if manifest is None:
-        raise RefusedError(f"{path} has format version {version}; this release reads {FORMAT_VERSION}")
-    blank = to_json(dataclasses.replace(manifest, digest=""), indent=1)
-    if to_json(manifest, indent=1) != text or hashlib.sha256(blank).hexdigest() != manifest.digest:
+        raise RefusedError(
+            f"{path} has format version {version}; this release reads versions {FIRST_VERSION} to {FORMAT_VERSION}"
+        )
+    if _text(manifest) != text or _digest(manifest) != manifest.digest:
         raise PipelineError(
             f"{path} is damaged: its digest does not match; restore it from a copy, or shard the source again"
         )
     return manifest
+
+
+def encode_json(data: object) -> bytes:
+    """Encode plain data as all JSON files of a data set are: ASCII, sorted keys, indented by one space, a newline."""
+    return (json.dumps(data, sort_keys=True, indent=1) + "\n").encode("ascii")
+
+
+def _digest(manifest: Manifest) -> str:
+    return hashlib.sha256(_text(dataclasses.replace(manifest, digest=""))).hexdigest()
+
+
+def _text(manifest: Manifest) -> bytes:
+    """The content of a manifest's file, without the fields that version 1 did not have."""
+    data = dataclasses.asdict(manifest)
+    if manifest.format_version == FIRST_VERSION:
+        del data["class_words"], data["source"], data["options"]["orientation"]
+        for shard in data["shards"]:
+            del shard["remarks"]
+    return encode_json(data)
 
 
 def _missing(folder: Path) -> str:

@@ -36,6 +36,8 @@ class SampleRecord:
         wnid: the class name.
         sha256: SHA-256 of the source file.
         upsampled: whether at least one axis was enlarged.
+        label: the label, as in `.cls`; -1 in format version 1, which did not have it.
+        remark: a flaw of the source file that does not touch its pixels; empty if there is none.
     """
 
     name: str
@@ -44,6 +46,8 @@ class SampleRecord:
     wnid: str
     sha256: str
     upsampled: bool
+    label: int = -1
+    remark: str = ""
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -1,28 +1,33 @@
-"""Finish a data set: merge the shards' statistics, write the indexes and the mean image, and the manifest last."""
+"""Finish a data set: merge the shards' statistics, write indexes, mean image and card, and the manifest last."""
 
 from __future__ import annotations
 
 import io
 import zipfile
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from alexnet_pipeline.dataset.index import TIMM, WIDS, timm_index, wids_index
+from alexnet_pipeline.dataset.index import TIMM, WIDS, timm_index, timm_split, wids_index
 from alexnet_pipeline.dataset.manifest import FORMAT_VERSION, MEAN, FileRecord, Manifest, ShardRecord, write_manifest
 from alexnet_pipeline.errors import PipelineError, RefusedError
-from alexnet_pipeline.files import write_whole
+from alexnet_pipeline.files import locked, write_whole
+from alexnet_pipeline.shards.card import describe, finished_splits
 from alexnet_pipeline.shards.journal import SetPlan, SetState
+from alexnet_pipeline.shards.names import STATE, shard_prefix
+from alexnet_pipeline.shards.resume import check_version
 from alexnet_pipeline.shards.statistics import Sums
 
 
 def finish(state: SetState, plan: SetPlan) -> Manifest:
-    """Write the indexes, the mean image and the manifest of a data set.
+    """Write the indexes, the mean image and the manifest of a data set, and describe it in its method's folder.
 
     Raises:
-        RefusedError: shards are missing.
+        RefusedError: shards are missing, or of another format version.
         PipelineError: a shard's statistics cannot be read, or a file cannot be written.
     """
+    check_version(state, plan)
     journal = state.journal()
     missing = [index for index in range(plan.shards) if index not in journal]
     if missing:
@@ -32,10 +37,10 @@ def finish(state: SetState, plan: SetPlan) -> Manifest:
         )
     shards = [journal[index].shard for index in range(plan.shards)]
     sums = _merge_sums(state, shards)
-    name = f"{plan.options.name}-{plan.split}"
+    name = shard_prefix(plan.options, plan.split)
     files = {
         WIDS: wids_index(name, shards),
-        TIMM: timm_index(plan.split, name, shards),
+        TIMM: timm_index({plan.split: timm_split(name, shards)}),
         MEAN: _npy(sums.mean_image()),
     }
     for filename, data in files.items():
@@ -56,10 +61,22 @@ def finish(state: SetState, plan: SetPlan) -> Manifest:
         files=tuple(FileRecord.of(filename, data) for filename, data in files.items()),
         statistics=sums.statistics(),
         source_rejects=plan.source_rejects,
+        class_words=plan.class_words,
+        source=plan.source,
     )
-    sealed = write_manifest(state.folder, manifest)
+    sealed = _publish(state.folder, manifest)
     state.drop_sums()
     return sealed
+
+
+def _publish(folder: Path, manifest: Manifest) -> Manifest:
+    """Describe a data set beside its siblings, and write its manifest last, so that resuming makes good a crash.
+
+    The lock keeps two splits that finish at once from describing the method's folder without each other.
+    """
+    with locked(folder.parent / STATE / "lock", None):
+        describe(folder.parent, {**finished_splits(folder.parent), manifest.split: manifest})
+        return write_manifest(folder, manifest)
 
 
 def _merge_sums(state: SetState, shards: list[ShardRecord]) -> Sums:

@@ -27,6 +27,7 @@ THUMBNAIL_PX = 128
 CAPTION_PX = 14
 GAP_PX = 4
 COLUMNS = 8
+FONT, FONT_SCALE = cv2.FONT_HERSHEY_SIMPLEX, 0.32
 BACKGROUND = 255
 
 
@@ -37,6 +38,7 @@ class SampleView:
     Attributes:
         key: key of the sample.
         label: label as a number.
+        words: words of its class, like `tench, Tinca tinca`; empty if they are unknown, as they are in a lone tar.
         record: the `.json` member; None if it is missing or not of this format.
         image: HWC uint8, RGB.
         size_bytes: size of the encoded image.
@@ -44,6 +46,7 @@ class SampleView:
 
     key: str
     label: int
+    words: str
     record: SampleRecord | None
     image: NDArray[np.uint8]
     size_bytes: int
@@ -60,9 +63,10 @@ class SampleViews(tuple[SampleView, ...]):
 
     def _repr_html_(self) -> str:
         rows = [
-            (each.key, each.label, each.record.name if each.record else "", f"{each.size_bytes:,}") for each in self
+            (each.key, each.label, each.words, each.record.name if each.record else "", f"{each.size_bytes:,}")
+            for each in self
         ]
-        return html_table(("key", "label", "source", "bytes"), rows)
+        return html_table(("key", "label", "words", "source", "bytes"), rows)
 
 
 @takes_options(InspectOptions)
@@ -92,7 +96,7 @@ def inspect(path: str | os.PathLike[str], **options: object) -> SampleViews:
 
 
 def contact_sheet(samples: SampleViews) -> NDArray[np.uint8]:
-    """Draw thumbnails with label and key; HWC uint8, RGB."""
+    """Draw thumbnails with label and the first of the class's words, or the key; HWC uint8, RGB."""
     rows = -(-len(samples) // COLUMNS)
     cell = (THUMBNAIL_PX + CAPTION_PX + GAP_PX, THUMBNAIL_PX + GAP_PX)
     sheet = np.full((rows * cell[0] + GAP_PX, COLUMNS * cell[1] + GAP_PX, 3), BACKGROUND, np.uint8)
@@ -100,9 +104,8 @@ def contact_sheet(samples: SampleViews) -> NDArray[np.uint8]:
         top, left = GAP_PX + number // COLUMNS * cell[0], GAP_PX + number % COLUMNS * cell[1]
         small = _thumbnail(sample.image)
         sheet[top : top + small.shape[0], left : left + small.shape[1]] = small
-        caption = f"{sample.label} {sample.key}"[:22]
         at = (left, top + THUMBNAIL_PX + CAPTION_PX - 4)
-        cv2.putText(sheet, caption, at, cv2.FONT_HERSHEY_SIMPLEX, 0.32, (40, 40, 40), 1, cv2.LINE_AA)
+        cv2.putText(sheet, _caption(sample), at, FONT, FONT_SCALE, (40, 40, 40), 1, cv2.LINE_AA)
     return sheet
 
 
@@ -110,8 +113,8 @@ def _of_set(folder: Path) -> Iterator[SampleView]:
     shards = open_shards(folder)
     for position, key in enumerate(shards.keys()):
         data = shards.read_image(position)
-        image = codec.decode_sample(data, shards.manifest.options.encoding)
-        yield SampleView(key, shards.read_label(position), shards.read_record(position), image, len(data))
+        image, label = codec.decode_sample(data, shards.manifest.options.encoding), shards.read_label(position)
+        yield SampleView(key, label, shards.manifest.words(label), shards.read_record(position), image, len(data))
 
 
 def _of_tar(tar: Path) -> Iterator[SampleView]:
@@ -134,7 +137,15 @@ def _view(tar: Path, sample: dict[str, Any]) -> SampleView:
     except ValueError:
         record = None
     image = codec.decode_sample(sample[extension], encodings[extension])
-    return SampleView(sample["__key__"], int(sample["cls"]), record, image, len(sample[extension]))
+    return SampleView(sample["__key__"], int(sample["cls"]), "", record, image, len(sample[extension]))
+
+
+def _caption(sample: SampleView) -> str:
+    """Label and first words, or the key, cut off to the width of a thumbnail."""
+    text = f"{sample.label} {sample.words.partition(',')[0] or sample.key}"
+    while cv2.getTextSize(text, FONT, FONT_SCALE, 1)[0][0] > THUMBNAIL_PX:
+        text = text[:-1]
+    return text
 
 
 def _thumbnail(image: NDArray[np.uint8]) -> NDArray[np.uint8]:

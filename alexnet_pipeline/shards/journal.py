@@ -12,16 +12,17 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from alexnet_pipeline.dataset.manifest import MANIFEST, SUFFIXES, ShardRecord, is_finished
+from alexnet_pipeline.dataset.manifest import MANIFEST, ShardRecord, is_finished
 from alexnet_pipeline.errors import RefusedError
 from alexnet_pipeline.files import PART, locked, make_folder, naming, write_whole
-from alexnet_pipeline.records import Reject, SetOptions, fingerprint, from_json, to_json
+from alexnet_pipeline.records import Reject, SetOptions, SourceAccount, fingerprint, from_json, to_json
+from alexnet_pipeline.shards.names import STATE, is_written_here
 
-STATE, PLAN = ".state", "plan.json"
+PLAN = "plan.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,11 @@ class SetPlan:
         shards: number of planned shards.
         input: digest of the planned images, in order.
         source_rejects: inputs that were rejected while the source was listed.
-        fingerprint: sha256 of all other fields.
+        class_words: for each class its words, or "".
+        source: how the source was recognised, and what in it is not an image.
+        fingerprint: sha256 of all other fields but words and source. Those two describe a source, and do not touch a
+            shard: the same images in another layout have the same plan, and a file added to a source does not forbid
+            to resume.
     """
 
     format_version: int
@@ -54,12 +59,14 @@ class SetPlan:
     shards: int
     input: str
     source_rejects: tuple[Reject, ...]
+    class_words: tuple[str, ...] = field(default=(), compare=False)
+    source: SourceAccount = field(default_factory=SourceAccount, compare=False)
     fingerprint: str = ""
 
     def sealed(self) -> SetPlan:
         """The same plan with its fingerprint filled in."""
         data = dataclasses.asdict(self)
-        del data["fingerprint"]
+        del data["fingerprint"], data["class_words"], data["source"]
         return dataclasses.replace(self, fingerprint=fingerprint(data))
 
 
@@ -89,6 +96,11 @@ class SetState:
         """Whether the manifest is written."""
         return is_finished(self.folder)
 
+    @property
+    def started(self) -> bool:
+        """Whether a plan was recorded here, even one that cannot be read."""
+        return (self._state / PLAN).exists()
+
     def begun(self) -> SetPlan | None:
         """The plan that was recorded here, or None.
 
@@ -115,7 +127,7 @@ class SetState:
         with naming(self.folder):
             (self.folder / MANIFEST).unlink(missing_ok=True)
             for path in sorted(self.folder.glob("*")):
-                if path.suffix in SUFFIXES:
+                if is_written_here(path.name):
                     path.unlink()
             for path in self._state.glob("*"):
                 if path.name != "lock":

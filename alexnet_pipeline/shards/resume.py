@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 
-from alexnet_pipeline.dataset.manifest import read_manifest
+from alexnet_pipeline.dataset.manifest import FORMAT_VERSION, read_manifest
 from alexnet_pipeline.errors import RefusedError
 from alexnet_pipeline.options import parameters_of
 from alexnet_pipeline.records import SetOptions
-from alexnet_pipeline.shards.journal import SetPlan
+from alexnet_pipeline.shards.journal import SetPlan, SetState
 from alexnet_pipeline.shards.sets import PlannedSet
 
-# Fields of a plan that are too long for a message.
-LONG_FIELDS = frozenset({"options", "fingerprint", "classes", "source_rejects", "input"})
+# Fields of a plan that are too long for a message, or that may differ.
+LONG_FIELDS = frozenset({"options", "fingerprint", "classes", "class_words", "source", "source_rejects", "input"})
 
 
 def check_restart(sets: list[PlannedSet], shard_range: tuple[int, int] | None) -> None:
@@ -27,7 +27,7 @@ def check_restart(sets: list[PlannedSet], shard_range: tuple[int, int] | None) -
         )
     for planned in sets:
         tars = sorted(planned.state.folder.glob("*.tar"))
-        if tars and planned.state.begun() is None and not planned.state.finished:
+        if tars and not planned.state.started and not planned.state.finished:
             raise RefusedError(f"{tars[0]} was not written by `shard`, so `restart` will not remove it")
 
 
@@ -47,6 +47,7 @@ def check_resumable(planned: PlannedSet) -> None:
         if tars:
             raise RefusedError(f"{tars[0]} exists, but there is no record of how it was made; choose another folder")
         return
+    check_version(state, begun)
     if begun != planned.record:
         raise RefusedError(
             f"{state.folder} was started with other settings ({_difference(begun, planned.record)}); repeat those to "
@@ -54,6 +55,21 @@ def check_resumable(planned: PlannedSet) -> None:
         )
     if state.finished:
         _check_inputs(planned)
+
+
+def check_version(state: SetState, begun: SetPlan) -> None:
+    """Refuse to complete a data set of another format version, because its shards have other names and members.
+
+    Raises:
+        RefusedError: the message names both versions.
+    """
+    if begun.format_version == FORMAT_VERSION:
+        return
+    writer = "an earlier" if begun.format_version < FORMAT_VERSION else "a later"
+    raise RefusedError(
+        f"{state.folder} was written by {writer} version (format {begun.format_version}, this one writes "
+        f"{FORMAT_VERSION}); choose another folder, or begin again with `restart=True`"
+    )
 
 
 def _check_inputs(planned: PlannedSet) -> None:

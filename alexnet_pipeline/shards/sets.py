@@ -90,7 +90,10 @@ def plan_sets(
         digest = plan.digest()
         for options in chosen:
             state = SetState(out / find_method(options.method).directory / listing.split)
-            sets.append(PlannedSet(state, _record(plan, options, digest), plan))
+            record = dataclasses.replace(
+                _record(plan, options, digest), class_words=opened.words, source=contents.account
+            )
+            sets.append(PlannedSet(state, record, plan))
     return contents, sets
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -11,30 +10,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from alexnet_pipeline.dataset.index import TIMM, WIDS, Components, dali_index
-from alexnet_pipeline.dataset.manifest import MANIFEST, MEAN, SUFFIXES, FileRecord, Manifest, ShardRecord, read_manifest
+from alexnet_pipeline.dataset.index import Components, dali_index
+from alexnet_pipeline.dataset.manifest import MANIFEST, Manifest, ShardRecord, read_manifest
 from alexnet_pipeline.dataset.open import ShardSet, open_shards
 from alexnet_pipeline.errors import PipelineError, RefusedError, RejectedImageError
-from alexnet_pipeline.files import PART
 from alexnet_pipeline.options import make, takes_options
 from alexnet_pipeline.pixels import codec
 from alexnet_pipeline.progress import Advance, Progress, Report, Stage, reporting
 from alexnet_pipeline.raw.tarscan import Member, scan_tar
 from alexnet_pipeline.records import EXTENSIONS
+from alexnet_pipeline.shards.check import Problem, check_file, check_folder, check_splits_index
 from alexnet_pipeline.shards.options import VerifyOptions
 from alexnet_pipeline.shards.workers import core_count
 from alexnet_pipeline.text import counted, html_table
 
-READ_BYTES = 1 << 20
 PART_IMAGES = 500  # samples that a thread checks at a time
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """A problem of a file, with what was found and what was expected."""
-
-    path: str
-    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +70,12 @@ def verify(path: str | os.PathLike[str], *, progress: Progress = True, **options
     chosen = make(VerifyOptions, options)
     folders = find_sets(Path(path))
     problems: list[Problem] = []
-    manifests: dict[Path, Manifest] = {}
-    for folder in folders:
-        try:
-            manifests[folder] = read_manifest(folder)
-        except PipelineError as error:
-            problems.append(Problem(str(folder), str(error)))
-            continue
-        problems += _check_folder(folder, manifests[folder])
+    manifests = _read_manifests(folders, problems)
+    for folder, manifest in manifests.items():
+        problems += check_folder(folder, manifest)
+    for parent in sorted({folder.parent for folder in folders if folder != Path(path)}):
+        if manifests.keys() >= {folder for folder in folders if folder.parent == parent}:
+            problems += check_splits_index(parent)
     shards = [shard for manifest in manifests.values() for shard in manifest.shards if shard.tar]
     with reporting(progress) as report, ThreadPoolExecutor(chosen.workers or core_count()) as pool:
         check = functools.partial(_run, pool, report, problems)
@@ -103,6 +91,16 @@ def verify(path: str | os.PathLike[str], *, progress: Progress = True, **options
         size_bytes=sum(shard.tar.size_bytes for shard in shards if shard.tar),
         problems=tuple(problems),
     )
+
+
+def _read_manifests(folders: Sequence[Path], problems: list[Problem]) -> dict[Path, Manifest]:
+    manifests = {}
+    for folder in folders:
+        try:
+            manifests[folder] = read_manifest(folder)
+        except PipelineError as error:
+            problems.append(Problem(str(folder), str(error)))
+    return manifests
 
 
 def _run(
@@ -151,56 +149,13 @@ def find_sets(path: Path) -> list[Path]:
     return sorted(folders)
 
 
-def _check_folder(folder: Path, manifest: Manifest) -> Iterator[Problem]:
-    """The files beside the shards: missing, damaged, or not listed."""
-    files = (*manifest.files, *(f for s in manifest.shards for f in (s.tar, s.idx) if f))
-    listed = {MANIFEST, *(file.name for file in files)}
-    for path in sorted(folder.iterdir()):
-        if path.name not in listed and (path.suffix in SUFFIXES or path.name.startswith(PART)):
-            yield Problem(str(path), "is not in the manifest")
-    if {file.name for file in manifest.files} != {WIDS, TIMM, MEAN}:
-        yield Problem(str(folder / MANIFEST), f"lists other files than {WIDS}, {TIMM} and {MEAN}")
-    for file in manifest.files:
-        yield from _check_file(folder, file)
-    yield from _check_totals(folder, manifest)
-
-
-def _check_totals(folder: Path, manifest: Manifest) -> Iterator[Problem]:
-    path = str(folder / MANIFEST)
-    samples = sum(shard.samples_images for shard in manifest.shards)
-    if samples != manifest.total_images or sum(manifest.class_totals_images) != samples:
-        yield Problem(path, f"the totals say {manifest.total_images} images, the shards hold {samples}")
-    if [shard.index for shard in manifest.shards] != list(range(len(manifest.shards))):
-        yield Problem(path, "the shards are not numbered 0, 1, 2 ...")
-    if len(manifest.class_totals_images) != len(manifest.classes):
-        yield Problem(path, f"lists {len(manifest.classes)} classes, but {len(manifest.class_totals_images)} totals")
-
-
-def _check_file(folder: Path, file: FileRecord) -> Iterator[Problem]:
-    path = folder / file.name
-    state = hashlib.sha256()
-    try:
-        size = path.stat().st_size
-        if size != file.size_bytes:
-            yield Problem(str(path), f"has {size} bytes, the manifest says {file.size_bytes}")
-            return
-        with path.open("rb") as handle:
-            while block := handle.read(READ_BYTES):
-                state.update(block)
-    except OSError as error:
-        yield Problem(str(path), f"cannot be read: {error.strerror}")
-        return
-    if state.hexdigest() != file.sha256:
-        yield Problem(str(path), "does not have the sha256 that the manifest says")
-
-
 def _check_shard(folder: Path, manifest: Manifest, shard: ShardRecord) -> Iterator[Problem]:
     """A shard's files against the manifest, and its tar against its index."""
     if not (shard.tar and shard.idx):
         if shard.tar or shard.idx or shard.samples_images:
             yield Problem(str(folder / MANIFEST), f"shard {shard.index} has samples, but no tar or no index")
         return
-    damage = [*_check_file(folder, shard.tar), *_check_file(folder, shard.idx)]
+    damage = [*check_file(folder, shard.tar), *check_file(folder, shard.idx)]
     yield from damage
     if damage:
         return

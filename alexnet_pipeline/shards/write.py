@@ -9,7 +9,7 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,10 +20,11 @@ from alexnet_pipeline.errors import RejectedImageError
 from alexnet_pipeline.files import PartFile, sync_folder, write_whole
 from alexnet_pipeline.pixels import codec, resample
 from alexnet_pipeline.pixels.convert import convert_each
-from alexnet_pipeline.raw.read import Reader
-from alexnet_pipeline.records import EXTENSIONS, RawImage, Reject
+from alexnet_pipeline.raw.read import Reader, reading_order
+from alexnet_pipeline.records import EXTENSIONS, RawImage, Reject, Remark
 from alexnet_pipeline.shards import statistics, ustar
 from alexnet_pipeline.shards.journal import JournalEntry, SetState
+from alexnet_pipeline.shards.names import shard_prefix
 from alexnet_pipeline.shards.plan import ShardJob, Target, source_stamp
 from alexnet_pipeline.shards.statistics import Sums
 
@@ -32,6 +33,7 @@ from alexnet_pipeline.shards.statistics import Sums
 DECODE_LIMIT_S = 30.0
 # Least number of digits in `.cls`, so that DALI decodes the labels of ImageNet and of the sample alike.
 LABEL_DIGITS = 4
+Noted = TypeVar("Noted", Reject, Remark)
 RECORD_JSON = json.JSONEncoder(separators=(",", ":"))
 
 
@@ -56,32 +58,43 @@ def write_job(job: ShardJob, progress: Callable[[int], None]) -> list[JournalEnt
     """
     prepare()
     conversions = [target.options for target in job.targets]
+    first = conversions[0]  # they differ only in method, so all decode alike
     stamp = source_stamp(job.images)
     digits = max(LABEL_DIGITS, len(str(job.classes - 1)))
     with ExitStack() as stack:
         reader = stack.enter_context(Reader(job.images))
         limit = stack.enter_context(_TimeLimit())
         writers = [stack.enter_context(_ShardWriter(job, target)) for target in job.targets]
-        rejects: list[Reject] = []
-        for position, image in enumerate(job.images):
-            progress(position)
+        rejects: dict[int, Reject] = {}
+        remarks: dict[int, Remark] = {}
+        for step, position in enumerate(reading_order(job.images)):
+            image = job.images[position]
+            progress(step)
             reader.prefetch(position)
             try:
                 if position in job.doomed:
                     raise RejectedImageError(job.doomed[position], "the decoder did not survive this image")
                 data = reader.read(position)
                 limit.renew()
-                decoded = codec.decode(data, max_pixels=conversions[0].max_pixels)
+                decoded = codec.decode_remarked(data, max_pixels=first.max_pixels, orientation=first.orientation)
                 # An image is written by all methods or by none, so that their shards have the same keys.
-                converted = convert_each(decoded, conversions)
+                converted = convert_each(decoded.pixels, conversions)
             except RejectedImageError as error:
-                rejects.append(Reject(image.name, error.reason, error.detail))
+                rejects[position] = Reject(image.name, error.reason, error.detail)
+                for writer in writers:
+                    writer.skip(position)
                 continue
-            members = _SharedMembers(image, data, decoded.shape, digits)
+            if decoded.remark:
+                remarks[position] = Remark(image.name, decoded.remark)
+            members = _SharedMembers(image, data, decoded, digits)
             for writer, (pixels, placement) in zip(writers, converted, strict=True):
-                writer.add(image, pixels, members, upsampled=placement.upsampled)
+                writer.add(position, image, pixels, members, upsampled=placement.upsampled)
         progress(len(job.images))
-        return [JournalEntry(writer.finish(tuple(rejects)), stamp) for writer in writers]
+        return [JournalEntry(writer.finish(_in_order(rejects), _in_order(remarks)), stamp) for writer in writers]
+
+
+def _in_order(by_position: dict[int, Noted]) -> tuple[Noted, ...]:
+    return tuple(by_position[position] for position in sorted(by_position))
 
 
 class _Member(NamedTuple):
@@ -101,15 +114,17 @@ class _Member(NamedTuple):
 class _SharedMembers:
     """The label and record members of an image, which are made once because all methods share them."""
 
-    def __init__(self, image: RawImage, data: bytes, shape: tuple[int, ...], digits: int) -> None:
+    def __init__(self, image: RawImage, data: bytes, decoded: codec.Decoded, digits: int) -> None:
         self._key, self._made = image.key, dict[bool, tuple[_Member, _Member]]()
         self._label = _Member.of(image.key, "cls", b"%0*d" % (digits, image.label))
         self._record = {
-            "height": shape[0],
+            "height": decoded.pixels.shape[0],
+            "label": image.label,
             "name": image.name,
+            **({"remark": decoded.remark} if decoded.remark else {}),
             "sha256": hashlib.sha256(data).hexdigest(),
             "upsampled": False,
-            "width": shape[1],
+            "width": decoded.pixels.shape[1],
             "wnid": image.wnid,
         }
 
@@ -145,17 +160,19 @@ class _TimeLimit:
 
 
 class _ShardWriter:
-    """Writes one method's shard, sample by sample."""
+    """Writes one method's shard, sample by sample; samples that come out of order wait in memory."""
 
     def __init__(self, job: ShardJob, target: Target) -> None:
         self._options = options = target.options
         self._index = job.index
         self._state = SetState(target.folder)
-        self._name = f"{options.name}-{job.split}-{job.index:06d}"
+        self._name = f"{shard_prefix(options, job.split)}-{job.index:06d}"
         self._part = PartFile(target.folder / f"{self._name}.tar")
         self._sha256, self._md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
         self._size_bytes, self._first_key = 0, ""
         self._samples: list[Components] = []
+        self._waiting: dict[int, list[_Member]] = {}
+        self._next = 0
         side = 0 if options.geometry == "shorter" else options.size_px
         self._sums = Sums.of_shard((side, side, 3), job.classes)
 
@@ -166,12 +183,30 @@ class _ShardWriter:
     def __exit__(self, *details: object) -> None:
         self._part.__exit__(None, None, None)
 
-    def add(self, image: RawImage, pixels: NDArray[np.uint8], shared: _SharedMembers, *, upsampled: bool) -> None:
-        """Append one sample, its members sorted by name."""
+    def add(
+        self, position: int, image: RawImage, pixels: NDArray[np.uint8], shared: _SharedMembers, *, upsampled: bool
+    ) -> None:
+        """Add the sample of a position, its members sorted by name."""
         extension = EXTENSIONS[self._options.encoding]
         encoded = _Member.of(image.key, extension, codec.encode(pixels, self._options))
-        members = sorted((encoded, *shared.members(upsampled=upsampled)))
-        self._first_key = self._first_key or image.key
+        self._waiting[position] = sorted((encoded, *shared.members(upsampled=upsampled)))
+        self._sums.add(pixels, image.label, upsampled=upsampled)
+        self._write_next()
+
+    def skip(self, position: int) -> None:
+        """Leave a position without a sample."""
+        self._waiting[position] = []
+        self._write_next()
+
+    def _write_next(self) -> None:
+        while self._next in self._waiting:
+            members = self._waiting.pop(self._next)
+            self._next += 1
+            if members:
+                self._write(members)
+
+    def _write(self, members: list[_Member]) -> None:
+        self._first_key = self._first_key or members[0].name.partition(".")[0]
         components: Components = []
         at = self._size_bytes + ustar.BLOCK_BYTES
         for member in members:
@@ -179,14 +214,13 @@ class _ShardWriter:
             at += len(member.packed)
         self._append(b"".join([member.packed for member in members]))
         self._samples.append(components)
-        self._sums.add(pixels, image.label, upsampled=upsampled)
 
-    def finish(self, rejects: tuple[Reject, ...]) -> ShardRecord:
+    def finish(self, rejects: tuple[Reject, ...], remarks: tuple[Remark, ...]) -> ShardRecord:
         """Commit statistics, index and tar in this order, so that a tar under its final name has the other two."""
         folder = self._state.folder
         write_whole(self._state.sums_path(self._index), self._sums.to_bytes())
         if not self._samples:  # DALI would read a sample from an empty tar
-            return ShardRecord(self._index, None, None, "", 0, "", rejects)
+            return ShardRecord(self._index, None, None, "", 0, "", rejects, remarks)
         self._append(ustar.end_of_archive(self._size_bytes))
         index = dali_index(self._samples)
         idx = FileRecord.of(f"{self._name}.idx", index)
@@ -194,7 +228,8 @@ class _ShardWriter:
         self._part.commit()
         sync_folder(folder)
         tar = FileRecord(f"{self._name}.tar", self._size_bytes, self._sha256.hexdigest())
-        return ShardRecord(self._index, tar, idx, self._md5.hexdigest(), len(self._samples), self._first_key, rejects)
+        md5, images = self._md5.hexdigest(), len(self._samples)
+        return ShardRecord(self._index, tar, idx, md5, images, self._first_key, rejects, remarks)
 
     def _append(self, data: bytes) -> None:
         self._part.write(data)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from alexnet_pipeline.dataset.index import dali_index, read_dali_index, timm_index, wids_index
+from alexnet_pipeline.dataset.index import dali_index, read_dali_index, timm_index, timm_split, wids_index
 from alexnet_pipeline.dataset.manifest import FileRecord, ShardRecord
 
 SAMPLES = [
@@ -39,5 +39,11 @@ def test_other_tools_indexes_leave_empty_shards_out() -> None:
     empty = ShardRecord(1, None, None, "", 0, "", ())
     wids = json.loads(wids_index("name", [full, empty]))
     assert wids["shardlist"] == [{"url": "b.tar", "md5sum": "md", "nsamples": 3, "filesize": 10}]
-    timm = json.loads(timm_index("val", "name", [full, empty]))
+    timm = json.loads(timm_index({"val": timm_split("name", [full, empty])}))
     assert timm["splits"]["val"] == {"name": "name", "num_samples": 3, "filenames": ["b.tar"], "shard_lengths": [3]}
+
+
+def test_timm_names_files_from_the_folder_of_its_index() -> None:
+    """It joins the root and the file name, so a folder above the shards needs theirs in front."""
+    shard = ShardRecord(0, FileRecord("b.tar", 10, "s"), FileRecord("b.idx", 1, "s"), "md", 3, "k0", ())
+    assert timm_split("name", [shard], "val/")["filenames"] == ["val/b.tar"]

@@ -46,7 +46,9 @@ def test_every_sample_is_what_its_tar_holds(made) -> None:
     for position, key in enumerate(keys):
         assert shards.read_image(position) == members[f"{key}.npy"]
         assert shards.read_label(position) == int(members[f"{key}.cls"])
-        assert dataclasses.asdict(shards.read_record(position)) == json.loads(members[f"{key}.json"])
+        record = dataclasses.asdict(shards.read_record(position))
+        assert record == {**json.loads(members[f"{key}.json"]), "remark": ""}
+        assert record["label"] == int(members[f"{key}.cls"])
     assert shards.mean_image().shape == (24, 24, 3)
     images = [decode_sample(shards.read_image(position), "raw") for position in range(20)]
     np.testing.assert_allclose(shards.statistics().mean, np.mean(images, (0, 1, 2)))
@@ -101,6 +103,13 @@ def test_a_label_that_is_none_is_named(copy) -> None:
         [shards.read_label(position) for position in range(len(shards))]
 
 
+def test_classes_have_their_words(copy) -> None:
+    """As the manifest says; none where it knows none."""
+    assert {read_manifest(copy).words(label) for label in range(-1, 11)} == {""}
+    reseal(copy, class_words=("tench, Tinca tinca", *[""] * 9))
+    assert [read_manifest(copy).words(label) for label in (0, 1, 99)] == ["tench, Tinca tinca", "", ""]
+
+
 def test_what_is_no_data_set_is_refused_with_the_next_step(made, tmp_path) -> None:
     """A tar, a folder above, an unfinished set, nothing."""
     for place, words in (
@@ -117,7 +126,8 @@ def test_a_manifest_of_another_version_or_shape_is_one_line(copy) -> None:
     """Never a traceback, whatever types its fields have."""
     whole = json.loads((copy / MANIFEST).read_bytes())
     for change, error, words in (
-        ({"format_version": 99}, RefusedError, "format version 99"),
+        ({"format_version": 99}, RefusedError, "format version 99; this release reads versions 1 to 2"),
+        ({"format_version": 0}, RefusedError, "format version 0"),
         ({"classes": 3}, PipelineError, "Expected `array`"),
         ({"shards": [{"index": "x"}]}, PipelineError, "damaged"),
         ({"total_images": 21}, PipelineError, "digest"),

@@ -1,6 +1,7 @@
 """From a source to data sets: same bytes always, nothing lost, resumable after any end."""
 
 import contextlib
+import dataclasses
 import gc
 import hashlib
 import io
@@ -22,6 +23,7 @@ import alexnet_pipeline as api
 from alexnet_pipeline.dataset.manifest import read_manifest
 from alexnet_pipeline.errors import PipelineError, RefusedError
 from alexnet_pipeline.pixels.codec import decode, decode_sample
+from alexnet_pipeline.records import Ignored, SourceAccount
 from alexnet_pipeline.shards.journal import SetState
 
 TWO = ("lanczos", "nearest")
@@ -70,6 +72,16 @@ def test_clock_umask_and_zone_do_not_change_a_byte(raw_folders, reference, tmp_p
     assert content(tmp_path) == content(reference)
 
 
+def test_no_two_methods_share_a_file_name(reference) -> None:
+    """webdataset's cache and wids know shards by base name."""
+    tars = [path.name for path in reference.rglob("*.tar")]
+    assert len(set(tars)) == len(tars) == 12
+    for method in TWO:
+        assert f"imagenet-{method}-train-000000.tar" in tars
+        index = json.loads((reference / method / "train" / "shardindex.json").read_text())
+        assert index["name"] == f"imagenet-{method}-train"
+
+
 def test_every_input_is_accounted_for_once(raw_folders, reference) -> None:
     """Written or rejected by name; the broken one is the only reject of the sample."""
     manifest = read_manifest(reference / "lanczos" / "train")
@@ -113,7 +125,8 @@ def test_samples_hold_what_they_promise(raw_folders, reference) -> None:
         image = decode(source)
         assert (record["height"], record["width"]) == image.shape[:2]
         assert record["upsampled"] == (min(image.shape[:2]) < 256)
-        assert group[0][1] == b"%04d" % (int(record["wnid"][1:]) - 90000001)
+        assert record["label"] == int(record["wnid"][1:]) - 90000001
+        assert group[0][1] == b"%04d" % record["label"]
         pixels = decode(group[1][1]).astype(int)
         assert np.abs(pixels - api.resize(image, "lanczos")).mean() < 6  # JPEG at quality 95
 
@@ -291,6 +304,59 @@ def test_other_settings_are_refused(raw_folders, tmp_path) -> None:
     assert content(tmp_path) == before
     api.shard(raw_folders, tmp_path, split=["val"], shard_size=8, quality=80, restart=True)
     assert not api.verify(tmp_path).problems
+
+
+def as_version_1(state: SetState) -> None:
+    """Rewrite a recorded plan as version 1 wrote it."""
+    plan = json.loads((state.folder / ".state" / "plan.json").read_text())
+    del plan["class_words"], plan["source"], plan["options"]["orientation"]
+    (state.folder / ".state" / "plan.json").write_text(json.dumps({**plan, "format_version": 1}))
+
+
+def test_a_run_of_an_earlier_version_is_refused(raw_folders, tmp_path) -> None:
+    """Its shards have other names; `shard` and `merge` say so and change nothing, and a restart begins again."""
+    only = {"split": ["val"], "shard_size": 8}
+    api.shard(raw_folders, tmp_path, shard_range=(0, 1), **only)
+    state = SetState(tmp_path / "antialias" / "val")
+    as_version_1(state)
+    for suffix in (".tar", ".idx"):
+        new = state.folder / f"imagenet-antialias-val-000000{suffix}"
+        new.rename(state.folder / f"imagenet-val-000000{suffix}")
+    before = content(tmp_path)
+    words = r"written by an earlier version \(format 1, this one writes 2\); choose another folder, or .*restart=True"
+    for call in (lambda: api.shard(raw_folders, tmp_path, **only), lambda: api.merge(tmp_path)):
+        with pytest.raises(RefusedError, match=words):
+            call()
+    assert content(tmp_path) == before
+    api.shard(raw_folders, tmp_path, restart=True, **only)
+    assert not list(state.folder.glob("imagenet-val-*"))
+    assert not api.verify(tmp_path).problems
+
+
+def test_words_and_source_reach_the_manifest_and_forbid_nothing(raw_folders, tmp_path) -> None:
+    """`merge` copies those of the recorded plan; a run over a source that is described otherwise resumes."""
+    only = {"split": ["val"], "shard_size": 8}
+    api.shard(raw_folders, tmp_path, shard_range=(0, 1), **only)
+    folder = tmp_path / "antialias" / "val"
+    plan = SetState(folder).begun()
+    account = SourceAccount("other layout", "a file", 3, (Ignored("README.md", "not an image", 1),), ("a note",))
+    SetState(folder).begin(dataclasses.replace(plan, source=account, class_words=("disc", *[""] * 9)))
+    api.shard(raw_folders, tmp_path, shard_range=(1, 9), **only)
+    api.merge(tmp_path)
+    manifest = read_manifest(folder)
+    assert (manifest.source, manifest.words(0), manifest.fingerprint) == (account, "disc", plan.fingerprint)
+    assert b"| 0 | n90000001 | disc |" in (folder.parent / "README.md").read_bytes()
+    assert api.shard(raw_folders, tmp_path, **only)[0].complete
+
+
+def test_a_plan_that_cannot_be_read_can_be_restarted(raw_folders, tmp_path) -> None:
+    """As the refusal says, also where shards are there already."""
+    only = {"split": ["val"], "shard_size": 8}
+    api.shard(raw_folders, tmp_path, shard_range=(0, 1), **only)
+    (tmp_path / "antialias" / "val" / ".state" / "plan.json").write_text("{")
+    with pytest.raises(RefusedError, match="restart=True"):
+        api.shard(raw_folders, tmp_path, **only)
+    assert api.shard(raw_folders, tmp_path, restart=True, **only)[0].complete
 
 
 def test_changed_input_is_never_mixed(raw_folders, tmp_path) -> None:

@@ -51,7 +51,13 @@ def test_every_flipped_bit_is_found(copy) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["imagenet-val-000001.tar", "imagenet-val-000001.idx", "mean.npy", "shardindex.json", "_info.json"],
+    [
+        "imagenet-antialias-val-000001.tar",
+        "imagenet-antialias-val-000001.idx",
+        "mean.npy",
+        "shardindex.json",
+        "_info.json",
+    ],
 )
 def test_missing_files_are_found(copy, name) -> None:
     """By name."""
@@ -59,16 +65,112 @@ def test_missing_files_are_found(copy, name) -> None:
     assert any(name in problem.path for problem in api.verify(copy).problems)
 
 
-@pytest.mark.parametrize("name", ["imagenet-val-000009.tar", "x.idx", ".part-imagenet-val-000001.tar"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "imagenet-antialias-val-000009.tar",
+        "imagenet-val-000000.tar",
+        "x.idx",
+        ".part-imagenet-antialias-val-000001.tar",
+        "notes.txt",
+        "README.md",
+        ".DS_Store",
+        "manifest.json~",
+        "LICENSE",
+    ],
+)
 def test_extra_files_are_found(copy, name) -> None:
-    """A shard that nobody planned would be trained on."""
+    """A shard that nobody planned would be trained on, and any other file is not of the data set."""
     (copy / name).write_bytes(b"x")
     assert [name in problem.path for problem in api.verify(copy).problems] == [True]
 
 
+def test_an_extra_folder_is_found(copy) -> None:
+    """Once, whatever it holds."""
+    (copy / "more" / "deep").mkdir(parents=True)
+    (copy / "more" / "deep" / "x.txt").write_bytes(b"x")
+    assert [problem.path for problem in api.verify(copy).problems] == [str(copy / "more")]
+
+
+def test_companions_of_other_tools_are_left_alone(copy) -> None:
+    """Their indexes lie beside the shards, and are not of the data set."""
+    for tar in copy.glob("*.tar"):
+        tar.with_name(f"{tar.name}.idx").write_bytes(b"x")
+    (copy / "dataset_infos.json").write_bytes(b"{}")
+    (copy / ".nv-meta").mkdir()
+    (copy / ".nv-meta" / "index.sqlite").write_bytes(b"x")
+    (copy / ".state").mkdir(exist_ok=True)
+    (copy / ".state" / "lock").write_bytes(b"")
+    assert not api.verify(copy).problems
+
+
+def test_names_that_are_not_the_formats_are_found(copy) -> None:
+    """Where all files are as the manifest says, but webdataset would mix them up with another method's."""
+    manifest = read_manifest(copy)
+    tar, idx = manifest.shards[1].tar, manifest.shards[1].idx
+    shards = list(manifest.shards)
+    (copy / tar.name).rename(copy / "imagenet-val-000001.tar")
+    shards[1] = dataclasses.replace(shards[1], tar=dataclasses.replace(tar, name="imagenet-val-000001.tar"), idx=idx)
+    write_manifest(copy, dataclasses.replace(manifest, digest="", shards=tuple(shards)))
+    (problem,) = api.verify(copy).problems
+    assert "shard 1 is named imagenet-val-000001.tar, expected imagenet-antialias-val-000001.tar" in problem.text
+
+
+def test_a_method_of_another_release_is_a_problem(copy) -> None:
+    """Its names cannot be checked; this is said, and the rest is checked all the same."""
+    manifest = read_manifest(copy)
+    options = dataclasses.replace(manifest.options, method="unheard-of")
+    write_manifest(copy, dataclasses.replace(manifest, digest="", options=options))
+    (problem,) = api.verify(copy).problems
+    assert "no method 'unheard-of'" in problem.text
+
+
+def test_words_for_other_classes_are_found(copy) -> None:
+    """There is one text for each class, or none at all."""
+    write_manifest(copy, dataclasses.replace(read_manifest(copy), digest="", class_words=("tench", "goldfish")))
+    (problem,) = api.verify(copy).problems
+    assert "10 classes, but words for 2" in problem.text
+
+
+@pytest.fixture
+def method(sound, tmp_path) -> Path:
+    """The folder of a method, with one split, that may be damaged."""
+    return Path(shutil.copytree(sound.parent, tmp_path / "antialias"))
+
+
+def test_the_index_of_all_splits_is_checked(method) -> None:
+    """It must say what the manifests say; a split that is gone, or a count that is not right, would mislead timm."""
+    index = method / "_info.json"
+    assert not api.verify(method.parent).problems
+    whole = index.read_bytes()
+    for damage in (whole.replace(b'"num_samples": 20', b'"num_samples": 19'), b"", whole.replace(b"val/", b"")):
+        index.write_bytes(damage)
+        for place in (method.parent, method):
+            (problem,) = api.verify(place).problems
+            assert problem.path == str(index)
+        assert not api.verify(method / "val").problems
+    index.unlink()
+    assert not api.verify(method).problems
+
+
+def test_a_damaged_split_is_not_reported_twice(method) -> None:
+    """The index of all splits cannot be checked without its manifest."""
+    (method / "val" / "manifest.json").write_bytes(b"{}")
+    (problem,) = api.verify(method).problems
+    assert problem.path == str(method / "val")
+
+
+def test_the_card_is_the_users_to_edit(method) -> None:
+    """It is not checked."""
+    (method / "README.md").write_text("# mine")
+    assert not api.verify(method).problems
+    (method / "README.md").unlink()
+    assert not api.verify(method).problems
+
+
 def test_cut_and_swapped_shards_are_found(copy) -> None:
     """Sizes and hashes are compared with the manifest's."""
-    first, second = copy / "imagenet-val-000000.tar", copy / "imagenet-val-000001.tar"
+    first, second = (copy / f"imagenet-antialias-val-00000{number}.tar" for number in (0, 1))
     data = first.read_bytes()
     first.write_bytes(data[:-512])
     assert api.verify(copy).problems
