@@ -90,9 +90,8 @@ def plan_sets(
         digest = plan.digest()
         for options in chosen:
             state = SetState(out / find_method(options.method).directory / listing.split)
-            record = dataclasses.replace(
-                _record(plan, options, digest), class_words=opened.words, source=contents.account
-            )
+            record = _record(plan, options, digest)
+            record = dataclasses.replace(record, class_words=opened.words, source=contents.account)
             sets.append(PlannedSet(state, record, plan))
     return contents, sets
 

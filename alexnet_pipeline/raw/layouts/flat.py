@@ -29,7 +29,7 @@ def recognise(question: Question) -> Answer:
         return _without_labels(question.root, list(folders.flat.values()), here=here)
     if folders.flat and not here:
         forms, unlabelled = split_forms(question, folders, {})
-        return Claim(f"flat folders with labels of {labels.source}", forms, unlabelled=unlabelled)
+        return Claim(f"flat folders with labels of {Path(labels.source).name}", forms, unlabelled=unlabelled)
     holder = question.root if here else _only_folder(question.root)
     return _labelled(question, holder, labels) if holder else None
 
@@ -49,7 +49,7 @@ def _labelled(question: Question, folder: Folder, labels: Labels) -> Answer:
     if not any(map(labels.class_of, listed)):
         return Near(f"{labels.source} has none of the files of {folder.label()} ({names.first_names(listed)})")
     form: Form = Flat(folder, labels.class_of, labels.classes, labels.source, used=_tables(folder, question))
-    evidence = f"a flat folder with labels of {labels.source}"
+    evidence = f"a flat folder with labels of {Path(labels.source).name}"
     return Claim(evidence, {question.only_split(): form}, notes=_notes(folder, labels))
 
 
@@ -76,4 +76,4 @@ def _notes(folder: Folder, labels: Labels) -> tuple[str, ...]:
     missing = [file for file in labels.class_by_file if file not in present]
     if not missing:
         return ()
-    return (f"{len(missing):,} labels of {labels.source} have no image ({names.first_names(missing)})",)
+    return (f"{len(missing):,} labels of {Path(labels.source).name} have no image ({names.first_names(missing)})",)
