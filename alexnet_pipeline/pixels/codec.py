@@ -11,7 +11,6 @@ import io
 import math
 import re
 from pathlib import Path
-from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -23,7 +22,7 @@ from alexnet_pipeline.pixels.formats import orientation, tiff
 from alexnet_pipeline.pixels.formats.jpeg import END_OF_IMAGE, JpegHeader, count_scans, read_header, without_icc
 from alexnet_pipeline.pixels.formats.sniff import sniff
 from alexnet_pipeline.pixels.formats.strictness import check_cap, check_size, essential_png
-from alexnet_pipeline.records import Conversion, Encoding, Orientation, Reason
+from alexnet_pipeline.records import Conversion, Encoding, Reason
 
 Pixels = NDArray[np.uint8]
 
@@ -210,15 +209,3 @@ def _npy_header(shape: tuple[int, ...]) -> bytes:
     buffer = io.BytesIO()
     np.lib.format.write_array_header_1_0(buffer, {"descr": "|u1", "fortran_order": False, "shape": shape})
     return buffer.getvalue()
-
-
-class Decoded(NamedTuple):
-    """Decoded pixels, and what was remarked about the file; "" if nothing."""
-
-    pixels: Pixels
-    remark: str
-
-
-def decode_remarked(data: bytes, *, max_pixels: int, orientation: Orientation) -> Decoded:
-    """Stand-in: decode an image, without remarks."""
-    return Decoded(decode(data, max_pixels=max_pixels), "")
