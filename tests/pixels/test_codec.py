@@ -2,6 +2,7 @@
 
 import csv
 import io
+import signal
 import struct
 import time
 import zlib
@@ -11,8 +12,9 @@ import numpy as np
 import pytest
 import simplejpeg
 
-from alexnet_pipeline.errors import RejectedImageError
-from alexnet_pipeline.pixels.codec import cmyk_to_rgb, decode, decode_sample, encode
+from alexnet_pipeline.errors import InterruptedRunError, RejectedImageError
+from alexnet_pipeline.pixels.codec import decode, decode_sample, encode
+from alexnet_pipeline.pixels.decoders import cmyk_to_rgb
 from alexnet_pipeline.records import Conversion, Reason
 
 
@@ -156,6 +158,70 @@ def test_png_bits_are_all_covered() -> None:
         damaged[position] ^= 4
         with pytest.raises(RejectedImageError):
             decode(bytes(damaged))
+
+
+DECODERS = {".jpg": (simplejpeg, "decode_jpeg"), ".png": (cv2, "imdecode"), ".tiff": (cv2, "cvtColor")}
+
+
+def failing(monkeypatch, suffix: str, error: BaseException) -> bytes:
+    """An image whose decoder raises an error."""
+    data = by_opencv(picture(), suffix)
+
+    def fail(*given: object, **options: object) -> None:
+        raise error
+
+    monkeypatch.setattr(*DECODERS[suffix], fail)
+    return data
+
+
+@pytest.mark.parametrize("suffix", DECODERS)
+@pytest.mark.parametrize("kind", [KeyError, RuntimeError, OSError, SystemError, RecursionError, UnicodeError])
+def test_whatever_a_decoder_raises_costs_one_image(monkeypatch, suffix, kind) -> None:
+    """The rejection names the format and the exception, in one line."""
+    data = failing(monkeypatch, suffix, kind("a line\nand another"))
+    name = {".jpg": "JPEG", ".png": "PNG", ".tiff": "TIFF"}[suffix]
+    with pytest.raises(RejectedImageError, match=f"^corrupt: {name}: .*a line.*and another") as caught:
+        decode(data)
+    assert "\n" not in str(caught.value)
+    assert kind.__name__ in caught.value.detail or kind is UnicodeError  # a ValueError, as libjpeg's errors are
+
+
+def opencv_error(code: int) -> cv2.error:
+    """As OpenCV raises it: with a code, and a text that names it."""
+    error = cv2.error("OpenCV: failed")
+    error.code = code
+    return error
+
+
+@pytest.mark.parametrize(
+    ("suffix", "error"),
+    [
+        (".jpg", MemoryError("Unable to allocate 103. MiB")),
+        (".jpg", ValueError("Insufficient memory (case 4)")),
+        (".jpg", ValueError("tjDecompress2(): Memory allocation failure")),
+        (".png", MemoryError()),
+        (".png", opencv_error(-4)),
+        (".png", cv2.error("OpenCV: (-4:Insufficient memory) Failed to allocate")),
+        (".tiff", cv2.error("std::bad_alloc")),
+    ],
+)
+def test_lack_of_memory_is_no_fault_of_the_image(monkeypatch, suffix, error) -> None:
+    """It passes as MemoryError, in whichever words a decoder has for it."""
+    with pytest.raises(MemoryError):
+        decode(failing(monkeypatch, suffix, error))
+
+
+def test_other_errors_of_opencv_are_rejections(monkeypatch) -> None:
+    """Of the image, whatever their code."""
+    with pytest.raises(RejectedImageError, match="corrupt: PNG: OpenCV: failed"):
+        decode(failing(monkeypatch, ".png", opencv_error(-215)))
+
+
+@pytest.mark.parametrize("interruption", [InterruptedRunError(signal.SIGTERM, "Interrupted."), KeyboardInterrupt()])
+def test_interruptions_pass(monkeypatch, interruption) -> None:
+    """A signal's error, raised while a decoder runs, ends the run and is not blamed on the image."""
+    with pytest.raises(type(interruption)):
+        decode(failing(monkeypatch, ".jpg", interruption))
 
 
 def png_of(width: int, height: int, body: bytes = b"") -> bytes:

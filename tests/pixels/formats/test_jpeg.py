@@ -8,7 +8,8 @@ import pytest
 import simplejpeg
 
 from alexnet_pipeline.errors import RejectedImageError
-from alexnet_pipeline.pixels.codec import MAX_SCANS, cmyk_to_rgb, decode
+from alexnet_pipeline.pixels.codec import decode
+from alexnet_pipeline.pixels.decoders import MAX_SCANS, cmyk_to_rgb
 from alexnet_pipeline.pixels.formats.jpeg import count_scans, read_header
 from alexnet_pipeline.records import Reason
 from tests.pixels.handmade import grey_jpeg, numbered, segment

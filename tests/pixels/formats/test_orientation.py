@@ -57,6 +57,16 @@ def test_every_container(orientation) -> None:
     assert np.array_equal(decode(grey), turned(image[..., [0, 0, 0]], orientation))
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_orientation_can_be_ignored(orientation) -> None:
+    """Then the pixels of every container stay as they are stored."""
+    image = numbered(5, 7)
+    for name, data in containers(image, orientation).items():
+        assert np.array_equal(decode(data, orientation="ignore"), image), name
+    stored = decode(jpeg(image), orientation="ignore")
+    assert np.array_equal(decode(jpeg(image, exif(orientation)), orientation="ignore"), stored)
+
+
 @pytest.mark.parametrize("order", ["<", ">"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_orientation_may_be_a_long(orientation, order) -> None:
