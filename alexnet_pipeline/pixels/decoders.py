@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from alexnet_pipeline.errors import RejectedImageError
 from alexnet_pipeline.pixels.formats import tiff
-from alexnet_pipeline.pixels.formats.jpeg import END_OF_IMAGE, JpegHeader, count_scans, read_header, without_icc
+from alexnet_pipeline.pixels.formats.jpeg import JpegHeader, count_scans, find_end_mark, read_header, without_icc
 from alexnet_pipeline.pixels.formats.memory import raise_if_out_of_memory
 from alexnet_pipeline.pixels.formats.orientation import UPRIGHT, exif_orientation, png_orientation, webp_orientation
 from alexnet_pipeline.pixels.formats.strictness import check_cap, check_size, essential_png
@@ -29,8 +29,6 @@ MAX_SCANS = 100
 # Bytes of a marker and its length field.
 MARKER_BYTES = 4
 START_OF_SCAN = b"\xff\xda"
-# Most bytes that cameras and editors append after the end-of-image marker.
-MAX_TRAILER_BYTES = 4096
 # Phrases of libjpeg and TurboJPEG for a truncated file, and for JPEG variants that they do not support.
 TRUNCATION_WORDS = ("premature end", "ends prematurely", "input file read error")
 VARIANT_WORDS = ("unsupported jpeg", "unsupported color", "not implemented")
@@ -102,7 +100,10 @@ def cmyk_to_rgb(cmyk: Pixels, *, inverted: bool) -> Pixels:
 
 
 def _by_libjpeg(data: bytes, header: JpegHeader, max_pixels: int) -> Pixels:
-    height, width, colours, _ = simplejpeg.decode_jpeg_header(data, strict=True)
+    try:
+        height, width, colours, _ = simplejpeg.decode_jpeg_header(data, strict=True)
+    except KeyError:  # simplejpeg 1.9 has no name for TurboJPEG's 4:4:1, but its decoder reads it
+        height, width, colours = header.height, header.width, "CMYK" if header.components == 4 else "RGB"
     check_cap(int(height), int(width), max_pixels)
     if colours in {"CMYK", "YCCK"}:
         return cmyk_to_rgb(simplejpeg.decode_jpeg(data, "CMYK", strict=True), inverted=header.adobe)
@@ -115,7 +116,7 @@ def _by_opencv_unproved(data: bytes, header: JpegHeader, max_pixels: int) -> Pix
     ImageNet has such files (libjpeg-turbo issues 323 and 436). OpenCV reports no warnings, so only the end
     marker proves that the file is whole.
     """
-    ended = END_OF_IMAGE in data[-MAX_TRAILER_BYTES:]
+    ended = find_end_mark(data, header) >= 0
     framed = header.height and data.startswith(START_OF_SCAN, header.scan_at)
     if not framed and (ended or header.scan_at + MARKER_BYTES <= len(data)):
         raise RejectedImageError(Reason.CORRUPT, "JPEG whose segments lead to no frame and scan")
