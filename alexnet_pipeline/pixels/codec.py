@@ -7,6 +7,7 @@ import io
 import math
 import re
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -30,13 +31,35 @@ NPY_SHAPE = re.compile(rb"'shape': \((\d+), (\d+), (\d+)\)")
 TURBO_VERSION = re.compile(rb"libjpeg-turbo version ([0-9.]+)")
 
 
+class Decoded(NamedTuple):
+    """A decoded image.
+
+    Attributes:
+        pixels: HWC uint8, RGB, C-contiguous.
+        remark: flaws of the file that do not touch its pixels, joined by "; "; empty if there are none.
+    """
+
+    pixels: Pixels
+    remark: str
+
+
 def decode(
     data: bytes,
     *,
     max_pixels: int = Conversion.max_pixels,
     orientation: Orientation = Conversion.orientation,
 ) -> Pixels:
-    """Decode one image.
+    """Decode one image, as `decode_remarked` does, and keep the pixels only."""
+    return decode_remarked(data, max_pixels=max_pixels, orientation=orientation).pixels
+
+
+def decode_remarked(
+    data: bytes,
+    *,
+    max_pixels: int = Conversion.max_pixels,
+    orientation: Orientation = Conversion.orientation,
+) -> Decoded:
+    """Decode one image, and remark on the flaws of its file.
 
     Greyscale and palettes become RGB, 16 bits become 8, CMYK becomes RGB by `cmyk_to_rgb`, alpha is dropped,
     and only the first of several frames is taken.
@@ -45,9 +68,6 @@ def decode(
         data: a JPEG, PNG, GIF, BMP, WebP or TIFF, recognised by its first bytes.
         max_pixels: images whose header declares more pixels are rejected before decoding.
         orientation: whether the image is turned upright as its EXIF says, or left as it is stored.
-
-    Returns:
-        HWC uint8, RGB, C-contiguous.
 
     Raises:
         RejectedImageError: the image cannot be decoded, whatever the bytes.
@@ -68,7 +88,8 @@ def decode(
         raise_if_out_of_memory(error)
         text = f"{name}: {type(error).__name__}: {' '.join(str(error).split())}"
         raise RejectedImageError(Reason.CORRUPT, text) from error
-    return upright(stored.pixels, stored.orientation) if orientation == "apply" else stored.pixels
+    pixels = upright(stored.pixels, stored.orientation) if orientation == "apply" else stored.pixels
+    return Decoded(pixels, stored.remark)
 
 
 def encode(image: Pixels, conversion: Conversion) -> bytes:

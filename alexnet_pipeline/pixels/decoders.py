@@ -1,7 +1,7 @@
 """The decoders: JPEG by libjpeg-turbo, other formats by OpenCV.
 
-Decoding is strict: what libjpeg-turbo only warns about is an error here. Files of other formats are proved whole
-before OpenCV decodes them, because OpenCV accepts truncated and damaged files.
+Decoding is strict: what libjpeg-turbo only warns about is an error here, unless it is known to leave the pixels alone.
+Files of other formats are proved whole before OpenCV decodes them, because OpenCV accepts truncated and damaged files.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from alexnet_pipeline.errors import RejectedImageError
 from alexnet_pipeline.pixels.formats import tiff
-from alexnet_pipeline.pixels.formats.jpeg import JpegHeader, count_scans, find_end_mark, read_header, without_icc
+from alexnet_pipeline.pixels.formats.flaws import mend
+from alexnet_pipeline.pixels.formats.jpeg import JpegHeader, count_scans, find_end_mark, read_header
 from alexnet_pipeline.pixels.formats.memory import raise_if_out_of_memory
 from alexnet_pipeline.pixels.formats.orientation import UPRIGHT, exif_orientation, png_orientation, webp_orientation
 from alexnet_pipeline.pixels.formats.strictness import check_cap, check_size, essential_png
@@ -26,6 +27,8 @@ Pixels = NDArray[np.uint8]
 # Most scans in one JPEG. Encoders write about ten, a full progression of three components stays below 100; 6,000
 # scans in 66 kB cost seconds.
 MAX_SCANS = 100
+# Most flaws that are mended in one JPEG: one of each kind.
+MAX_FLAWS = 4
 # Bytes of a marker and its length field.
 MARKER_BYTES = 4
 START_OF_SCAN = b"\xff\xda"
@@ -40,10 +43,12 @@ class Stored(NamedTuple):
     Attributes:
         pixels: HWC uint8, RGB, C-contiguous.
         orientation: as EXIF numbers it, 1 to 8.
+        remark: flaws of the file that do not touch the pixels, joined by "; "; empty if there are none.
     """
 
     pixels: Pixels
     orientation: int = UPRIGHT
+    remark: str = ""
 
 
 def decode_jpeg(data: bytes, max_pixels: int) -> Stored:
@@ -57,17 +62,22 @@ def decode_jpeg(data: bytes, max_pixels: int) -> Stored:
     scans = count_scans(data, header)
     if scans > MAX_SCANS:
         raise RejectedImageError(Reason.TOO_COMPLEX, f"{scans} scans, the cap is {MAX_SCANS}")
-    try:
-        image = _by_libjpeg(data, header, max_pixels)
-    except ValueError as error:
-        raise_if_out_of_memory(error)
-        message = " ".join(str(error).split())
-        if "ICC" in message:  # a damaged profile does not affect the pixels, so decode without it
-            return decode_jpeg(without_icc(data), max_pixels)
-        if "subsampling" not in message:
-            raise RejectedImageError(_jpeg_reason(message.lower()), f"JPEG: {message}") from error
-        image = _by_opencv_unproved(data, header, max_pixels)
-    return Stored(image, exif_orientation(header.exif))
+    image, remarks = None, list[str]()
+    while image is None:
+        try:
+            image = _by_libjpeg(data, header, max_pixels)
+        except ValueError as error:
+            raise_if_out_of_memory(error)
+            warning = " ".join(str(error).split())
+            if "subsampling" in warning:
+                image = _by_opencv_unproved(data, header, max_pixels)
+                continue
+            mended = mend(data, warning) if len(remarks) < MAX_FLAWS else None
+            if mended is None:
+                raise RejectedImageError(_jpeg_reason(warning.lower()), f"JPEG: {warning}") from error
+            remarks.append(mended.remark)
+            data, header = mended.data, read_header(mended.data)
+    return Stored(image, exif_orientation(header.exif), "; ".join(remarks))
 
 
 def decode_other(name: str, data: bytes, max_pixels: int) -> Stored:

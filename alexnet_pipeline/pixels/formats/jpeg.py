@@ -6,13 +6,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from alexnet_pipeline.errors import RejectedImageError
-from alexnet_pipeline.records import Reason
-
 # Markers; ITU-T T.81 table B.1. Frames are C0..CF without C4 (Huffman), C8 (reserved) and CC (arithmetic).
 FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 PROGRESSIVE_FRAMES = frozenset({0xC2, 0xC6, 0xCA, 0xCE})
-START, END, SCAN, APP1, APP2, APP14, FILL = 0xD8, 0xD9, 0xDA, 0xE1, 0xE2, 0xEE, 0xFF
+START, END, SCAN, APP0, APP1, APP2, APP14, FILL = 0xD8, 0xD9, 0xDA, 0xE0, 0xE1, 0xE2, 0xEE, 0xFF
 # TEM and RST0..7: markers without a length.
 BARE = frozenset({0x01, *range(0xD0, 0xD8)})
 # The only scan headers that libjpeg accepts: the length matches the 1 to 4 components. Entropy-coded data cannot hold
@@ -84,22 +81,6 @@ def find_end_mark(data: bytes, header: JpegHeader) -> int:
             return -1
         at += int.from_bytes(data[at : at + 2])
     return -1
-
-
-def without_icc(data: bytes) -> bytes:
-    """Return the same JPEG without its APP2 segments, which hold the colour profile.
-
-    Raises:
-        RejectedImageError: there is no such segment.
-    """
-    kept, last = [], 0
-    for marker, at, end in segments(data):
-        if marker == APP2:
-            kept.append(data[last:at])
-            last = end
-    if not kept:
-        raise RejectedImageError(Reason.CORRUPT, "JPEG: a damaged ICC profile that cannot be found")
-    return b"".join((*kept, data[last:]))
 
 
 def segments(data: bytes) -> Iterator[tuple[int, int, int]]:
