@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from alexnet_pipeline.errors import PipelineError, RejectedImageError
 from alexnet_pipeline.pixels.decoders import decode_jpeg, decode_other
+from alexnet_pipeline.pixels.formats import gzipped
 from alexnet_pipeline.pixels.formats.memory import raise_if_out_of_memory
 from alexnet_pipeline.pixels.formats.orientation import upright
 from alexnet_pipeline.pixels.formats.sniff import sniff
@@ -65,7 +66,7 @@ def decode_remarked(
     and only the first of several frames is taken.
 
     Args:
-        data: a JPEG, PNG, GIF, BMP, WebP or TIFF, recognised by its first bytes.
+        data: a JPEG, PNG, GIF, BMP, WebP or TIFF, recognised by its first bytes, or one of these in a gzip.
         max_pixels: images whose header declares more pixels are rejected before decoding.
         orientation: whether the image is turned upright as its EXIF says, or left as it is stored.
 
@@ -73,23 +74,14 @@ def decode_remarked(
         RejectedImageError: the image cannot be decoded, whatever the bytes.
         MemoryError: there is too little memory.
     """
-    name, allowed = sniff(data)
-    if not data:
-        raise RejectedImageError(Reason.EMPTY, "0 bytes")
-    if not name:
-        raise RejectedImageError(Reason.NOT_AN_IMAGE, f"begins with {data[:8].hex(' ')}")
-    if not allowed:
-        raise RejectedImageError(Reason.UNSUPPORTED_FORMAT, f"{name} is not among the formats read")
+    if not data.startswith(gzipped.GZIP):
+        return _decode_format(data, max_pixels, orientation)
+    unpacked = gzipped.unpack(data)
     try:
-        stored = decode_jpeg(data, max_pixels) if name == "JPEG" else decode_other(name, data, max_pixels)
-    except (PipelineError, MemoryError):  # a rejection, an interruption by a signal, or the machine's limit
-        raise
-    except Exception as error:  # whatever else a decoder raises costs this image only, and is named
-        raise_if_out_of_memory(error)
-        text = f"{name}: {type(error).__name__}: {' '.join(str(error).split())}"
-        raise RejectedImageError(Reason.CORRUPT, text) from error
-    pixels = upright(stored.pixels, stored.orientation) if orientation == "apply" else stored.pixels
-    return Decoded(pixels, stored.remark)
+        image = _decode_format(unpacked, max_pixels, orientation)
+    except RejectedImageError as error:
+        raise RejectedImageError(error.reason, f"in a gzip: {error.detail}") from error
+    return Decoded(image.pixels, "; ".join(filter(None, ("gzip-compressed", image.remark))))
 
 
 def encode(image: Pixels, conversion: Conversion) -> bytes:
@@ -138,6 +130,26 @@ def versions() -> dict[str, str]:
     named = {"opencv": cv2.__version__, "simplejpeg": simplejpeg.__version__}
     turbo = TURBO_VERSION.search(Path(simplejpeg._jpeg.__file__).read_bytes())
     return {**named, "libjpeg-turbo": turbo[1].decode()} if turbo else named
+
+
+def _decode_format(data: bytes, max_pixels: int, orientation: Orientation) -> Decoded:
+    name, allowed = sniff(data)
+    if not data:
+        raise RejectedImageError(Reason.EMPTY, "0 bytes")
+    if not name:
+        raise RejectedImageError(Reason.NOT_AN_IMAGE, f"begins with {data[:8].hex(' ')}")
+    if not allowed:
+        raise RejectedImageError(Reason.UNSUPPORTED_FORMAT, f"{name} is not among the formats read")
+    try:
+        stored = decode_jpeg(data, max_pixels) if name == "JPEG" else decode_other(name, data, max_pixels)
+    except (PipelineError, MemoryError):  # a rejection, an interruption by a signal, or the machine's limit
+        raise
+    except Exception as error:  # whatever else a decoder raises costs this image only, and is named
+        raise_if_out_of_memory(error)
+        text = f"{name}: {type(error).__name__}: {' '.join(str(error).split())}"
+        raise RejectedImageError(Reason.CORRUPT, text) from error
+    pixels = upright(stored.pixels, stored.orientation) if orientation == "apply" else stored.pixels
+    return Decoded(pixels, stored.remark)
 
 
 @functools.lru_cache(maxsize=64)

@@ -1,10 +1,12 @@
 """Strict decoding: whole pictures come out right, all others by a named reason and nothing else."""
 
 import csv
+import gzip
 import io
 import signal
 import struct
 import time
+import tracemalloc
 import zlib
 
 import cv2
@@ -13,8 +15,9 @@ import pytest
 import simplejpeg
 
 from alexnet_pipeline.errors import InterruptedRunError, RejectedImageError
-from alexnet_pipeline.pixels.codec import decode, decode_sample, encode
+from alexnet_pipeline.pixels.codec import decode, decode_remarked, decode_sample, encode
 from alexnet_pipeline.pixels.decoders import cmyk_to_rgb
+from alexnet_pipeline.pixels.formats import gzipped
 from alexnet_pipeline.records import Conversion, Reason
 
 
@@ -158,6 +161,54 @@ def test_png_bits_are_all_covered() -> None:
         damaged[position] ^= 4
         with pytest.raises(RejectedImageError):
             decode(bytes(damaged))
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".bmp", ".webp", ".tiff", ".gif"])
+def test_gzip_is_unpacked(suffix) -> None:
+    """Whatever the image in it; its own remarks follow, and bytes behind the gzip are ignored."""
+    data = by_opencv(picture(), suffix)
+    image = decode_remarked(gzip.compress(data) + b"trailer")
+    assert image.remark == "gzip-compressed"
+    assert (image.pixels == decode(data)).all()
+    flawed = jpeg(picture()).replace(b"JFIF\0\1", b"JFIF\0\3")
+    assert decode_remarked(gzip.compress(flawed)).remark == "gzip-compressed; unknown JFIF version 3.01"
+    turned = decode(gzip.compress(with_exif(jpeg(picture()), 6)), orientation="ignore")
+    assert (turned == decode(jpeg(picture()))).all()
+
+
+def test_damaged_gzips_are_rejected() -> None:
+    """Cut anywhere, with a false checksum, with damaged data, or holding a damaged image, no image or nothing."""
+    data = gzip.compress(jpeg(picture()))
+    for length in range(3, len(data)):
+        assert reason_of(data[:length]) == Reason.TRUNCATED
+    assert reason_of(data[:-8] + bytes(4) + data[-4:]) == Reason.CORRUPT
+    assert reason_of(data[:10] + b"\xff" * 20 + data[30:]) == Reason.CORRUPT
+    assert reason_of(gzip.compress(jpeg(picture())[:-300])) == Reason.TRUNCATED
+    assert reason_of(gzip.compress(b"")) == Reason.EMPTY
+    assert reason_of(gzip.compress(b"Lorem ipsum dolor")) == Reason.NOT_AN_IMAGE
+    assert reason_of(gzip.compress(b"%!PS-Adobe")) == Reason.UNSUPPORTED_FORMAT
+    assert reason_of(data, max_pixels=100) == Reason.TOO_LARGE
+
+
+def test_a_gzip_in_a_gzip_is_no_image() -> None:
+    """Only one is unpacked, so that a bomb cannot hide in a bomb; the detail says where the bytes were."""
+    with pytest.raises(RejectedImageError, match="not_an_image: in a gzip: begins with 1f 8b 08"):
+        decode(gzip.compress(gzip.compress(jpeg(picture()))))
+
+
+def test_a_gzip_bomb_is_too_large(monkeypatch) -> None:
+    """Unpacking stops one byte beyond the cap; a file of just that size is taken."""
+    data = by_opencv(picture(), ".bmp")
+    bomb = gzip.compress(bytes(100 << 20), 1)
+    monkeypatch.setattr(gzipped, "MAX_UNPACKED_BYTES", len(data))
+    assert decode(gzip.compress(data)).shape == (48, 64, 3)
+    assert reason_of(gzip.compress(data + b"\0")) == Reason.TOO_LARGE
+    tracemalloc.start()
+    try:
+        assert reason_of(bomb) == Reason.TOO_LARGE
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
 
 
 DECODERS = {".jpg": (simplejpeg, "decode_jpeg"), ".png": (cv2, "imdecode"), ".tiff": (cv2, "cvtColor")}
