@@ -10,6 +10,7 @@ import pytest
 
 from alexnet_pipeline.pixels.codec import decode
 from alexnet_pipeline.pixels.formats.orientation import UPRIGHT, exif_orientation, upright
+from alexnet_pipeline.shards.sets import PRESETS
 from tests.pixels.handmade import chunk, exif, numbered, png, rows_of, segment, tiff, turned
 
 
@@ -65,6 +66,14 @@ def test_orientation_can_be_ignored(orientation) -> None:
         assert np.array_equal(decode(data, orientation="ignore"), image), name
     stored = decode(jpeg(image), orientation="ignore")
     assert np.array_equal(decode(jpeg(image, exif(orientation)), orientation="ignore"), stored)
+
+
+def test_only_the_preset_torchvision_ignores_orientation() -> None:
+    """Its namesake's loader does not turn images; cuda-convnet2 keeps the default."""
+    assert {name: options.orientation for name, options in PRESETS.items()} == {
+        "torchvision": "ignore",
+        "cuda-convnet2": "apply",
+    }
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
