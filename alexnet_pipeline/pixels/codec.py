@@ -100,13 +100,16 @@ def encode_png(image: Pixels) -> bytes:
 
 
 def decode_sample(data: bytes, encoding: Encoding) -> Pixels:
-    """Decode the image of a sample that `encode` made.
+    """Decode the image of a sample that `encode` made, which has no flaws: any remark means damage.
 
     Raises:
         RejectedImageError: the image is damaged.
     """
     if encoding != "raw":
-        return decode(data)
+        image = decode_remarked(data)
+        if image.remark:
+            raise RejectedImageError(Reason.CORRUPT, f"not as it was encoded: {image.remark}")
+        return image.pixels
     match = NPY_SHAPE.search(data, 0, NPY_HEADER_BYTES)
     shape = tuple(map(int, match.groups())) if match else ()
     header = _npy_header(shape)

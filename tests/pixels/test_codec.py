@@ -319,6 +319,16 @@ def test_raw_is_numpys_own(shape) -> None:
     assert (decode_sample(data, "raw") == image).all()
 
 
+def test_samples_have_no_flaws() -> None:
+    """What is only remarked on in an image from elsewhere is damage in a sample of ours."""
+    data = jpeg(picture())
+    assert (decode_sample(data, "jpg") == decode(data)).all()
+    for flawed in (data[:-2] + bytes(50) + data[-2:], gzip.compress(data)):
+        assert (decode(flawed) == decode(data)).all()
+        with pytest.raises(RejectedImageError, match="corrupt: not as it was encoded: "):
+            decode_sample(flawed, "jpg")
+
+
 def test_encoding_is_exact_or_as_asked() -> None:
     """PNG loses nothing; JPEG obeys quality and subsampling; each time the same bytes."""
     png = encode(picture(), Conversion(encoding="png", quality=1, subsampling="420"))
