@@ -196,6 +196,9 @@ def methods_command(ctx: click.Context) -> None:
         f"Any KERNEL:SUPPORT works too: {', '.join(KERNELS)} with {' or '.join(SUPPORTS)}.",
         "An axis of n samples becomes m: its scale is s = n/m, and output i is centred on (i + 1/2) s - 1/2. Its",
         "weights are k((j - centre)/f) over source samples j, normalised; float32 arithmetic, one rounding at the end.",
+        "",
+        "The preset torchvision leaves EXIF orientation alone, as torchvision's loader does; every other conversion",
+        "turns images upright before it resamples them.",
     ]
     print_result(ctx, listed, lines)
 

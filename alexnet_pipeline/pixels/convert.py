@@ -27,7 +27,7 @@ def resize(image: NDArray[np.uint8], method: str = Conversion.method, **options:
     Args:
         image: HWC uint8, RGB, of any size.
         method: name of a downsampling method; see `methods()`.
-        **options: of the conversion; those of encodings have no effect here.
+        **options: of the conversion; those of decoding and encoding have no effect here.
 
     Returns:
         HWC uint8, RGB.
@@ -51,7 +51,7 @@ def convert_each(image: NDArray[np.uint8], conversions: Sequence[Conversion]) ->
     """Convert an image in several ways.
 
     Args:
-        image: HWC uint8, RGB, upright.
+        image: HWC uint8, RGB; it is not turned any more, so the option `orientation` has no effect here.
         conversions: the options of each output; conversions that differ only in method share work.
 
     Returns:

@@ -26,10 +26,10 @@ from alexnet_pipeline.shards.plan import Plan, plan_shards
 
 # The options of each preset, which options that are given override.
 # cuda-convnet2: Krizhevsky's make-data, INTER_AREA down and INTER_CUBIC up, JPEG quality 95.
-# torchvision: Resize(256) and CenterCrop(256) with its truncated lengths.
+# torchvision: Resize(256) and CenterCrop(256) with its truncated lengths; its loader does not read EXIF orientation.
 PRESETS: dict[Preset, SetOptions] = {
     "cuda-convnet2": SetOptions(method="opencv:area+cubic", quality=95),
-    "torchvision": SetOptions(method="bilinear-aa", rounding="truncate"),
+    "torchvision": SetOptions(method="bilinear-aa", rounding="truncate", orientation="ignore"),
 }
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 

@@ -15,10 +15,11 @@ def numbered(height: int, width: int) -> np.ndarray:
     return np.random.Generator(np.random.PCG64(height)).integers(0, 256, (height, width, 3), np.uint8)
 
 
-def exif(orientation: int, order: str = ">") -> bytes:
-    """A TIFF structure of one tag."""
+def exif(orientation: int, order: str = ">", *, long: bool = False) -> bytes:
+    """A TIFF structure of one tag, whose value is a SHORT or a LONG."""
     mark = b"MM\0*" if order == ">" else b"II*\0"
-    return mark + struct.pack(order + "IHHHIHHI", 8, 1, 274, 3, 1, orientation, 0, 0)
+    value = struct.pack(order + ("I" if long else "HH"), *((orientation,) if long else (orientation, 0)))
+    return mark + struct.pack(order + "IHHHI", 8, 1, 274, 4 if long else 3, 1) + value + bytes(4)
 
 
 def segment(marker: int, body: bytes) -> bytes:

@@ -1,9 +1,12 @@
 """Strict decoding: whole pictures come out right, all others by a named reason and nothing else."""
 
 import csv
+import gzip
 import io
+import signal
 import struct
 import time
+import tracemalloc
 import zlib
 
 import cv2
@@ -11,8 +14,10 @@ import numpy as np
 import pytest
 import simplejpeg
 
-from alexnet_pipeline.errors import RejectedImageError
-from alexnet_pipeline.pixels.codec import cmyk_to_rgb, decode, decode_sample, encode
+from alexnet_pipeline.errors import InterruptedRunError, RejectedImageError
+from alexnet_pipeline.pixels.codec import decode, decode_remarked, decode_sample, encode
+from alexnet_pipeline.pixels.decoders import cmyk_to_rgb
+from alexnet_pipeline.pixels.formats import gzipped
 from alexnet_pipeline.records import Conversion, Reason
 
 
@@ -158,6 +163,118 @@ def test_png_bits_are_all_covered() -> None:
             decode(bytes(damaged))
 
 
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".bmp", ".webp", ".tiff", ".gif"])
+def test_gzip_is_unpacked(suffix) -> None:
+    """Whatever the image in it; its own remarks follow, and bytes behind the gzip are ignored."""
+    data = by_opencv(picture(), suffix)
+    image = decode_remarked(gzip.compress(data) + b"trailer")
+    assert image.remark == "gzip-compressed"
+    assert (image.pixels == decode(data)).all()
+    flawed = jpeg(picture()).replace(b"JFIF\0\1", b"JFIF\0\3")
+    assert decode_remarked(gzip.compress(flawed)).remark == "gzip-compressed; unknown JFIF version 3.01"
+    turned = decode(gzip.compress(with_exif(jpeg(picture()), 6)), orientation="ignore")
+    assert (turned == decode(jpeg(picture()))).all()
+
+
+def test_damaged_gzips_are_rejected() -> None:
+    """Cut anywhere, with a false checksum, with damaged data, or holding a damaged image, no image or nothing."""
+    data = gzip.compress(jpeg(picture()))
+    for length in range(3, len(data)):
+        assert reason_of(data[:length]) == Reason.TRUNCATED
+    assert reason_of(data[:-8] + bytes(4) + data[-4:]) == Reason.CORRUPT
+    assert reason_of(data[:10] + b"\xff" * 20 + data[30:]) == Reason.CORRUPT
+    assert reason_of(gzip.compress(jpeg(picture())[:-300])) == Reason.TRUNCATED
+    assert reason_of(gzip.compress(b"")) == Reason.EMPTY
+    assert reason_of(gzip.compress(b"Lorem ipsum dolor")) == Reason.NOT_AN_IMAGE
+    assert reason_of(gzip.compress(b"%!PS-Adobe")) == Reason.UNSUPPORTED_FORMAT
+    assert reason_of(data, max_pixels=100) == Reason.TOO_LARGE
+
+
+def test_a_gzip_in_a_gzip_is_no_image() -> None:
+    """Only one is unpacked, so that a bomb cannot hide in a bomb; the detail says where the bytes were."""
+    with pytest.raises(RejectedImageError, match="not_an_image: in a gzip: begins with 1f 8b 08"):
+        decode(gzip.compress(gzip.compress(jpeg(picture()))))
+
+
+def test_a_gzip_bomb_is_too_large(monkeypatch) -> None:
+    """Unpacking stops one byte beyond the cap; a file of just that size is taken."""
+    data = by_opencv(picture(), ".bmp")
+    bomb = gzip.compress(bytes(100 << 20), 1)
+    monkeypatch.setattr(gzipped, "MAX_UNPACKED_BYTES", len(data))
+    assert decode(gzip.compress(data)).shape == (48, 64, 3)
+    assert reason_of(gzip.compress(data + b"\0")) == Reason.TOO_LARGE
+    tracemalloc.start()
+    try:
+        assert reason_of(bomb) == Reason.TOO_LARGE
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+
+
+DECODERS = {".jpg": (simplejpeg, "decode_jpeg"), ".png": (cv2, "imdecode"), ".tiff": (cv2, "cvtColor")}
+
+
+def failing(monkeypatch, suffix: str, error: BaseException) -> bytes:
+    """An image whose decoder raises an error."""
+    data = by_opencv(picture(), suffix)
+
+    def fail(*given: object, **options: object) -> None:
+        raise error
+
+    monkeypatch.setattr(*DECODERS[suffix], fail)
+    return data
+
+
+@pytest.mark.parametrize("suffix", DECODERS)
+@pytest.mark.parametrize("kind", [KeyError, RuntimeError, OSError, SystemError, RecursionError, UnicodeError])
+def test_whatever_a_decoder_raises_costs_one_image(monkeypatch, suffix, kind) -> None:
+    """The rejection names the format and the exception, in one line."""
+    data = failing(monkeypatch, suffix, kind("a line\nand another"))
+    name = {".jpg": "JPEG", ".png": "PNG", ".tiff": "TIFF"}[suffix]
+    with pytest.raises(RejectedImageError, match=f"^corrupt: {name}: .*a line.*and another") as caught:
+        decode(data)
+    assert "\n" not in str(caught.value)
+    assert kind.__name__ in caught.value.detail or kind is UnicodeError  # a ValueError, as libjpeg's errors are
+
+
+def opencv_error(code: int) -> cv2.error:
+    """As OpenCV raises it: with a code, and a text that names it."""
+    error = cv2.error("OpenCV: failed")
+    error.code = code
+    return error
+
+
+@pytest.mark.parametrize(
+    ("suffix", "error"),
+    [
+        (".jpg", MemoryError("Unable to allocate 103. MiB")),
+        (".jpg", ValueError("Insufficient memory (case 4)")),
+        (".jpg", ValueError("tjDecompress2(): Memory allocation failure")),
+        (".png", MemoryError()),
+        (".png", opencv_error(-4)),
+        (".png", cv2.error("OpenCV: (-4:Insufficient memory) Failed to allocate")),
+        (".tiff", cv2.error("std::bad_alloc")),
+    ],
+)
+def test_lack_of_memory_is_no_fault_of_the_image(monkeypatch, suffix, error) -> None:
+    """It passes as MemoryError, in whichever words a decoder has for it."""
+    with pytest.raises(MemoryError):
+        decode(failing(monkeypatch, suffix, error))
+
+
+def test_other_errors_of_opencv_are_rejections(monkeypatch) -> None:
+    """Of the image, whatever their code."""
+    with pytest.raises(RejectedImageError, match="corrupt: PNG: OpenCV: failed"):
+        decode(failing(monkeypatch, ".png", opencv_error(-215)))
+
+
+@pytest.mark.parametrize("interruption", [InterruptedRunError(signal.SIGTERM, "Interrupted."), KeyboardInterrupt()])
+def test_interruptions_pass(monkeypatch, interruption) -> None:
+    """A signal's error, raised while a decoder runs, ends the run and is not blamed on the image."""
+    with pytest.raises(type(interruption)):
+        decode(failing(monkeypatch, ".jpg", interruption))
+
+
 def png_of(width: int, height: int, body: bytes = b"") -> bytes:
     def chunk(name: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
@@ -200,6 +317,16 @@ def test_raw_is_numpys_own(shape) -> None:
     data = encode(image, Conversion(encoding="raw", quality=1, subsampling="420"))
     assert data == buffer.getvalue()
     assert (decode_sample(data, "raw") == image).all()
+
+
+def test_samples_have_no_flaws() -> None:
+    """What is only remarked on in an image from elsewhere is damage in a sample of ours."""
+    data = jpeg(picture())
+    assert (decode_sample(data, "jpg") == decode(data)).all()
+    for flawed in (data[:-2] + bytes(50) + data[-2:], gzip.compress(data)):
+        assert (decode(flawed) == decode(data)).all()
+        with pytest.raises(RejectedImageError, match="corrupt: not as it was encoded: "):
+            decode_sample(flawed, "jpg")
 
 
 def test_encoding_is_exact_or_as_asked() -> None:

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 ORIENTATION_TAG = 0x0112
-SHORT = 3
+# Format of a value by its type; Exif prescribes SHORT, but some writers use LONG, and Pillow and OpenCV read it.
+VALUE_FORMATS = {3: "H", 4: "I"}
 UPRIGHT = 1
 
 
@@ -21,9 +22,12 @@ def exif_orientation(tiff: bytes) -> int:
         (at,) = struct.unpack_from(order + "I", tiff, 4)
         (entries,) = struct.unpack_from(order + "H", tiff, at)
         for entry in range(entries):
-            tag, kind, count, value = struct.unpack_from(order + "HHIH", tiff, at + 2 + 12 * entry)
-            if tag == ORIENTATION_TAG and kind == SHORT and count == 1 and 1 <= value <= 8:
-                return int(value)
+            start = at + 2 + 12 * entry
+            tag, kind, count = struct.unpack_from(order + "HHI", tiff, start)
+            if tag == ORIENTATION_TAG and kind in VALUE_FORMATS and count == 1:
+                (value,) = struct.unpack_from(order + VALUE_FORMATS[kind], tiff, start + 8)
+                if 1 <= value <= 8:
+                    return int(value)
     except struct.error:
         pass
     return UPRIGHT

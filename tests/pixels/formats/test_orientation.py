@@ -10,6 +10,7 @@ import pytest
 
 from alexnet_pipeline.pixels.codec import decode
 from alexnet_pipeline.pixels.formats.orientation import UPRIGHT, exif_orientation, upright
+from alexnet_pipeline.shards.sets import PRESETS
 from tests.pixels.handmade import chunk, exif, numbered, png, rows_of, segment, tiff, turned
 
 
@@ -27,12 +28,15 @@ def webp(image: np.ndarray, tags: bytes) -> bytes:
     return b"RIFF" + struct.pack("<I", len(body)) + body
 
 
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_every_container(orientation) -> None:
-    """PNG, WebP, TIFF in both byte orders, BigTIFF, and grey TIFF, against a table walked pixel by pixel."""
-    image = numbered(5, 7)
-    expected = turned(image, orientation)
-    files = {
+def jpeg(image: np.ndarray, tags: bytes = b"") -> bytes:
+    """A JPEG with EXIF, if there are tags."""
+    plain = cv2.imencode(".jpg", image[..., ::-1])[1].tobytes()
+    return plain[:2] + segment(0xE1, b"Exif\0\0" + tags) + plain[2:] if tags else plain
+
+
+def containers(image: np.ndarray, orientation: int) -> dict[str, bytes]:
+    """The image in every lossless format that can hold an orientation."""
+    return {
         "png": png(5, 7, rows_of(image), extra=chunk(b"eXIf", exif(orientation))),
         "webp": webp(image, exif(orientation, "<")),
         "webp with JPEG's prefix": webp(image, b"Exif\0\0" + exif(orientation)),
@@ -41,10 +45,47 @@ def test_every_container(orientation) -> None:
         "BigTIFF": tiff(image, orientation, big=True),
         "BigTIFF, big-endian": tiff(image, orientation, big=True, order=">"),
     }
-    for name, data in files.items():
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_container(orientation) -> None:
+    """PNG, WebP, TIFF in both byte orders, BigTIFF, and grey TIFF, against a table walked pixel by pixel."""
+    image = numbered(5, 7)
+    expected = turned(image, orientation)
+    for name, data in containers(image, orientation).items():
         assert np.array_equal(decode(data), expected), name
     grey = tiff(np.ascontiguousarray(image[..., :1]), orientation)
     assert np.array_equal(decode(grey), turned(image[..., [0, 0, 0]], orientation))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_orientation_can_be_ignored(orientation) -> None:
+    """Then the pixels of every container stay as they are stored."""
+    image = numbered(5, 7)
+    for name, data in containers(image, orientation).items():
+        assert np.array_equal(decode(data, orientation="ignore"), image), name
+    stored = decode(jpeg(image), orientation="ignore")
+    assert np.array_equal(decode(jpeg(image, exif(orientation)), orientation="ignore"), stored)
+
+
+def test_only_the_preset_torchvision_ignores_orientation() -> None:
+    """Its namesake's loader does not turn images; cuda-convnet2 keeps the default."""
+    assert {name: options.orientation for name, options in PRESETS.items()} == {
+        "torchvision": "ignore",
+        "cuda-convnet2": "apply",
+    }
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_orientation_may_be_a_long(orientation, order) -> None:
+    """In both byte orders, as Pillow reads it; a LONG beyond 8 is none, even if its first or last half is valid."""
+    tags = exif(orientation, order, long=True)
+    assert exif_orientation(tags) == orientation
+    image = numbered(16, 24)
+    assert np.array_equal(decode(jpeg(image, tags)), turned(decode(jpeg(image)), orientation))
+    assert exif_orientation(exif(orientation << 16, order, long=True)) == UPRIGHT
+    assert exif_orientation(exif(orientation + 65536, order, long=True)) == UPRIGHT
 
 
 def test_the_result_is_contiguous() -> None:
@@ -66,11 +107,10 @@ def test_damaged_exif_is_upright() -> None:
 
 def test_only_the_first_exif_segment_counts() -> None:
     """And one behind the comment as well as in front."""
-    image = np.kron(numbered(2, 3), np.ones((8, 8, 1), np.uint8))
-    jpeg = cv2.imencode(".jpg", image[..., ::-1])[1].tobytes()
+    plain = jpeg(np.kron(numbered(2, 3), np.ones((8, 8, 1), np.uint8)))
     tags = [segment(0xE1, b"Exif\0\0" + exif(orientation)) for orientation in (6, 3)]
-    data = jpeg[:2] + segment(0xFE, b"a comment") + tags[0] + tags[1] + jpeg[2:]
-    assert np.array_equal(decode(data), turned(decode(jpeg), 6))
+    data = plain[:2] + segment(0xFE, b"a comment") + tags[0] + tags[1] + plain[2:]
+    assert np.array_equal(decode(data), turned(decode(plain), 6))
 
 
 # Its orientation stands in XMP, which is not read.

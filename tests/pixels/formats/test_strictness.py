@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from alexnet_pipeline.errors import RejectedImageError
-from alexnet_pipeline.pixels import codec
+from alexnet_pipeline.pixels import codec, decoders
 from alexnet_pipeline.pixels.codec import decode, decode_sample, encode, versions
 from alexnet_pipeline.pixels.formats import strictness
 from alexnet_pipeline.pixels.formats.strictness import essential_png
@@ -84,7 +84,7 @@ def test_data_beyond_the_picture_is_not_inflated() -> None:
 def test_opencv_must_find_the_size_that_was_proved() -> None:
     """Where two readers of one file disagree, neither is believed."""
     with pytest.raises(RejectedImageError, match="corrupt: PNG: the header says 4x5, decoded 4x4"):
-        codec._by_opencv("PNG", png(4, 4, rows_of(numbered(4, 4))), (4, 5))
+        decoders._by_opencv("PNG", png(4, 4, rows_of(numbered(4, 4))), (4, 5))
 
 
 def test_the_first_chunk_is_the_header() -> None:
