@@ -156,7 +156,7 @@ class Finder(importlib.abc.MetaPathFinder):
 def spoil(module):
     import os
     module.DECODE_LIMIT_S = 0.5
-    decode = module.codec.decode
+    decode = module.codec.decode_remarked
     def deadly(data, **options):
         if data == {deadly!r}:
             if {kind!r} == "crash":
@@ -164,7 +164,7 @@ def spoil(module):
             while True:
                 pass
         return decode(data, **options)
-    module.codec.decode = deadly
+    module.codec.decode_remarked = deadly
 
 import importlib.util
 sys.meta_path.insert(0, Finder())

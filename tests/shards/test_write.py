@@ -33,10 +33,12 @@ def job(raw: Path, out: Path, options: SetOptions) -> ShardJob:
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[dict]:
     """Let the decoder remark on the second image; the options that it was asked with."""
     found: list[dict] = []
+    decode = codec.decode_remarked
 
     def decode_remarked(data: bytes, *, max_pixels: int, orientation: Orientation) -> codec.Decoded:
         found.append({"max_pixels": max_pixels, "orientation": orientation})
-        return codec.Decoded(codec.decode(data), TEXT if len(found) == 2 else "")
+        pixels = decode(data, max_pixels=max_pixels, orientation=orientation).pixels
+        return codec.Decoded(pixels, TEXT if len(found) == 2 else "")
 
     monkeypatch.setattr(codec, "decode_remarked", decode_remarked)
     return found
