@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -168,14 +168,34 @@ def set_lines(summaries: Sequence[SetSummary]) -> list[str]:
             f"{done.folder}: {counted(done.images, 'image')} in {shards}, {size_text(done.size_bytes)}, "
             f"{len(done.rejects):,} rejected{state}"
         )
-    seen = {(reject.name, reject.reason): reject for done in summaries for reject in done.rejects}
+    by_split = {done.split: done for done in summaries}
+    lines += [per_class(split, done.class_images) for split, done in by_split.items() if done.class_images]
+    seen = {(done.split, reject.name, reject.reason): reject for done in summaries for reject in done.rejects}
     if seen:
-        reasons = Counter(reason for _, reason in seen)
+        reasons = Counter(reason for _, _, reason in seen)
         lines.append("rejected: " + ", ".join(f"{count:,} {reason}" for reason, count in reasons.most_common()))
-        lines += [f"  {printable(r.name)}: {r.reason}, {printable(r.detail)}" for r in [*seen.values()][:SHOWN]]
+        shown = [(split, reject) for (split, _, _), reject in seen.items()][:SHOWN]
+        lines += [f"  {split}: {printable(r.name)}: {r.reason}, {printable(r.detail)}" for split, r in shown]
     if len(seen) > SHOWN:
         lines.append(f"  and {len(seen) - SHOWN:,} more, all in manifest.json")
+    remarked = {(done.split, remark.name): remark for done in summaries for remark in done.remarks}
+    if remarked:
+        first = next(iter(remarked.values()))
+        more = f" and {len(remarked) - 1:,} more" if len(remarked) > 1 else ""
+        lines.append(f"taken with a remark: {printable(first.name)} ({printable(first.text)}){more}; see manifest.json")
     return lines
+
+
+def per_class(split: str, class_images: Mapping[str, int]) -> str:
+    """The number of images of the smallest, median and largest class that has any, as a line."""
+    totals = sorted(total for total in class_images.values() if total)
+    classes = counted(len(totals), "class")
+    empty = f", {len(class_images) - len(totals):,} without images" if len(totals) < len(class_images) else ""
+    if not totals or totals[0] == totals[-1]:
+        each = " each" if len(totals) > 1 else ""
+        return f"{split}: {classes} of {counted(totals[0] if totals else 0, 'image')}{each}{empty}"
+    middle = totals[len(totals) // 2]
+    return f"{split}: {classes} of {totals[0]:,} to {totals[-1]:,} images, median {middle:,}{empty}"
 
 
 def verification_lines(verification: Verification) -> list[str]:
@@ -207,18 +227,8 @@ def _sample_line(sample: SampleView) -> str:
     return f"{line}  from {printable(sample.record.name)} {sample.record.width}x{sample.record.height}"
 
 
-def _class_lines(planned: Estimate) -> list[str]:
-    """The smallest, median and largest number of images of a class, for each split."""
-    lines = []
-    for each in planned.splits:
-        totals = sorted(each.class_images.values())
-        middle = totals[len(totals) // 2]
-        lines.append(f"{each.split}: {totals[0]:,} to {totals[-1]:,} images per class, median {middle:,}")
-    return lines
-
-
 def _estimate_lines(planned: Estimate) -> list[str]:
-    lines = [*planned.recognised, *_class_lines(planned)]
+    lines = [*planned.recognised, *(per_class(each.split, each.class_images) for each in planned.splits)]
     lines += [
         f"{each.split}: {counted(each.images, 'image')}, {counted(each.shards, 'shard')}" for each in planned.splits
     ]

@@ -59,6 +59,7 @@ class Claim:
         evidence: what it was recognised by, in words.
         splits: how the images of each split lie.
         words: words of classes, by class.
+        listed: whether the source itself lists its classes, so that a split may lack some of them.
         order: class names in label order, where the source has numeric labels.
         devkit_order: class names in the order of a devkit, where there is one.
         used: paths of the files that were read for labels, from the source.
@@ -71,6 +72,7 @@ class Claim:
     evidence: str
     splits: Mapping[str, Form]
     words: Mapping[str, str] = field(default_factory=dict)
+    listed: bool = False
     order: tuple[str, ...] | None = None
     devkit_order: tuple[str, ...] | None = None
     used: frozenset[str] = frozenset()
@@ -120,7 +122,7 @@ def split_folders(place: Folder) -> SplitFolders:
             continue
         if split in found:
             raise RefusedError(
-                f"{place.label()} holds {found[split]}/ and {name}/, which are both the split {split}; keep one of them"
+                f"{place.join(found[split])}/ and {place.join(name)}/ are both the split {split}; keep one of them"
             )
         found[split] = name
     others = tuple(name for name in place.names.folders if name not in found.values())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+from alexnet_pipeline.raw.forms import NO_IMAGE
 from alexnet_pipeline.raw.listing import Listing
 from alexnet_pipeline.raw.source import Contents
 from alexnet_pipeline.records import SourceAccount
@@ -39,7 +40,7 @@ def _ignored(account: SourceAccount) -> str:
 def _kinds(account: SourceAccount) -> Iterator[str]:
     for each in account.ignored[:SHOWN]:
         place = f" in {each.what}" if each.what.endswith("/") else f" {each.what}"
-        yield f"{each.files:,}{place} ({each.why})"
+        yield f"{each.files:,}{place}" + ("" if each.why == NO_IMAGE else f" ({each.why})")
     rest = sum(each.files for each in account.ignored[SHOWN:])
     if rest:
         yield f"{rest:,} others"

@@ -15,6 +15,8 @@ from alexnet_pipeline.raw.tree import Entry, Folder
 from alexnet_pipeline.records import Reason
 
 TAR = ".tar"
+# Why a file is ignored whose suffix says what it is.
+NO_IMAGE = "not an image"
 
 
 class Form(Protocol):
@@ -304,7 +306,7 @@ def ignored_as(name: str) -> tuple[str, str]:
     """How a file that is not an image is counted: (what, why)."""
     if names.is_clutter(name):
         return clutter_of(name), "left by other programs"
-    return names.suffix_of(name) or name, "no images"
+    return names.suffix_of(name) or name, NO_IMAGE
 
 
 def clutter_of(name: str) -> str:

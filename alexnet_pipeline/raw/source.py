@@ -84,7 +84,10 @@ class Source:
         left = [form for split, form in self.claim.splits.items() if wanted and split not in wanted]
         why = {path: "a split that is not wanted" for form in left for path in form.taken()}
         account.add_rest(self.root, self._taken(wanted), {**self.claim.unlabelled, **why})
-        notes = (*self.claim.notes, *(note for listing in listings for note in _notes(listing)))
+        notes = (
+            *self.claim.notes,
+            *(note for listing in listings for note in _notes(listing, subset=self.options.classes is not None)),
+        )
         about = SourceAccount(self.layout.title, self.claim.evidence, account.used, account.ignored(), notes)
         return Contents(tuple(listings), about)
 
@@ -95,7 +98,7 @@ class Source:
     def _check_classes(self, listings: Sequence[Listing]) -> None:
         """Refuse splits with other classes, which would be a wrong reading more often than meant."""
         cut = any(reject.reason == Reason.TRUNCATED_ARCHIVE for listing in listings for reject in listing.rejects)
-        if cut or self.options.classes or "different-classes" in self.options.allow:
+        if cut or self.claim.listed or self.options.classes or "different-classes" in self.options.allow:
             return
         present = {
             each.split: {n for n, total in zip(each.classes, each.class_totals(), strict=True) if total}
@@ -284,17 +287,23 @@ def _first_reject(listings: Sequence[Listing]) -> str:
     return f": {reject.name}: {reject.reason}, {reject.detail}" if reject else ""
 
 
-def _notes(listing: Listing) -> list[str]:
-    """Classes with far fewer images than the others."""
-    totals = [total for total in listing.class_totals() if total]
-    median = sorted(totals)[len(totals) // 2]
-    few = [
-        name for name, total in zip(listing.classes, listing.class_totals(), strict=True) if 0 < total < FEW * median
+def _notes(listing: Listing, *, subset: bool) -> list[str]:
+    """Classes without images, unless a subset is meant, and classes with far fewer than the others."""
+    totals = dict(zip(listing.classes, listing.class_totals(), strict=True))
+    present = sorted(total for total in totals.values() if total)
+    median = present[len(present) // 2]
+    found = (
+        ("without images", [name for name, total in totals.items() if not total and not subset]),
+        (
+            f"with under a tenth of the median of {median:,} images",
+            [n for n, t in totals.items() if 0 < t < FEW * median],
+        ),
+    )
+    return [
+        f"{listing.split}: {counted(len(classes), 'class')} {words}: {names.first_names(classes)}"
+        for words, classes in found
+        if classes
     ]
-    if not few:
-        return []
-    words = f"under a tenth of the median of {median:,} images"
-    return [f"{listing.split}: {counted(len(few), 'class')} with {words}: {names.first_names(few)}"]
 
 
 class _Account:

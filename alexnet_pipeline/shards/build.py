@@ -16,7 +16,7 @@ from alexnet_pipeline.pixels import compiled
 from alexnet_pipeline.progress import Advance, Message, Progress, Report, Stage, reporting, warn_to
 from alexnet_pipeline.raw.describe import contents_lines
 from alexnet_pipeline.raw.options import SourceOptions
-from alexnet_pipeline.records import Reject, SetOptions
+from alexnet_pipeline.records import Reject, Remark, SetOptions
 from alexnet_pipeline.shards.finish import finish
 from alexnet_pipeline.shards.journal import JournalEntry, SetPlan, find_states
 from alexnet_pipeline.shards.options import RunOptions, Selection
@@ -41,7 +41,9 @@ class SetSummary:
         shards: number of shards written.
         planned_shards: number of shards of the whole set.
         size_bytes: size of all tars.
+        class_images: number of samples by class name; empty while the set is not complete.
         rejects: inputs that did not become samples.
+        remarks: flaws of samples that do not touch their pixels.
         complete: whether the manifest is written.
     """
 
@@ -52,7 +54,9 @@ class SetSummary:
     shards: int
     planned_shards: int
     size_bytes: int
+    class_images: dict[str, int]
     rejects: tuple[Reject, ...]
+    remarks: tuple[Remark, ...]
     complete: bool
 
     def __repr__(self) -> str:
@@ -252,12 +256,13 @@ def _finished(planned: PlannedSet, run: RunOptions) -> SetSummary:
     journal = state.journal()
     shards = [journal[index].shard for index in range(*planned.range(run.shard_range)) if index in journal]
     rejects = tuple(reject for shard in shards for reject in shard.rejects)
-    return _summary(state.folder, record, shards, record.shards, rejects, complete=False)
+    return _summary(state.folder, record, shards, record.shards, rejects, {}, complete=False)
 
 
 def _complete(folder: Path, manifest: Manifest) -> SetSummary:
     with_tar = [shard for shard in manifest.shards if shard.tar]
-    return _summary(folder, manifest, with_tar, len(manifest.shards), manifest.rejects(), complete=True)
+    totals = dict(zip(manifest.classes, manifest.class_totals_images, strict=True))
+    return _summary(folder, manifest, with_tar, len(manifest.shards), manifest.rejects(), totals, complete=True)
 
 
 def _summary(
@@ -266,6 +271,7 @@ def _summary(
     shards: Sequence[ShardRecord],
     planned_shards: int,
     rejects: tuple[Reject, ...],
+    class_images: dict[str, int],
     *,
     complete: bool,
 ) -> SetSummary:
@@ -277,6 +283,8 @@ def _summary(
         shards=len(shards),
         planned_shards=planned_shards,
         size_bytes=sum(shard.tar.size_bytes for shard in shards if shard.tar),
+        class_images=class_images,
         rejects=rejects,
+        remarks=tuple(remark for shard in shards for remark in shard.remarks),
         complete=complete,
     )

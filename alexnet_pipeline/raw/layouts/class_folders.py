@@ -16,6 +16,7 @@ from alexnet_pipeline.raw.claim import (
 )
 from alexnet_pipeline.raw.forms import ClassFolders, Form, is_class_tar
 from alexnet_pipeline.raw.tree import Folder
+from alexnet_pipeline.text import counted
 
 LOOKS_LIKE = "a folder for each class, at the top or in train/ and val/ (valid/, validation/), test/, in any case"
 TREE = """\
@@ -85,7 +86,7 @@ def _classes(question: Question, folders: SplitFolders) -> Answer:
                 f"{only}/{beside} would be the only class; if it is one, choose `layout='class-folders'`, else name "
                 "the table of its labels with `labels`"
             )
-    return Claim(f"{len(listed.folders):,} class folders", {question.only_split(): _form(question, root)})
+    return Claim(counted(len(listed.folders), "class folder"), {question.only_split(): _form(question, root)})
 
 
 def _flat_splits(question: Question, folders: SplitFolders) -> Answer:

@@ -82,6 +82,7 @@ def recognise(question: Question) -> Answer:
         evidence=", ".join([*tars.values(), *sorted(used)]),
         splits=forms,
         words=dict(zip(devkit.wnids, devkit.words, strict=True)) if devkit else {},
+        listed=devkit is not None,
         devkit_order=devkit.wnids if devkit else None,
         used=frozenset(used | {name for name in tars.values() if name not in unlabelled}),
         unlabelled=unlabelled,

@@ -59,6 +59,7 @@ def recognise(question: Question) -> Answer:
         evidence=", ".join([*tars, *([devkit_name] if devkit_name else [])]),
         splits={split: forms[split] for split in ("train", "val", "test") if split in forms},
         words=dict(zip(devkit.wnids, devkit.words, strict=True)) if devkit else {},
+        listed=devkit is not None,
         devkit_order=devkit.wnids if devkit else None,
         used=frozenset({*read, *([devkit_name] if devkit_name else [])}),
         unlabelled=unlabelled

@@ -50,6 +50,7 @@ def recognise(question: Question) -> Answer:
         evidence=", ".join([*found, place.label()]),
         splits=forms,
         words=words,
+        listed=bool(words),
         used=frozenset(each[0] for each in (solution, mapping) if each and each[0]),
         unlabelled=unlabelled | tests,
     )

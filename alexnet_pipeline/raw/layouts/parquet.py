@@ -136,7 +136,7 @@ def _complete(question: Question, splits: dict[str, list[tuple[Folder, str]]]) -
     forms = {split: Numbered(each, classes, paths[split]) for split, each in kept.items()}
     used = frozenset(path for split in left for path in paths[split])
     ignored = {(f"images of {split}", "no labels"): sum(rows[split].ignored.values()) for split in left}
-    return Claim("", forms, words=words, order=classes, used=used, ignored=ignored)
+    return Claim("", forms, words, listed=bool(given), order=classes, used=used, ignored=ignored)
 
 
 def _read_rows(parquet: Any, path: Path, columns: Columns, rows: Rows) -> None:

@@ -72,7 +72,7 @@ def _complete(root: Folder, splits: dict[str, list[str]], asked: tuple[str, ...]
     left = [split for split in rows if split not in kept]
     used = {CLASS_NAMES, *BESIDE} & set(listed) | {name for split in left for name in splits[split]}
     ignored = {(f"images of {split}", "no labels"): sum(rows[split].ignored.values()) for split in left}
-    return Claim("", forms, words=words, order=classes, used=frozenset(used), ignored=ignored)
+    return Claim("", forms, words, listed=bool(given), order=classes, used=frozenset(used), ignored=ignored)
 
 
 def _read_file(rows: Rows, path: Path, name: str) -> None:

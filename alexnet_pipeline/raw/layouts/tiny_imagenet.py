@@ -45,7 +45,8 @@ def recognise(question: Question) -> Answer:
         raise RefusedError(f"{WNIDS} does not list the classes {first_names(unknown)} of {' and '.join(forms)}")
     words = parse_words(root.read(WORDS).decode("utf-8", "replace")) if WORDS in listed.files else {}
     unlabelled = {"test": "no labels"} if "test" in listed.folders else {}
-    return Claim(f"{WNIDS}, {IMAGES}/ in class folders", forms, words, used=frozenset(used), unlabelled=unlabelled)
+    evidence = f"{WNIDS}, {IMAGES}/ in class folders"
+    return Claim(evidence, forms, words, listed=True, used=frozenset(used), unlabelled=unlabelled)
 
 
 def _near(root: Folder) -> Answer:

@@ -71,7 +71,7 @@ def _complete(root: Folder, splits: dict[str, list[tuple[Folder, str]]]) -> Clai
     classes, words = name_classes(rows, given, MANIFEST)
     paths = {split: tuple(folder.join(name) for folder, name in tars) for split, tars in splits.items()}
     forms = {split: Numbered(each, classes, paths[split]) for split, each in rows.items()}
-    return Claim("", forms, words=words, order=classes, used=frozenset(tables))
+    return Claim("", forms, words, listed=bool(given), order=classes, used=frozenset(tables))
 
 
 def _read_tar(rows: Rows, path: Path, name: str) -> None:
