@@ -40,6 +40,9 @@ PARTS = (
     ("torch", "training", "train"),
     ("nvidia-dali-cuda130", "the data loader, on CPU and GPU", "train"),
     ("safetensors", "checkpoints", "train"),
+    ("pyarrow", "reading Hugging Face's Parquet", "parquet"),
+    ("protobuf", "reading TFRecord", "tfrecord"),
+    ("google-crc32c", "reading TFRecord", "tfrecord"),
     ("tensorboard", "event files, `train --tensorboard`", "tensorboard"),
     ("pillow-simd", "the pillow:* methods, for comparison", "simd"),
 )

@@ -147,7 +147,7 @@ def _rows_of_file(path: str, column: str, wanted: dict[int, int]) -> Iterator[tu
 
 def _rows_of_group(file: Any, group: int, column: str, wanted: dict[int, int]) -> Iterator[tuple[int, bytes]]:
     row, last = 0, max(wanted)
-    for batch in file.iter_batches(BATCH_ROWS, row_groups=[group], columns=[column]):
+    for batch in file.iter_batches(BATCH_ROWS, row_groups=[group], columns=[column], use_threads=False):
         values = batch.column(0)
         values = values.field(0) if "." in column else values
         for value in values:

@@ -201,3 +201,35 @@ def test_a_cut_tar_keeps_what_is_whole(tmp_path, raw_tars) -> None:
         assert listing.rejects
         for image in triples(listing):
             assert whole[image[0]] == image
+
+
+@pytest.mark.parametrize("at", range(0, 3000, 190))
+def test_a_damaged_devkit_never_crashes(tmp_path, raw_tars, at) -> None:
+    """SciPy dies of some damaged .mat files, so it reads them in a process of its own."""
+    meta = tmp_path / "kit" / "data" / "meta.mat"
+    meta.parent.mkdir(parents=True)
+    with tarfile.open(raw_tars / "ILSVRC2012_devkit_t12.tar.gz") as archive:
+        for name in ("meta.mat", "ILSVRC2012_validation_ground_truth.txt"):
+            member = next(each for each in archive if each.name.endswith(name))
+            (meta.parent / name).write_bytes(archive.extractfile(member).read())
+    data = bytearray(meta.read_bytes())
+    data[at % len(data)] ^= 0xA5
+    meta.write_bytes(bytes(data))
+    try:
+        devkit = read_devkit(tmp_path / "kit", Challenge(2012))
+    except RefusedError as error:
+        assert "kit" in str(error)
+    else:
+        assert len(devkit.wnids) == 10
+
+
+def test_a_crash_of_scipy_is_a_refusal(tmp_path, monkeypatch) -> None:
+    """With the exit code of its process."""
+    import alexnet_pipeline.raw.devkit as module
+
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/meta.mat").write_bytes(b"x")
+    (tmp_path / "data/ILSVRC2012_validation_ground_truth.txt").write_bytes(b"1\n")
+    monkeypatch.setattr(module, "_READER", "import os; os.kill(os.getpid(), 11)")
+    with pytest.raises(RefusedError, match="exit code -11"):
+        read_devkit(tmp_path, Challenge(2012))
