@@ -19,6 +19,7 @@ from alexnet_pipeline.alexnet.predict import BATCH_IMAGES, Predictions, check_co
 from alexnet_pipeline.alexnet.processes import Process
 from alexnet_pipeline.alexnet.run_folder import utf8
 from alexnet_pipeline.batches.loader import Loader
+from alexnet_pipeline.dataset.manifest import Manifest
 from alexnet_pipeline.dataset.open import ShardSet, open_shards
 from alexnet_pipeline.errors import RefusedError
 from alexnet_pipeline.files import make_folder, write_whole
@@ -34,12 +35,21 @@ CONFUSIONS, EXAMPLES = 24, 4
 
 @dataclass(frozen=True, slots=True)
 class ClassErrors:
-    """Error rates of one class's images."""
+    """Error rates of one class's images.
+
+    Attributes:
+        name: of the class.
+        images: of it.
+        top1_error: share of them.
+        top5_error: share of them.
+        words: of the class, like `tench, Tinca tinca`; empty where they are unknown.
+    """
 
     name: str
     images: int
     top1_error: float
     top5_error: float
+    words: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +61,16 @@ class Confusion:
         predicted: class name.
         count: images.
         examples: some of their positions in the shards.
+        truth_words: words of the class; empty where they are unknown.
+        predicted_words: likewise.
     """
 
     truth: str
     predicted: str
     count: int
     examples: tuple[int, ...]
+    truth_words: str = ""
+    predicted_words: str = ""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -85,11 +99,14 @@ class Evaluation:
         return f"Evaluation({', '.join(self.runs)} on {self.shards}, {self.errors})"
 
     def _repr_html_(self) -> str:
-        rows = [("all images", self.errors.total_images, self.errors.top1_error, self.errors.top5_error)]
-        rows += [(row.name, row.images, row.top1_error, row.top5_error) for row in self.classes]
+        overall = self.errors
+        rows = [ClassErrors("all images", overall.total_images, overall.top1_error, overall.top5_error), *self.classes]
         return html_table(
-            ["class", "images", "top-1 error", "top-5 error"],
-            [(name, f"{images:,}", f"{top1:.1%}", f"{top5:.1%}") for name, images, top1, top5 in rows],
+            ["class", "words", "images", "top-1 error", "top-5 error"],
+            [
+                (row.name, row.words, f"{row.images:,}", f"{row.top1_error:.1%}", f"{row.top5_error:.1%}")
+                for row in rows
+            ],
         )
 
 
@@ -174,37 +191,44 @@ def _wrong(best: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
 def _evaluation(
     runs: Sequence[Path], shards: ShardSet, predictions: Predictions, best: Tensor, protocol: str
 ) -> Evaluation:
-    labels, classes = predictions.labels, shards.manifest.classes
+    labels, manifest = predictions.labels, shards.manifest
     wrong1, wrong5 = _wrong(best, labels)
     chances = predictions.probabilities[torch.arange(len(labels)), labels].clamp_min(1e-12)
     loss_sum = float(-chances.log().sum())
     return Evaluation(
         shards=utf8(str(shards.folder)),
-        method=shards.manifest.options.method,
+        method=manifest.options.method,
         runs=tuple(utf8(str(run)) for run in runs),
         steps=predictions.steps,
         errors=error_rates(protocol, len(labels), loss_sum, int(wrong1.sum()), int(wrong5.sum())),
-        classes=_class_errors(classes, labels, wrong1, wrong5),
-        confusions=_confusions(classes, labels, best[:, 0]),
+        classes=_class_errors(manifest, labels, wrong1, wrong5),
+        confusions=_confusions(manifest, labels, best[:, 0]),
     )
 
 
-def _class_errors(classes: Sequence[str], labels: Tensor, wrong1: Tensor, wrong5: Tensor) -> tuple[ClassErrors, ...]:
-    images = torch.bincount(labels, minlength=len(classes))
-    top1, top5 = (
-        torch.bincount(labels, wrong.double(), len(classes)) / images.clamp_min(1) for wrong in (wrong1, wrong5)
-    )
-    return tuple(map(ClassErrors, classes, images.tolist(), top1.tolist(), top5.tolist()))
+def _class_errors(manifest: Manifest, labels: Tensor, wrong1: Tensor, wrong5: Tensor) -> tuple[ClassErrors, ...]:
+    count = len(manifest.classes)
+    images = torch.bincount(labels, minlength=count)
+    top1, top5 = (torch.bincount(labels, wrong.double(), count) / images.clamp_min(1) for wrong in (wrong1, wrong5))
+    words = map(manifest.words, range(count))
+    return tuple(map(ClassErrors, manifest.classes, images.tolist(), top1.tolist(), top5.tolist(), words))
 
 
-def _confusions(classes: Sequence[str], labels: Tensor, first: Tensor) -> tuple[Confusion, ...]:
+def _confusions(manifest: Manifest, labels: Tensor, first: Tensor) -> tuple[Confusion, ...]:
     positions: dict[tuple[int, int], list[int]] = defaultdict(list)
     for position, (truth, taken) in enumerate(zip(labels.tolist(), first.tolist(), strict=True)):
         if truth != taken:
             positions[truth, taken].append(position)
     ordered = sorted(positions.items(), key=lambda item: (-len(item[1]), item[0]))[:CONFUSIONS]
     return tuple(
-        Confusion(classes[truth], classes[taken], len(images), tuple(images[:EXAMPLES]))
+        Confusion(
+            truth=manifest.classes[truth],
+            predicted=manifest.classes[taken],
+            count=len(images),
+            examples=tuple(images[:EXAMPLES]),
+            truth_words=manifest.words(truth),
+            predicted_words=manifest.words(taken),
+        )
         for (truth, taken), images in ordered
     )
 
@@ -219,8 +243,17 @@ def _keep(run: Path, evaluation: Evaluation) -> None:
 
 def _prediction_lines(shards: ShardSet, predictions: Predictions, best: Tensor) -> bytes:
     classes, lines = shards.manifest.classes, []
+    words = [_words(shards.manifest, label) for label in range(len(classes))]
     images = zip(shards.keys(), predictions.labels.tolist(), best.tolist(), predictions.probabilities, strict=True)
     for key, label, row, shares in images:
-        top = [{"class": classes[taken], "probability": round(float(shares[taken]), 6)} for taken in row]
-        lines.append(json.dumps({"key": key, "truth": classes[label], "best": top}) + "\n")
+        top = [
+            {"class": classes[taken], **words[taken], "probability": round(float(shares[taken]), 6)} for taken in row
+        ]
+        lines.append(json.dumps({"key": key, "truth": classes[label], **words[label], "best": top}) + "\n")
     return "".join(lines).encode("ascii")
+
+
+def _words(manifest: Manifest, label: int) -> dict[str, str]:
+    """A class's words as a field of a JSON object, or no field where they are unknown."""
+    words = manifest.words(label)
+    return {"words": words} if words else {}

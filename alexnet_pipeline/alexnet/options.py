@@ -60,7 +60,9 @@ class EvaluateOptions:
     crops: Crops = option(1, "Crops per image: the centre, or the paper's ten.")
     device: Device = option("auto", DEVICE_HELP)
     predictions: Path | None = option(
-        None, "Write a JSON line per image: key, truth, five best classes.", metavar="FILE"
+        None,
+        "Write a JSON line per image: key, truth, five best classes, and the classes' words where they are known.",
+        metavar="FILE",
     )
 
 

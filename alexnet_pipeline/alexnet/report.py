@@ -68,7 +68,9 @@ def _page(folder: Path, report_to: Report) -> str:
     if note:
         warn_to(report_to)(note)
     environment = page_environment(Path(__file__).parent)
-    environment.filters.update(percent=_percent, number=_number, count=_count, settings=_settings)
+    environment.filters.update(
+        percent=_percent, number=_number, count=_count, settings=_settings, first_words=_first_words
+    )
     return environment.get_template(TEMPLATE).render(
         name=folder.resolve().name,
         run=record,
@@ -170,6 +172,11 @@ def _settings(record: Any) -> Iterator[tuple[str, str, str]]:
     for field in dataclasses.fields(record):
         name, explanation = options.get(field.name, (field.name, ""))
         yield name.replace("_", " "), _text(getattr(record, field.name)), explanation
+
+
+def _first_words(words: str) -> str:
+    """The first of a class's names: `tench` of `tench, Tinca tinca`; empty where there is none."""
+    return next((name for name in map(str.strip, words.split(",")) if name), "")
 
 
 def _percent(share: float) -> str:

@@ -1,7 +1,9 @@
 """Small shards, a small run on them and its record, what tests ask of one, and the processes of a distributed one."""
 
+import dataclasses
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,6 +18,7 @@ from alexnet_pipeline import shard
 from alexnet_pipeline.alexnet.recipe import QUARTER
 from alexnet_pipeline.alexnet.run_folder import RunRecord, ShardsRecord
 from alexnet_pipeline.alexnet.train import TrainSummary, train
+from alexnet_pipeline.dataset.manifest import read_manifest, write_manifest
 
 SIZE = 80
 SMALL = {"preset": "quarter", "width": 0.05, "batch_size": 12, "epochs": 10}
@@ -46,6 +49,15 @@ def small_shards(raw: Path, out: Path) -> Path:
     """Write train/ and val/ of raw folders as small images; the folder of the two."""
     shard(raw, out, methods=["area"], size=SIZE, shard_size=20, workers=1, progress=False)
     return out / "area"
+
+
+def with_words(shards: Path, copy: Path, *words: str) -> Path:
+    """A copy of a data set whose first classes have these words, and whose others have none."""
+    shutil.copytree(shards, copy)
+    manifest = read_manifest(copy)
+    every = (*words, *[""] * (len(manifest.classes) - len(words)))
+    write_manifest(copy, dataclasses.replace(manifest, digest="", class_words=every))
+    return copy
 
 
 @contextmanager

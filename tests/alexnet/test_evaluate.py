@@ -10,7 +10,7 @@ from alexnet_pipeline.alexnet.evaluate import Evaluation, read_evaluations
 from alexnet_pipeline.alexnet.predict import predict
 from alexnet_pipeline.errors import RefusedError
 from alexnet_pipeline.progress import Advance, Stage, silent
-from tests.alexnet.made import SIZE, run
+from tests.alexnet.made import SIZE, run, with_words
 
 
 def test_evaluation_counts_and_remembers(shards: Path, uninterrupted: Path, tmp_path: Path) -> None:
@@ -61,6 +61,43 @@ def test_wrong_types_in_an_evaluation_cost_a_warning(tmp_path: Path) -> None:
     assert "$.shards" in warnings[0].text
 
 
+def test_classes_have_the_words_of_the_evaluated_shards(shards: Path, uninterrupted: Path, tmp_path: Path) -> None:
+    """In the evaluation and in the predictions, whose other fields stay; a class without words has no such field."""
+    known = ("disc, disk", "ring", "horizontal stripes")
+    worded, lines = with_words(shards / "val", tmp_path / "val", *known), tmp_path / "lines.jsonl"
+    found = evaluate(uninterrupted, shards=worded, device="cpu", predictions=lines, progress=False)
+    names = open_shards(worded).manifest.classes
+    words = dict(zip(names, (*known, *[""] * 7), strict=True))
+    assert [(row.name, row.words) for row in found.classes] == list(words.items())
+    for confusion in found.confusions:
+        assert (confusion.truth_words, confusion.predicted_words) == (
+            words[confusion.truth],
+            words[confusion.predicted],
+        )
+    assert any(confusion.truth_words != confusion.predicted_words for confusion in found.confusions)
+    for row in map(json.loads, lines.read_text().splitlines()):
+        for each, name in [(row, row["truth"]), *((taken, taken["class"]) for taken in row["best"])]:
+            assert each.get("words", "") == words[name]
+            assert ("words" in each) == bool(words[name])
+        assert row.keys() - {"words"} == {"key", "truth", "best"}
+        assert all(taken.keys() - {"words"} == {"class", "probability"} for taken in row["best"])
+
+
+def test_an_evaluation_written_before_words_is_read(tmp_path: Path) -> None:
+    """Its classes have none."""
+    (tmp_path / "evaluations").mkdir()
+    errors = {"protocol": "centre crop", "total_images": 2, "loss": 1.0, "top1_error": 0.5, "top5_error": 0.0}
+    old = {"shards": "s", "method": "area", "runs": ["r"], "steps": [1]}
+    old["errors"] = {**errors, "top1_interval": [0.1, 0.9], "top5_interval": [0.0, 0.6]}
+    old["classes"] = [{"name": "n1", "images": 2, "top1_error": 0.5, "top5_error": 0.0}]
+    old["confusions"] = [{"truth": "n1", "predicted": "n2", "count": 1, "examples": [1]}]
+    (tmp_path / "evaluations" / "a.json").write_text(json.dumps(old))
+    warnings = []
+    (read,) = read_evaluations(tmp_path, warnings.append)
+    assert warnings == []
+    assert (read.classes[0].words, read.confusions[0].truth_words, read.confusions[0].predicted_words) == ("", "", "")
+
+
 def test_progress_counts_images(shards: Path, uninterrupted: Path) -> None:
     """From none to all."""
     events = []
@@ -69,12 +106,14 @@ def test_progress_counts_images(shards: Path, uninterrupted: Path) -> None:
     assert events[-1] == Advance(59)
 
 
-def test_results_are_shown_shortly(shards: Path, uninterrupted: Path) -> None:
-    """A line in Python, a table of classes in a notebook."""
-    evaluation: Evaluation = evaluate(uninterrupted, shards=shards / "val", device="cpu", progress=False)
+def test_results_are_shown_shortly(shards: Path, uninterrupted: Path, tmp_path: Path) -> None:
+    """A line in Python, a table of classes with their words in a notebook."""
+    val = with_words(shards / "val", tmp_path / "val", "disc & disk")
+    evaluation: Evaluation = evaluate(uninterrupted, shards=val, device="cpu", progress=False)
     assert "20 images: top-1 error" in repr(evaluation)
     assert len(repr(evaluation)) < 400
     assert evaluation._repr_html_().count("<tr>") == 12
+    assert "<tr><td>n90000001</td><td>disc &amp; disk</td>" in evaluation._repr_html_()
 
 
 def test_what_cannot_be_evaluated_is_refused(shards: Path, uninterrupted: Path, tmp_path: Path) -> None:

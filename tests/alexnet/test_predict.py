@@ -8,7 +8,7 @@ import torch
 from alexnet_pipeline import open_shards
 from alexnet_pipeline.alexnet.predict import check_alike, check_count, mean_probabilities, predict
 from alexnet_pipeline.errors import PipelineError, RefusedError
-from tests.alexnet.made import run
+from tests.alexnet.made import run, with_words
 
 
 def test_predictions_are_probabilities_of_every_image(shards: Path, uninterrupted: Path) -> None:
@@ -61,3 +61,11 @@ def test_a_set_unlike_the_training_set_is_refused(shards: Path, classes, size_px
     check_alike(val, val.manifest.classes, 80, "the training set of runs/a")
     with pytest.raises(RefusedError, match=f"{val.folder} has .*{words}.* the training set of runs/a"):
         check_alike(val, classes or val.manifest.classes, size_px, "the training set of runs/a")
+
+
+def test_words_do_not_make_sets_differ(shards: Path, tmp_path: Path) -> None:
+    """A set sharded before words were kept, or from a source with other ones, has the same classes."""
+    before, after = (with_words(shards / "val", tmp_path / name, name) for name in ("disc", "disk, disc"))
+    for val in (before, after):
+        check_alike(open_shards(val), open_shards(shards / "train").manifest.classes, 80, "the training set of runs/a")
+    assert run(shards, tmp_path / "run", val=after, steps=1).errors

@@ -48,8 +48,8 @@ def evaluation(folder: Path, **changes) -> Evaluation:
         "runs": (str(folder),),
         "steps": (20,),
         "errors": dataclasses.replace(ERRORS, protocol="10 crops", top1_error=0.31),
-        "classes": (ClassErrors(HOSTILE, 25, 0.5, 0.1),),
-        "confusions": (Confusion(HOSTILE, "n2", 12, (0, 1)),),
+        "classes": (ClassErrors(HOSTILE, 25, 0.5, 0.1, HOSTILE),),
+        "confusions": (Confusion(HOSTILE, "n2", 12, (0, 1), HOSTILE, HOSTILE),),
     }
     return Evaluation(**{**given, **changes})
 
@@ -117,10 +117,38 @@ def test_the_headline_is_the_newest(run):
 
 
 def test_hostile_names_stay_text(run):
-    """A class or folder named like a script is shown, not run."""
+    """A class or folder named like a script, or such words, are shown, not run."""
     page = page_of(run)
     assert "<script" not in page.lower()
     assert html.escape(HOSTILE) in page
+
+
+def text_of(markup: str) -> str:
+    return " ".join(html.unescape(re.sub(r"<[^>]*>", "", markup)).replace("\N{MULTIPLICATION SIGN}", "x").split())
+
+
+def test_classes_are_shown_by_their_first_words(run):
+    """With the class's name beside them and all of its words on hover; a class without words by its name alone."""
+    tench = 'tench, Tinca "tinca"'
+    classes = (ClassErrors("n01440764", 2, 1.0, 0.0, tench), ClassErrors("n2", 2, 0.5, 0.0))
+    confusions = (
+        Confusion("n01440764", "n02012849", 2, (), tench, "crane"),
+        Confusion("n2", "n01440764", 1, (), "", tench),
+        Confusion("n2", "n3", 1, ()),
+    )
+    shown = evaluation(run, classes=classes, confusions=confusions)
+    (run / "evaluations" / "10-crops.json").write_bytes(to_json(shown))
+    page = page_of(run)
+    rows = re.findall(r'<tr><td class="name">(.*?)</td>', page.partition("<h2>Classes")[2])
+    assert [text_of(row) for row in rows] == ["tench n01440764", "n2"]
+    figures = re.findall(r"<figure>(.*?)</figure>", page.partition("<h2>Most frequent confusions")[2], re.DOTALL)
+    assert [text_of(figure) for figure in figures] == [
+        "tench taken for crane, 2 x n01440764 → n02012849",
+        "n2 taken for tench, 1 x n2 → n01440764",
+        "n2 taken for n3, 1 x",
+    ]
+    assert page.count('<span class="name" title="tench, Tinca &#34;tinca&#34;">tench</span>') == 3
+    assert page.count('<span class="name" title=') == 4
 
 
 def test_nothing_comes_from_outside(run):
@@ -230,14 +258,14 @@ def test_a_run_without_validation(run: Path) -> None:
 
 @pytest.mark.parametrize(("encoding", "kind"), [("jpg", "jpeg"), ("png", "png"), ("raw", "png")])
 def test_confusions_show_their_images(run: Path, raw_folders: Path, tmp_path: Path, encoding: str, kind: str) -> None:
-    """Whatever the shards' encoding, from the bytes that were evaluated."""
+    """Whatever the shards' encoding, from the bytes that were evaluated, and named by the first words."""
     how = {"methods": ["area"], "split": ["val"], "size": 32, "encoding": encoding, "workers": 1, "progress": False}
     shard(raw_folders, tmp_path / "out", **how)
     shards = open_shards(tmp_path / "out" / "area" / "val")
     truth = shards.manifest.classes[shards.read_label(0)]
-    shown = evaluation(run, shards=str(shards.folder), confusions=(Confusion(truth, "n2", 1, (0,)),))
+    shown = evaluation(run, shards=str(shards.folder), confusions=(Confusion(truth, "n2", 1, (0,), "disc, disk"),))
     (run / "evaluations" / "10-crops.json").write_bytes(to_json(shown))
     page = page_of(run)
-    (uri,) = re.findall(rf'src="data:image/{kind};base64,([^"]+)" alt="{truth} taken for', page)
+    (uri,) = re.findall(rf'src="data:image/{kind};base64,([^"]+)" alt="disc taken for n2"', page)
     image = cv2.imdecode(np.frombuffer(base64.b64decode(uri), np.uint8), cv2.IMREAD_COLOR)
     assert image.shape == (32, 32, 3)
