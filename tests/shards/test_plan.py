@@ -74,3 +74,36 @@ def test_another_listing_has_another_digest() -> None:
     assert plan_shards(listing(range(9)), options).digest() != whole.digest()
     relabelled = dataclasses.replace(whole.listing, labels=np.ones(10, np.int32))
     assert plan_shards(relabelled, options).digest() != whole.digest()
+
+
+def grouped(rows: int, ends: tuple[int, ...], files: int = 1):
+    builder = ListingBuilder("train", ("a",))
+    for file in range(files):
+        place = builder.add_place(Place(f"/data/{file}.parquet", "row", group_ends=ends))
+        for row in range(rows):
+            builder.add("a", f"{file}_{row:04d}.jpg", place, 0, 0, row)
+    return builder.build()
+
+
+def test_row_groups_are_shuffled_whole_and_rows_within_shards() -> None:
+    """A shard reads few row groups, every image comes once, and the rows of a shard are out of order."""
+    listing = grouped(100, tuple(range(10, 101, 10)), files=2)
+    options = SetOptions(shard_size_images=20)
+    plan = plan_shards(listing, options)
+    assert sorted(plan.order.tolist()) == list(range(200))
+    groups = [{(image.path, image.offset // 10) for image in plan.images(shard)} for shard in range(plan.shards)]
+    assert all(len(each) == 2 for each in groups)
+    order = [image.offset for image in plan.images(0)]
+    assert order != sorted(order)
+    assert {path for path, _ in groups[0] | groups[1] | groups[2]} == {"/data/0.parquet", "/data/1.parquet"}
+    again = plan_shards(grouped(100, tuple(range(10, 101, 10)), files=2), options)
+    assert names(again) == names(plan)
+    other = plan_shards(listing, dataclasses.replace(options, seed=1))
+    assert names(other) != names(plan)
+
+
+def test_row_groups_of_any_size_are_cut_at_shards() -> None:
+    """A group that does not fit goes on in the next shard."""
+    plan = plan_shards(grouped(100, (37, 38, 100)), SetOptions(shard_size_images=16))
+    assert sorted(plan.order.tolist()) == list(range(100))
+    assert [len(plan.images(shard)) for shard in range(plan.shards)] == [16] * 6 + [4]
