@@ -39,7 +39,7 @@ def tests_pass() -> bool:
 def loading_rows(source: Path | None, scratch: Path) -> Iterator[str]:
     """Measure loading, and give one row of the table per encoding."""
     if source is None:
-        source = scratch / "raw"
+        source = scratch / "images"
         alexnet_pipeline.sample(source)
     for encoding in ("jpg", "raw"):
         out = scratch / encoding
