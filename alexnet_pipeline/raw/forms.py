@@ -299,7 +299,15 @@ def ignore_file(builder: ListingBuilder, name: str) -> None:
 
 def ignore_tree(builder: ListingBuilder, folder: Folder, what: str, why: str) -> None:
     """Count every file at or below a folder."""
-    builder.ignored[what, why] += sum(1 for _ in every_file(folder))
+    builder.ignored[what, why] += count_files(folder)
+
+
+def count_files(folder: Folder) -> int:
+    """The number of files at or below a folder; one that may not be listed, like `lost+found`, counts as one file."""
+    try:
+        return sum(1 for _ in every_file(folder))
+    except RefusedError:
+        return 1
 
 
 def ignored_as(name: str) -> tuple[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,8 +90,11 @@ def _labels(pairs: Iterable[tuple[str, str]], source: str) -> Labels:
         base = file.replace("\\", "/").rpartition("/")[2]
         if class_by_file.setdefault(base, name) != name:
             raise RefusedError(f"{source} gives {base} two classes, {class_by_file[base]} and {name}")
-    if not class_by_file or not all(class_by_file.values()):
-        raise RefusedError(f"{source} holds no labels" if not class_by_file else f"{source}: a class is empty")
+    if not class_by_file:
+        raise RefusedError(f"{source} holds no labels")
+    unnamed = next((file for file, name in class_by_file.items() if not name), None)
+    if unnamed is not None:
+        raise RefusedError(f"{source}: the class of {unnamed} is empty")
     return Labels(class_by_file, in_order(class_by_file.values()), source)
 
 
@@ -145,13 +149,11 @@ def read_classes(path: Path) -> tuple[str, ...]:
         classes = _classes_of_json(text, where)
     else:
         classes = [line.split("\t")[0].split()[0] for line in text.splitlines() if line.strip()]
-    double = (
-        next((name for number, name in enumerate(classes) if name in classes[:number]), None)
-        if (len(set(classes)) < len(classes))
-        else None
-    )
-    if double is not None or not classes:
-        raise RefusedError(f"{where} holds no classes" if double is None else f"{where} lists the class {double} twice")
+    if not classes:
+        raise RefusedError(f"{where} holds no classes")
+    name, times = Counter(classes).most_common(1)[0]
+    if times > 1:
+        raise RefusedError(f"{where} lists the class {name} twice")
     return tuple(classes)
 
 

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from alexnet_pipeline.errors import RefusedError
 from alexnet_pipeline.raw import names
+from alexnet_pipeline.raw.account import Account
 from alexnet_pipeline.raw.archive import ArchiveFolder, open_tar, open_zip
 from alexnet_pipeline.raw.claim import Claim, Near, Question
-from alexnet_pipeline.raw.forms import add_faults, every_file, ignored_as
+from alexnet_pipeline.raw.forms import add_faults
 from alexnet_pipeline.raw.labels import read_classes, read_labels
 from alexnet_pipeline.raw.layouts import LAYOUTS, Layout
 from alexnet_pipeline.raw.listing import Listing, ListingBuilder
 from alexnet_pipeline.raw.options import SourceOptions
 from alexnet_pipeline.raw.tree import DiskFolder, Folder, Names
 from alexnet_pipeline.raw.words import words_of
-from alexnet_pipeline.records import Ignored, LabelOrder, Reason, SourceAccount
+from alexnet_pipeline.records import LabelOrder, Reason, SourceAccount
 from alexnet_pipeline.text import counted
 
 # A class with fewer images than this part of the median is mentioned.
@@ -68,7 +69,7 @@ class Source:
         missing = [split for split in wanted if split not in self.splits]
         if missing:
             raise RefusedError(f"the source has no split {missing[0]!r}; it has {', '.join(self.splits)}")
-        account = _Account(self.claim)
+        account = Account(self.claim)
         listings: list[Listing] = []
         for split in wanted or self.splits:
             builder = ListingBuilder(split, self.classes)
@@ -304,49 +305,3 @@ def _notes(listing: Listing, *, subset: bool) -> list[str]:
         for words, classes in found
         if classes
     ]
-
-
-class _Account:
-    """Counts the files of a source that are neither images nor rejects."""
-
-    def __init__(self, claim: Claim) -> None:
-        self._used_paths = claim.used
-        self._ignored = Counter(claim.ignored)
-        self.used = 0
-
-    def add(self, builder: ListingBuilder) -> None:
-        """Add what a form found."""
-        self._ignored += builder.ignored
-        self.used += builder.used
-
-    def add_rest(self, folder: Folder, taken: frozenset[str], why: Mapping[str, str]) -> None:
-        """Add every file at or below a folder that no form has taken."""
-        if folder.path in taken:
-            return
-        for entry in folder.entries():
-            path = folder.join(entry.name)
-            if path in self._used_paths or path in taken:
-                self.used += path in self._used_paths
-            elif path in why:
-                self._ignored[path, why[path]] += 1
-            else:
-                self._ignored[
-                    ignored_as(entry.name)
-                    if not names.may_be_image(entry.name) or names.is_clutter(entry.name)
-                    else (folder.label(), "in no split")
-                ] += 1
-        for name in folder.every_folder():
-            inner = folder.folder(name)
-            if inner.path in self._used_paths:
-                self.used += sum(1 for _ in every_file(inner))
-            elif inner.path in why:
-                self._ignored[f"{inner.path}/", why[inner.path]] += sum(1 for _ in every_file(inner))
-            elif names.is_clutter(name):
-                self._ignored[ignored_as(name)] += sum(1 for _ in every_file(inner))
-            else:
-                self.add_rest(inner, taken, why)
-
-    def ignored(self) -> tuple[Ignored, ...]:
-        """The counts, the largest first."""
-        found = [Ignored(what, why, files) for (what, why), files in self._ignored.items() if files]
-        return tuple(sorted(found, key=lambda each: (-each.files, each.what)))

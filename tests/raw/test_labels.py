@@ -51,7 +51,7 @@ def test_kaggles_solution_is_read(tmp_path) -> None:
     [
         ("x.csv", "a.jpg,cat,1\nb.jpg,dog,2\n", "columns"),
         ("x.csv", "a.jpg,cat\na.jpg,dog\n", "two classes"),
-        ("x.csv", "a.jpg,\n", "a class is empty"),
+        ("x.csv", "a.jpg,\n", "the class of a.jpg is empty"),
         ("x.csv", "file,class\n", "no labels"),
         ("x.csv", "", "no labels"),
         ("x.csv", "file,class\na.jpg\n", "row 1 has 1 columns"),

@@ -366,3 +366,20 @@ def test_val_is_labelled_by_number_even_if_images_are_missing(tmp_path, pictures
     first.unlink()
     kept = {each for each in expected(pictures) if each[1] != first.stem}
     assert images_of(root) == kept
+
+
+def test_clutter_that_may_not_be_listed_is_no_obstacle(tmp_path, monkeypatch) -> None:
+    """lost+found belongs to root on every disk that is a file system of its own."""
+    from alexnet_pipeline.raw import tree as module
+
+    tree(tmp_path, *SPLITS, "lost+found/x")
+    scandir = module.os.scandir
+
+    def refusing(path):
+        if "lost+found" in str(path):
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(module.os, "scandir", refusing)
+    account = open_source(tmp_path).read().account
+    assert [(each.what, each.files) for each in account.ignored] == [("lost+found", 1)]
