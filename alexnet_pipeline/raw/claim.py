@@ -193,6 +193,12 @@ def holds_images(folder: Folder) -> bool:
     return folder.glance().images or any(holds_images(folder.folder(name)) for name in folder.names.folders)
 
 
+def likely_folders(root: Folder) -> list[Folder]:
+    """The folders where a data set in containers keeps them: the top, `data/` and split folders."""
+    inner = [name for name in root.names.folders if names.split_of(name) or name.lower() == "data"]
+    return [root, *map(root.folder, inner)]
+
+
 def find_beside(question: Question, places: list[Folder], name: str, parents: int = 4) -> tuple[str, str] | None:
     """Find a small file in some folders of the source, or on disk in the parents of the source.
 

@@ -104,7 +104,8 @@ class ClassFolders:
             )
 
     def _check_class(self, name: str, images: int) -> None:
-        if not images and "empty-classes" not in self.allow:
+        readable = name not in self.folder.names.folders or self.folder.folder(name).is_readable()
+        if not images and readable and "empty-classes" not in self.allow:
             raise RefusedError(
                 f"{self.folder.join(name)} holds no images{self._contents(name)}; add them, remove it, or choose "
                 "`allow='empty-classes'`"
@@ -120,6 +121,14 @@ class ClassFolders:
 
     def _fill_folder(self, builder: ListingBuilder, wnid: str) -> None:
         folder = outer = self.folder.folder(wnid)
+        if not outer.is_readable():
+            if "broken-classes" not in self.allow:
+                raise RefusedError(
+                    f"{outer.path}/ cannot be listed, and its class would be missing; make it readable, or choose "
+                    "`allow='broken-classes'` to keep its label without images"
+                )
+            builder.reject(outer.path, Reason.UNREADABLE, "a class that cannot be listed")
+            return
         if self.inside and self.inside in outer.names.folders:
             for entry in outer.entries():
                 sort_out(builder, f"{wnid}/{entry.name}", entry)

@@ -106,6 +106,10 @@ class Folder(ABC):
     def glance(self) -> Glance:
         """Look what this folder holds, clutter apart."""
 
+    def is_readable(self) -> bool:
+        """Whether this folder can be listed."""
+        return True
+
     @abstractmethod
     def entries(self) -> Iterator[Entry]:
         """Every file of this folder with its size, sorted by name, clutter included; listed at every call."""
@@ -176,6 +180,8 @@ class DiskFolder(Folder):
     def glance(self) -> Glance:
         """Look what this folder holds."""
         files = folders = False
+        if not self.is_readable():  # whoever reads it refuses it by name
+            return Glance(False, True, False)
         with _listing(self.directory), os.scandir(self.directory) as entries:
             for entry in entries:
                 if is_clutter(entry.name):
@@ -185,6 +191,14 @@ class DiskFolder(Folder):
                 is_folder = self._is_folder(entry)
                 folders, files = folders or is_folder, files or not is_folder
         return Glance(False, files, folders)
+
+    def is_readable(self) -> bool:
+        """Whether this folder can be listed."""
+        try:
+            os.scandir(self.directory).close()
+        except OSError:
+            return False
+        return True
 
     def entries(self) -> Iterator[Entry]:
         """Every file of this folder."""

@@ -368,18 +368,40 @@ def test_val_is_labelled_by_number_even_if_images_are_missing(tmp_path, pictures
     assert images_of(root) == kept
 
 
-def test_clutter_that_may_not_be_listed_is_no_obstacle(tmp_path, monkeypatch) -> None:
-    """lost+found belongs to root on every disk that is a file system of its own."""
+@pytest.fixture
+def unlisted(monkeypatch) -> Callable[[str], None]:
+    """Make folders of a name impossible to list, as for a user who may not."""
     from alexnet_pipeline.raw import tree as module
 
-    tree(tmp_path, *SPLITS, "lost+found/x")
     scandir = module.os.scandir
 
-    def refusing(path):
-        if "lost+found" in str(path):
-            raise PermissionError(13, "Permission denied")
-        return scandir(path)
+    def forbid(name: str) -> None:
+        def refusing(path):
+            if Path(path).name == name:
+                raise PermissionError(13, "Permission denied")
+            return scandir(path)
 
-    monkeypatch.setattr(module.os, "scandir", refusing)
+        monkeypatch.setattr(module.os, "scandir", refusing)
+
+    return forbid
+
+
+def test_a_class_that_may_not_be_listed_is_refused_or_kept_empty(tmp_path, unlisted) -> None:
+    """Its absence would shift the labels of those behind it."""
+    tree(tmp_path, "a/1.jpg", "b/1.jpg", "c/1.jpg")
+    unlisted("b")
+    with pytest.raises(RefusedError, match="b/ cannot be listed"):
+        open_source(tmp_path).read()
+    source = open_source(tmp_path, options=SourceOptions(allow=("broken-classes",)))
+    (listing,) = source.read().listings
+    assert source.classes == ("a", "b", "c")
+    assert [(r.name, r.reason) for r in listing.rejects] == [("b", "unreadable")]
+    assert listing.labels.tolist() == [0, 2]
+
+
+def test_clutter_that_may_not_be_listed_is_no_obstacle(tmp_path, unlisted) -> None:
+    """lost+found belongs to root on every disk that is a file system of its own."""
+    tree(tmp_path, *SPLITS, "lost+found/x")
+    unlisted("lost+found")
     account = open_source(tmp_path).read().account
     assert [(each.what, each.files) for each in account.ignored] == [("lost+found", 1)]

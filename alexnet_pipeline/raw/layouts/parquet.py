@@ -12,7 +12,7 @@ from typing import Any
 
 from alexnet_pipeline.errors import RefusedError
 from alexnet_pipeline.raw import names
-from alexnet_pipeline.raw.claim import Answer, Claim, Question
+from alexnet_pipeline.raw.claim import Answer, Claim, Question, likely_folders
 from alexnet_pipeline.raw.numbered import Numbered, Rows, name_classes
 from alexnet_pipeline.raw.tree import Folder, Place
 
@@ -55,7 +55,7 @@ def recognise(question: Question) -> Answer:
         RefusedError: pyarrow is missing, or files of a split are.
     """
     root = question.root
-    holders = [each for each in (root, *(root.folder(name) for name in root.names.folders)) if _files(each)]
+    holders = [folder for folder in likely_folders(root) if _files(folder)]
     if not holders or root.file_path("") is None:
         return None
     splits: dict[str, list[tuple[Folder, str]]] = {}

@@ -12,7 +12,7 @@ from typing import Any
 from alexnet_pipeline.errors import RefusedError
 from alexnet_pipeline.raw import names
 from alexnet_pipeline.raw.archive import FAULTS, opened
-from alexnet_pipeline.raw.claim import Answer, Claim, Question
+from alexnet_pipeline.raw.claim import Answer, Claim, Question, likely_folders
 from alexnet_pipeline.raw.forms import TAR, is_class_tar
 from alexnet_pipeline.raw.numbered import Numbered, Rows, name_classes
 from alexnet_pipeline.raw.tarscan import Member, scan_tar
@@ -39,7 +39,7 @@ def recognise(question: Question) -> Answer:
     root = question.root
     if root.file_path("") is None:
         return None
-    holders = [each for each in (root, *(root.folder(name) for name in root.names.folders)) if _tars(each)]
+    holders = [folder for folder in likely_folders(root) if _tars(folder)]
     if not holders or not _is_sample(holders[0], _tars(holders[0])[0]):
         return None
     splits: dict[str, list[tuple[Folder, str]]] = {}
