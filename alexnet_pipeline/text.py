@@ -11,6 +11,11 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
+def recorded(text: str) -> str:
+    """Text for records in JSON, with undecodable bytes as escapes; JSON cannot hold them."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def counted(count: int, noun: str) -> str:
     """A count with its noun, like `1 shard` and `1,282 shards`."""
     plural = "es" if noun.endswith("s") else "s"

@@ -11,6 +11,7 @@ from alexnet_pipeline.raw.forms import count_files, ignored_as
 from alexnet_pipeline.raw.listing import ListingBuilder
 from alexnet_pipeline.raw.tree import Folder
 from alexnet_pipeline.records import Ignored
+from alexnet_pipeline.text import recorded
 
 
 class Account:
@@ -49,7 +50,7 @@ class Account:
 
     def ignored(self) -> tuple[Ignored, ...]:
         """The counts, the largest first."""
-        found = [Ignored(what, why, files) for (what, why), files in self._ignored.items() if files]
+        found = [Ignored(recorded(what), recorded(why), files) for (what, why), files in self._ignored.items() if files]
         return tuple(sorted(found, key=lambda each: (-each.files, each.what)))
 
 

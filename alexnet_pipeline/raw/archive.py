@@ -21,7 +21,9 @@ FAULTS = {
     "link": (Reason.LINK_MEMBER, "a link; links in archives are not followed"),
     "special": (Reason.SPECIAL_MEMBER, "neither a file nor a folder"),
 }
-UNSAFE = "an absolute name or one with '..'"
+UNSAFE = "an absolute name, one with '..', or too many folders"
+# Most folders in a name; data sets have about six.
+MAX_DEPTH = 64
 
 
 class ArchiveFolder(Folder):
@@ -44,8 +46,9 @@ class ArchiveFolder(Folder):
     def names(self) -> Names:
         """The names in this folder."""
         folders = (name for name in self._folders if not is_clutter(name))
-        files = {name for at, name in enumerate(self._files) if at not in self._kinds and not is_clutter(name)}
-        return Names(tuple(sorted(folders)), tuple(sorted(files)))
+        named = [(name, at in self._kinds) for at, name in enumerate(self._files) if not is_clutter(name)]
+        files, broken = ({name for name, fault in named if fault is wanted} for wanted in (False, True))
+        return Names(tuple(sorted(folders)), tuple(sorted(files)), tuple(sorted(broken)))
 
     def glance(self) -> Glance:
         """Look what this folder holds."""
@@ -83,16 +86,21 @@ class ArchiveFolder(Folder):
 
     def add(self, folders: tuple[str, ...], name: str, offset: int, size_bytes: int, kind: str) -> None:
         """Add a file below this folder."""
-        here = self
-        for folder in folders:
-            if folder not in here._folders:
-                here._folders[folder] = ArchiveFolder(self.place, self._modified_ns, here.join(folder))
-            here = here._folders[folder]
+        here = self.add_folder(folders)
         if kind != "file":
             here._kinds[len(here._files)] = kind
         here._files.append(name)
         here._offsets.append(offset)
         here._sizes.append(size_bytes)
+
+    def add_folder(self, folders: tuple[str, ...]) -> ArchiveFolder:
+        """Add a folder below this one, or find it."""
+        here = self
+        for folder in folders:
+            if folder not in here._folders:
+                here._folders[folder] = ArchiveFolder(self.place, self._modified_ns, here.join(folder))
+            here = here._folders[folder]
+        return here
 
     def _entry(self, at: int) -> Entry:
         fault, detail = FAULTS[self._kinds[at]] if at in self._kinds else (None, "")
@@ -115,7 +123,7 @@ def open_tar(path: Path, name: str = "", start: int = 0, size_bytes: int | None 
         root = ArchiveFolder(Place(str(path), "plain"), modified_ns, name)
         end = size if size_bytes is None else start + size_bytes
         parents: dict[str, tuple[str, ...]] = {}
-        for member in scan_tar(descriptor, start, end):
+        for member in scan_tar(descriptor, start, end, folders=True):
             if member.kind == "damage":
                 root.faults.append(Reject(name or path.name, Reason.TRUNCATED_ARCHIVE, member.name))
             else:
@@ -131,8 +139,10 @@ def _add(
     parts = parents.get(folder)
     if parts is None:
         parts = parents[folder] = _parts(folder)
-    if name.startswith("/") or ".." in parts or base == "..":
+    if name.startswith("/") or ".." in parts or base == ".." or len(parts) > MAX_DEPTH:
         root.faults.append(Reject(name, Reason.UNSAFE_NAME, UNSAFE))
+    elif kind == "folder":
+        root.add_folder((*parts, base) if base not in {"", "."} else parts)
     else:
         root.add(parts, base, offset, size_bytes, kind)
 
@@ -155,8 +165,8 @@ def open_zip(path: Path) -> ArchiveFolder:
                 if member.encrypted or member.method not in {STORED, DEFLATED}:
                     found = "encrypted" if member.encrypted else f"compressed by method {member.method}"
                     raise RefusedError(f"{path}: {member.name} is {found}; unpack it: unzip {path.name}")
-                if not member.name.endswith("/"):
-                    _add(root, parents, member.name, member.offset, member.size_bytes, "file")
+                kind = "folder" if member.name.endswith("/") else "link" if member.link else "file"
+                _add(root, parents, member.name.rstrip("/"), member.offset, member.size_bytes, kind)
         except ValueError as error:
             raise RefusedError(f"{path} cannot be read as a zip: {error}") from error
     return root

@@ -10,7 +10,7 @@ from typing import NoReturn
 from alexnet_pipeline.errors import RefusedError
 from alexnet_pipeline.raw import names
 from alexnet_pipeline.raw.forms import ClassFolders, Flat, Form, is_class_tar
-from alexnet_pipeline.raw.labels import Labels
+from alexnet_pipeline.raw.labels import Labels, read_text
 from alexnet_pipeline.raw.options import SourceOptions
 from alexnet_pipeline.raw.tree import Folder
 
@@ -45,10 +45,15 @@ class Question:
         return self.options.layout == layout
 
     def only_split(self) -> str:
-        """The split of a source without split folders: the one that the user or the folder's name says, else train."""
-        if len(self.splits) == 1:
-            return self.splits[0]
-        return names.split_of(self.name) or "train"
+        """The split of a source without split folders: the one that the user or the folder's name says, else train.
+
+        Raises:
+            RefusedError: the user and the folder's name say different ones.
+        """
+        named = names.split_of(self.name)
+        if len(self.splits) == 1 and named not in {None, self.splits[0]}:
+            raise RefusedError(f"the source is called {self.name}, which is no {self.splits[0]}; leave `split` out")
+        return self.splits[0] if len(self.splits) == 1 else named or "train"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +64,7 @@ class Claim:
         evidence: what it was recognised by, in words.
         splits: how the images of each split lie.
         words: words of classes, by class.
-        listed: whether the source itself lists its classes, so that a split may lack some of them.
+        class_list: the classes that the source itself lists; they define the labels, and a split may lack some of them.
         order: class names in label order, where the source has numeric labels.
         devkit_order: class names in the order of a devkit, where there is one.
         used: paths of the files that were read for labels, from the source.
@@ -72,7 +77,7 @@ class Claim:
     evidence: str
     splits: Mapping[str, Form]
     words: Mapping[str, str] = field(default_factory=dict)
-    listed: bool = False
+    class_list: tuple[str, ...] | None = None
     order: tuple[str, ...] | None = None
     devkit_order: tuple[str, ...] | None = None
     used: frozenset[str] = frozenset()
@@ -116,6 +121,9 @@ def split_folders(place: Folder) -> SplitFolders:
         RefusedError: two folders are the same split, such as `val` and `validation`.
     """
     found: dict[str, str] = {}
+    dangling = next((name for name in place.names.broken if names.split_of(name)), None)
+    if dangling:
+        raise RefusedError(f"{place.join(dangling)} is a split, but leads nowhere; mend it or remove it")
     for name in place.names.folders:
         split = names.split_of(name)
         if split is None:
@@ -130,6 +138,9 @@ def split_folders(place: Folder) -> SplitFolders:
     for split, name in found.items():
         folder = place.folder(name)
         inner = folder.names
+        if len(inner.folders) == 1 and names.is_part(inner.folders[0]) and not inner.broken:
+            folder = folder.folder(inner.folders[0])  # test/images/
+            inner = folder.names
         if inner.folders or inner.broken or any(map(is_class_tar, inner.files)):
             sorted_out.by_class[split] = folder
         elif any(map(names.may_be_image, inner.files)):
@@ -163,8 +174,8 @@ def split_forms(
     for split, folder in folders.flat.items():
         if split in truth:
             forms[split] = truth[split]
-        elif labels and any(labels.class_of(name) for name in folder.names.files):
-            forms[split] = Flat(folder, labels.class_of, labels.classes, labels.source)
+        elif labels and (found := flat_form(folder, labels)):
+            forms[split] = found
         elif question.wants(split):
             refused.append(folder)
         unlabelled |= {} if split in forms else {folder.path: "no labels"}
@@ -173,18 +184,36 @@ def split_forms(
         raise RefusedError(f"{empty[0].label()} holds no images; remove it, or name the splits to write with `split`")
     if refused:
         _refuse_unlabelled(refused, forms)
+    if labels:
+        labels.check_ambiguous([folder for split, folder in folders.flat.items() if split not in truth])
     return forms, unlabelled
+
+
+def flat_form(folder: Folder, labels: Labels) -> Flat | None:
+    """The form of a flat folder with labels of a table; None if the table has none of its files."""
+    mine = labels.of_folder(folder)
+    if mine is None:
+        return None
+    table = Path(labels.source)
+    inside = folder.file_path(table.name)
+    used = {table.name} if inside is not None and inside.resolve() == table.resolve() else set()
+    return Flat(folder, mine.class_by_file.get, mine.classes, labels.source, used=frozenset(used))
 
 
 def _refuse_unlabelled(folders: list[Folder], forms: Mapping[str, Form]) -> NoReturn:
     """Refuse flat folders without labels, and say where labels come from."""
     which = " and ".join(folder.label() for folder in folders)
     verb = "hold" if len(folders) > 1 else "holds"
+    first = folders[0].names.files
     rest = f", or write only `split={next(iter(forms))!r}`" if forms else ""
+    year, split, _ = names.number_of(first[0])
+    source = {
+        (2012, "val"): "put ILSVRC2012_devkit_t12.tar.gz or LOC_val_solution.csv beside them, or name",
+        (2010, "val"): "put ILSVRC2010_devkit-1.0.tar.gz beside the original tars, or name",
+    }.get((year, split), "name")
     raise RefusedError(
-        f"{which} {verb} images without class folders ({names.first_names(folders[0].names.files, 2)}); put "
-        "ILSVRC2012_devkit_t12.tar.gz or LOC_val_solution.csv beside them, or name a table of (file, class) with "
-        f"`labels`{rest}"
+        f"{which} {verb} images without class folders ({names.first_names(first, 2)}); {source} a table of (file, "
+        f"class) with `labels`{rest}"
     )
 
 
@@ -215,5 +244,5 @@ def find_beside(question: Question, places: list[Folder], name: str, parents: in
     if top is not None:
         for folder in list(Path(top).absolute().parent.parents)[:parents]:
             if (folder / name).is_file():
-                return "", (folder / name).read_text("utf-8-sig", "replace")
+                return "", read_text(folder / name)
     return None

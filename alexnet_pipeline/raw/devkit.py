@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import tarfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,8 @@ META = "data/meta.mat"
 MAX_MEMBER_BYTES = 64 << 20
 # Seconds to read meta.mat in; SciPy takes one.
 READ_LIMIT_S = 60
+# Both challenges have so many classes and validation images.
+CLASSES, VALIDATION_IMAGES = 1000, 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,19 +46,37 @@ class Devkit:
     Attributes:
         wnids: class names in the order of the challenge's IDs, so that position + 1 is the ID.
         words: the words of each class.
-        validation_ids: ID of each validation image, by the number in its name.
+        year: year of the challenge, which is in the images' names.
+        split: `val` or `test`, likewise.
+        image_ids: ID of each image, by the number in its name.
         path: the devkit, for messages.
     """
 
     wnids: tuple[str, ...]
     words: tuple[str, ...]
-    validation_ids: tuple[int, ...]
+    year: int
+    split: str
+    image_ids: tuple[int, ...]
     path: str
 
     def class_of(self, file: str) -> str | None:
-        """The class of a validation image by the number in its name; None for other names."""
-        number = names.number_of(file)
-        return self.wnids[self.validation_ids[number - 1] - 1] if 0 < number <= len(self.validation_ids) else None
+        """The class of an image by its name; None for names of another year or split."""
+        year, split, number = names.number_of(file)
+        mine = (year, split) == (self.year, self.split) and 0 < number <= len(self.image_ids)
+        return self.wnids[self.image_ids[number - 1] - 1] if mine else None
+
+    def check_numbers(self, files: Iterable[str]) -> None:
+        """Make sure that there is a label for the highest number of the images.
+
+        Raises:
+            RefusedError: there is none, so that a line of the labels is lost.
+        """
+        found = (names.number_of(file) for file in files)
+        highest = max((n for year, split, n in found if (year, split) == (self.year, self.split)), default=0)
+        if highest > len(self.image_ids):
+            raise RefusedError(
+                f"{self.path} has {len(self.image_ids):,} labels, but an image is number {highest:,}; fetch it again"
+            )
 
 
 def read_devkit(path: Path, challenge: Challenge) -> Devkit:
@@ -75,7 +96,9 @@ def read_devkit(path: Path, challenge: Challenge) -> Devkit:
         raise RefusedError(f"{path} cannot be read as the devkit of ILSVRC{challenge.year}: {error}") from error
     if not wnids or any(not 1 <= number <= len(wnids) for number in ids):
         raise RefusedError(f"{path}: validation labels are outside 1..{len(wnids)}; fetch the archive again")
-    return Devkit(wnids, words, ids, str(path))
+    if len(wnids) == CLASSES and len(ids) != VALIDATION_IMAGES:
+        raise RefusedError(f"{path} has {len(ids):,} labels, expected {VALIDATION_IMAGES:,}; fetch it again")
+    return Devkit(wnids, words, challenge.year, "val", ids, str(path))
 
 
 def parse_ids(text: bytes) -> tuple[int, ...]:
@@ -91,7 +114,7 @@ def _members(path: Path, wanted: set[str]) -> dict[str, bytes]:
     contents: dict[str, bytes] = {}
     with tarfile.open(path, "r:gz") as archive:
         for member in archive:
-            inner = member.name.partition("/")[2]
+            inner = member.name.removeprefix("./").partition("/")[2]
             if inner in wanted and member.isfile() and member.size <= MAX_MEMBER_BYTES:
                 handle = archive.extractfile(member)  # reads into memory, writes nothing
                 contents[inner] = handle.read() if handle else b""

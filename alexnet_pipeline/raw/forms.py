@@ -54,7 +54,7 @@ class ClassFolders:
 
     def classes(self) -> tuple[str, ...]:
         """The names of class folders and tars."""
-        return tuple(sorted({*self.folder.names.folders, *self._tars(), *self._broken()}))
+        return tuple(sorted({*self.folder.names.folders, *self._tars(), *map(_class_of, self._lost())}))
 
     def taken(self) -> tuple[str, ...]:
         """The folder."""
@@ -73,12 +73,12 @@ class ClassFolders:
             before = len(builder)
             self._fill_tar(builder, name, tar)
             self._check_class(name, len(builder) - before)
-        archives = {tar.name for tar in tars.values()}
+        archives, broken = {tar.name for tar in tars.values()}, self._lost()
         for entry in self.folder.entries():
             if entry.name in archives or entry.name in self.used:
                 builder.used += 1
-            elif entry.name in self._broken():
-                builder.reject(self.folder.join(entry.name), Reason.UNREADABLE, "a class that leads nowhere")
+            elif entry.name in broken:
+                builder.reject(self.folder.join(entry.name), Reason.UNREADABLE, "a class that cannot be read")
             elif entry.fault:
                 builder.reject(self.folder.join(entry.name), entry.fault, entry.detail)
             elif names.looks_like_image(entry.name) and not names.is_clutter(entry.name):
@@ -96,11 +96,12 @@ class ClassFolders:
                 f"the class {both[0]} is both a folder and a tar in {self.folder.label()}; remove the one that is "
                 "incomplete"
             )
-        broken = self._broken()
-        if broken and "broken-classes" not in self.allow:
+        lost = self._lost()
+        if lost and "broken-classes" not in self.allow:
+            what = "cannot be read as a folder" if lost[0] in self.folder.names.broken else "is not unpacked"
             raise RefusedError(
-                f"{self.folder.join(broken[0])} is a link that leads nowhere, and its class would be missing; mend it, "
-                "or choose `allow='broken-classes'` to keep its label without images"
+                f"{self.folder.join(lost[0])} {what}, and its class would be missing; mend it, remove it, or choose "
+                "`allow='broken-classes'` to keep its label without images"
             )
 
     def _check_class(self, name: str, images: int) -> None:
@@ -153,14 +154,23 @@ class ClassFolders:
         if not any(is_class_tar(name) for name in self.folder.names.files):
             return {}
         return {
-            entry.name.removesuffix(TAR): entry
+            entry.name[: -len(TAR)]: entry
             for entry in self.folder.entries()
             if entry.fault is None and is_class_tar(entry.name)
         }
 
-    def _broken(self) -> tuple[str, ...]:
-        """Links without a suffix that lead nowhere: each was a class, whose absence would shift the labels."""
-        return tuple(name for name in self.folder.names.broken if not names.suffix_of(name))
+    def _lost(self) -> tuple[str, ...]:
+        """Classes that cannot be read, whose absence would shift labels: links that lead nowhere, and archives."""
+        listed = self.folder.names
+        links = [name for name in listed.broken if names.may_be_image(name) and not names.looks_like_image(name)]
+        links += [name for name in listed.broken if names.suffix_of(name) in names.ARCHIVES]
+        known = {*listed.folders, *self._tars()}
+        files = [
+            name
+            for name in listed.files
+            if names.may_be_class(name, known) and not is_class_tar(name) and name not in self.used
+        ]
+        return tuple(sorted((*links, *files)))
 
 
 @dataclass(frozen=True)
@@ -235,7 +245,13 @@ class Several:
 
 def is_class_tar(name: str) -> bool:
     """Whether a file is a tar that is named after a WordNet ID."""
-    return name.endswith(TAR) and names.WNID.fullmatch(name.removesuffix(TAR)) is not None
+    return name.lower().endswith(TAR) and names.WNID.fullmatch(name[: -len(TAR)]) is not None
+
+
+def _class_of(name: str) -> str:
+    """The class of an archive or link that cannot be read."""
+    stem = name.partition(".")[0]
+    return stem if names.WNID.fullmatch(stem) or names.suffix_of(name) in names.ARCHIVES else name
 
 
 def open_inner_tar(folder: Folder, tar: Entry) -> ArchiveFolder:

@@ -6,29 +6,43 @@ import csv
 import io
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from alexnet_pipeline.errors import RefusedError
-from alexnet_pipeline.raw.names import in_order
-from alexnet_pipeline.raw.tree import MAX_TEXT_BYTES
+from alexnet_pipeline.raw.names import in_order, oddities
+from alexnet_pipeline.raw.tree import MAX_TEXT_BYTES, Folder
 
 FORMS = ".csv, .tsv, .txt or .json"
 # Headings by which a table with more than two columns is understood.
-FILE_HEADINGS = ("file", "filename", "file_name", "image", "imageid", "image_id", "id", "name", "path", "img")
-CLASS_HEADINGS = (
-    "class",
-    "label",
-    "wnid",
-    "synset",
-    "category",
-    "target",
-    "class_name",
-    "class_id",
-    "predictionstring",
+FILE_HEADINGS: tuple[str, ...] = (
+    "file",
+    "filename",
+    "file_name",
+    "file name",
+    "filepath",
+    "file_path",
+    "filepaths",
+    "files",
+    "fname",
 )
+FILE_HEADINGS += ("image", "images", "image_id", "imageid", "image_name", "image_path", "img", "id", "name", "path")
+CLASS_HEADINGS: tuple[str, ...] = (
+    "class",
+    "classes",
+    "class_id",
+    "class_label",
+    "class_name",
+    "class label",
+    "label",
+    "labels",
+    "wnid",
+)
+CLASS_HEADINGS += ("label_name", "synset", "category", "target", "species", "predictionstring")
+# Texts that spreadsheets and libraries write for a missing value.
+NO_CLASS = frozenset({"", "nan", "none", "null", "na", "n/a"})
 # Kaggle's LOC_val_solution.csv; the first word of its second column is the wnid, and boxes follow it.
 KAGGLE_HEADINGS = ["ImageId", "PredictionString"]
 MANIFEST = "manifest.json"
@@ -36,21 +50,98 @@ MANIFEST = "manifest.json"
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """The classes of files.
+    """A table of files and their classes.
 
     Attributes:
-        class_by_file: class name by base name, and by stem where that is not the name of another file.
-        classes: the class names, in order.
+        pairs: (path, class) of each row, the path with slashes.
         source: the table, for messages.
+    """
+
+    pairs: tuple[tuple[str, str], ...]
+    source: str
+
+    def of_folder(self, folder: Folder) -> FolderLabels | None:
+        """The labels of the files of a folder; None if the table has none of them.
+
+        A row counts if its path and that of the file agree as far as both go, so that `train/0.jpg` is not `val/0.jpg`.
+        A first row that names no file, while later ones do, is a heading.
+
+        Raises:
+            RefusedError: two rows give a file different classes, or a row has no class.
+        """
+        files = folder.names.files
+        paths = {key: folder.join(name) for name in files for key in (name, _stem(name))}
+        inside = self._is_in(folder)
+        found: dict[str, tuple[int, str]] = {}
+        matched = [self._matches(path, paths, inside=inside) for path, _ in self.pairs]
+        if not any(matched):
+            return None
+        pairs = list(zip(self.pairs, matched, strict=True))
+        if not matched[0]:
+            pairs = pairs[1:]
+        for (path, name), agree in pairs:
+            base = path.rpartition("/")[2]
+            if not agree:
+                continue
+            if name.lower() in NO_CLASS:
+                raise RefusedError(f"{self.source}: the class of {path} is {name!r}; remove that row or name its class")
+            before = found.get(base)
+            if before is not None and before[1] != name and before[0] == agree:
+                raise RefusedError(f"{self.source} gives {path} two classes, {before[1]} and {name}")
+            if before is None or agree > before[0]:
+                found[base] = agree, name
+        by_file = {file: found.get(file) or found.get(_stem(file)) for file in files}
+        classes = in_order(name for (_, name), _ in pairs if name.lower() not in NO_CLASS)
+        return FolderLabels({file: hit[1] for file, hit in by_file.items() if hit}, classes)
+
+    def check_ambiguous(self, folders: Sequence[Folder]) -> None:
+        """Make sure that no row without folder names means files of two folders.
+
+        Raises:
+            RefusedError: one does.
+        """
+        if len(folders) < 2 or any(map(self._is_in, folders)):
+            return
+        bare = {path for path, _ in self.pairs if "/" not in path}
+        seen: dict[str, Folder] = {}
+        for folder in folders:
+            for name in folder.names.files:
+                if (name in bare or _stem(name) in bare) and name in seen:
+                    raise RefusedError(
+                        f"{self.source} does not say whether {name} is that of {seen[name].label()} or of "
+                        f"{folder.label()}; write {folder.join(name)} in the table, or convert one split at a time"
+                    )
+                seen[name] = folder
+
+    def _is_in(self, folder: Folder) -> bool:
+        """Whether the table lies in a folder on disk, whose files it then means."""
+        here = folder.file_path("")
+        return here is not None and Path(self.source).resolve().is_relative_to(here.resolve())
+
+    def _matches(self, path: str, paths: dict[str, str], *, inside: bool) -> int:
+        """How many parts of a row's path agree with those of the file that it names; 0 if it names none."""
+        wanted = paths.get(path.rpartition("/")[2])
+        if wanted is None:
+            return 0
+        ours, theirs = wanted.split("/")[:-1][::-1], path.split("/")[:-1][::-1]
+        agree = next(
+            (n for n, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b), min(len(ours), len(theirs))
+        )
+        complete = agree == min(len(ours), len(theirs))
+        return 1 + agree if complete or inside else 0
+
+
+@dataclass(frozen=True, slots=True)
+class FolderLabels:
+    """The labels of the files of one folder.
+
+    Attributes:
+        class_by_file: class name by file name.
+        classes: every class name of the table, in order.
     """
 
     class_by_file: dict[str, str]
     classes: tuple[str, ...]
-    source: str
-
-    def class_of(self, file: str) -> str | None:
-        """The class of a file; None if the table does not have it."""
-        return self.class_by_file.get(file) or self.class_by_file.get(_stem(file))
 
 
 def read_labels(path: Path) -> Labels:
@@ -61,7 +152,7 @@ def read_labels(path: Path) -> Labels:
     Raises:
         RefusedError: the file cannot be read, or it is not clear which columns hold files and classes.
     """
-    return parse_labels(_text_of(path), path.name, str(path))
+    return parse_labels(read_text(path), path.name, str(path))
 
 
 def parse_labels(text: str, name: str, source: str) -> Labels:
@@ -85,29 +176,29 @@ def parse_labels(text: str, name: str, source: str) -> Labels:
 
 
 def _labels(pairs: Iterable[tuple[str, str]], source: str) -> Labels:
-    class_by_file: dict[str, str] = {}
-    for file, name in pairs:
-        base = file.replace("\\", "/").rpartition("/")[2]
-        if class_by_file.setdefault(base, name) != name:
-            raise RefusedError(f"{source} gives {base} two classes, {class_by_file[base]} and {name}")
-    if not class_by_file:
+    listed = tuple((path.replace("\\", "/"), name) for path, name in pairs)
+    if not listed:
         raise RefusedError(f"{source} holds no labels")
-    unnamed = next((file for file, name in class_by_file.items() if not name), None)
-    if unnamed is not None:
-        raise RefusedError(f"{source}: the class of {unnamed} is empty")
-    return Labels(class_by_file, in_order(class_by_file.values()), source)
+    return Labels(listed, source)
 
 
 def _pairs_of_json(content: Any, source: str) -> list[tuple[str, str]]:
-    if isinstance(content, dict) and all(isinstance(each, (str, int)) for each in content.values()):
+    if isinstance(content, dict) and all(map(_is_class, content.values())):
         return [(file, str(name)) for file, name in content.items()]
     if isinstance(content, list) and content and all(isinstance(each, dict) for each in content):
         headings = list(content[0])
-        rows = [headings, *([str(each.get(heading, "")) for heading in headings] for each in content)]
+        values = [[each.get(heading) for heading in headings] for each in content]
+        rows = [headings, *([str(each) if _is_class(each) else "" for each in row] for row in values)]
         return _pairs_of_rows(rows, source)
-    if isinstance(content, list) and all(isinstance(each, list) and len(each) == 2 for each in content):
+    if isinstance(content, list) and all(
+        isinstance(each, list) and len(each) == 2 and all(map(_is_class, each)) for each in content
+    ):
         return [(str(file), str(name)) for file, name in content]
     raise RefusedError(f"{source}: expected an object of file: class, or a list of pairs or of objects")
+
+
+def _is_class(value: Any) -> bool:
+    return isinstance(value, (str, int)) and not isinstance(value, bool)
 
 
 def _pairs_of_rows(rows: Sequence[Sequence[str]], source: str) -> list[tuple[str, str]]:
@@ -133,27 +224,32 @@ def _pairs_of_rows(rows: Sequence[Sequence[str]], source: str) -> list[tuple[str
     return [(row[columns[0]].strip(), row[columns[1]].strip()) for row in rows]
 
 
-def read_classes(path: Path) -> tuple[str, ...]:
+def read_classes(path: Path, found: Collection[str]) -> tuple[str, ...]:
     """Read the order of classes: of a finished data set, or of a list with one name per line.
 
-    Words behind a name are left out, so that Kaggle's `LOC_synset_mapping.txt` and Tiny-ImageNet's `wnids.txt` serve.
+    Words behind a name are left out, so that Kaggle's `LOC_synset_mapping.txt` and Tiny-ImageNet's `wnids.txt` serve,
+    unless the whole line is a class that was found. Lines that begin with # are comments.
 
     Raises:
-        RefusedError: the file cannot be read, holds no names, or holds one twice.
+        RefusedError: the file cannot be read, holds no names, holds one twice, or one of another kind, like a heading.
     """
     where = path / MANIFEST if path.is_dir() else path
     if path.is_dir() and not where.is_file():
         raise RefusedError(f"{path} holds no {MANIFEST}; name a finished data set or a list of classes")
-    text = _text_of(where)
+    text = read_text(where)
     if where.suffix == ".json":
         classes = _classes_of_json(text, where)
     else:
-        classes = [line.split("\t")[0].split()[0] for line in text.splitlines() if line.strip()]
+        lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#")]
+        classes = [line if line in found else line.split("\t")[0].split()[0] for line in lines]
     if not classes:
         raise RefusedError(f"{where} holds no classes")
     name, times = Counter(classes).most_common(1)[0]
     if times > 1:
         raise RefusedError(f"{where} lists the class {name} twice")
+    odd = oddities(classes) if classes[0] not in found else ""
+    if odd.startswith("most"):
+        raise RefusedError(f"{where}: {odd}; remove what is no class, such as a heading")
     return tuple(classes)
 
 
@@ -168,7 +264,12 @@ def _classes_of_json(text: str, where: Path) -> list[str]:
     return classes
 
 
-def _text_of(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """Read a small text file.
+
+    Raises:
+        RefusedError: it cannot be read, is too large or is not text.
+    """
     try:
         if path.stat().st_size > MAX_TEXT_BYTES:
             raise RefusedError(f"{path} has more than {MAX_TEXT_BYTES >> 20} MiB; expected a list")

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from alexnet_pipeline.raw.tree import Entry, Place
 from alexnet_pipeline.records import RawImage, Reason, Reject
+from alexnet_pipeline.text import recorded
 
 # A key and the longest suffix of a member (".json") must fit a USTAR name of 100 bytes.
 MAX_KEY_BYTES = 90
@@ -93,7 +94,7 @@ class Listing:
 
     def name(self, position: int) -> str:
         """The name of the image at a position, `CLASS/FILE`."""
-        return f"{self.classes[self.labels[position]]}/{self.files[position]}"
+        return f"{self.classes[self.labels[position]]}/{recorded(self.files[position])}"
 
     def image(self, position: int) -> RawImage:
         """The image at a position."""
@@ -103,7 +104,7 @@ class Listing:
             key=self.keys[position],
             label=label,
             wnid=wnid,
-            name=f"{wnid}/{file}",
+            name=f"{wnid}/{recorded(file)}",
             path=_path(place, wnid, file),
             offset=int(self.offsets[position]),
             size_bytes=int(self.sizes[position]),
@@ -173,7 +174,7 @@ class ListingBuilder:
 
     def reject(self, name: str, reason: Reason, detail: str) -> None:
         """Record an input that cannot be an image."""
-        self._rejects.append(Reject(name, reason, detail))
+        self._rejects.append(Reject(recorded(name), reason, recorded(detail)))
 
     def ignore(self, what: str, why: str) -> None:
         """Count a file that is not an image of the data set."""
@@ -183,7 +184,7 @@ class ListingBuilder:
         """The finished listing; an image whose name was added before is rejected as a duplicate."""
         listing = Listing(
             split=self.split,
-            classes=self._classes,
+            classes=tuple(map(recorded, self._classes)),
             keys=self._keys,
             files=self._files,
             labels=np.frombuffer(self._labels, np.int32),

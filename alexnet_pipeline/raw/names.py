@@ -15,15 +15,39 @@ SPLITS = {
     "test": "test",
     "testing": "test",
 }
-# Files and folders that file managers, archivers and file systems leave behind.
-CLUTTER = frozenset({"thumbs.db", "desktop.ini", "__macosx", "lost+found", "$recycle.bin", "@eadir"})
+# Words of folder names that say what a folder holds rather than which class: with a split, or alone.
+PARTS = frozenset(
+    {"annotations", "class", "data", "dataset", "files", "full", "ilsvrc", "image", "imagenet", "images", "img", "imgs"}
+    | {
+        "jpeg",
+        "jpegs",
+        "jpg",
+        "labels",
+        "mask",
+        "masks",
+        "part",
+        "photos",
+        "pictures",
+        "png",
+        "raw",
+        "segmentation",
+        "set",
+    }
+)
+# Files and folders that file managers, archivers, file systems and Python leave behind.
+CLUTTER = frozenset(
+    {"thumbs.db", "desktop.ini", "__macosx", "lost+found", "$recycle.bin", "@eadir", "@recycle", "#recycle"}
+    | {"system volume information", "__pycache__"}
+)
 # Suffixes of files that describe images; every other file is taken for an image until its bytes say otherwise.
 ANNOTATIONS = frozenset(
     {".csv", ".html", ".ini", ".json", ".jsonl", ".log", ".mat", ".md", ".tsv", ".txt", ".xml", ".yaml", ".yml"}
 )
 IMAGES = frozenset({".bmp", ".gif", ".jpe", ".jpeg", ".jpg", ".jfif", ".png", ".tif", ".tiff", ".webp"})
 # Archives, which are no images either; a layout that reads them names them itself.
-ARCHIVES = frozenset({".tar", ".zip", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar", ".parquet"})
+ARCHIVES = frozenset({".tar", ".zip", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar", ".parquet", ".tfrecord"})
+# Endings of downloads that have not ended.
+PARTIAL = frozenset({".aria2", ".crdownload", ".download", ".part", ".partial", ".tmp"})
 # Archives without random access, with the command that unpacks each.
 PACKED = {
     (".tar.gz", ".tgz"): "tar -xzf",
@@ -36,7 +60,10 @@ PACKED = {
 WNID = re.compile(r"n\d{8}")
 # Hugging Face appends the class to the names of ImageNet: n01440764_10026_n01440764.JPEG.
 _CLASS_AT_END = re.compile(r"(.+)_(n\d{8})(\.[A-Za-z]+)")
-_NUMBERED = re.compile(r"ILSVRC20\d\d_(?:val|test)_(\d{8})\.[A-Za-z]+")
+_NUMBERED = re.compile(r"ILSVRC(20\d\d)_(val|test)_(\d{8})\.[A-Za-z]+")
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+# Letters that number the parts of a split, as in train.X1 or trainA.
+_LETTERS = frozenset("abxy")
 
 
 def suffix_of(name: str) -> str:
@@ -65,16 +92,41 @@ def split_of(name: str) -> str | None:
     return SPLITS.get(name.lower())
 
 
+def words_in(name: str) -> list[str]:
+    """The words of a name in lower case: `train_images2` holds train and images."""
+    return [word.lower() for word in _WORD.findall(name)]
+
+
+def split_in(name: str) -> str | None:
+    """The split that a word of a name means, the last one if there are several."""
+    return next((SPLITS[word] for word in reversed(words_in(name)) if word in SPLITS), None)
+
+
+def is_part(name: str) -> bool:
+    """Whether a folder's name says that it is a part of a data set, like `train2017` or `images`, and no class."""
+    words = [word for word in words_in(name) if word not in _LETTERS]
+    return bool(words) and all(word in SPLITS or word in PARTS for word in words)
+
+
+def may_be_class(name: str, classes: Iterable[str]) -> bool:
+    """Whether a file beside class folders may be a class that was not unpacked: an archive, or part of a download."""
+    suffix = suffix_of(name)
+    stem = name.partition(".")[0]
+    if stem.startswith("ILSVRC"):  # a devkit
+        return False
+    return suffix in ARCHIVES | PARTIAL or (stem != name and WNID.fullmatch(stem) is not None and stem not in classes)
+
+
 def class_at_end(name: str) -> tuple[str, str] | None:
     """Split `n01440764_10026_n01440764.JPEG` into (`n01440764_10026.JPEG`, `n01440764`); None for other names."""
     match = _CLASS_AT_END.fullmatch(name)
     return (match[1] + match[3], match[2]) if match else None
 
 
-def number_of(name: str) -> int:
-    """The number in the name of a validation or test image of ILSVRC, from 1; 0 for other names."""
+def number_of(name: str) -> tuple[int, str, int]:
+    """(year, split, number from 1) of the name of a validation or test image of ILSVRC; (0, "", 0) for other names."""
     match = _NUMBERED.fullmatch(name)
-    return int(match[1]) if match else 0
+    return (int(match[1]), match[2], int(match[3])) if match else (0, "", 0)
 
 
 def in_order(classes: Iterable[str]) -> tuple[str, ...]:
@@ -83,6 +135,27 @@ def in_order(classes: Iterable[str]) -> tuple[str, ...]:
     if all(name.isascii() and name.isdigit() for name in names):
         return tuple(sorted(names, key=lambda name: (int(name), name)))
     return tuple(sorted(names))
+
+
+def oddities(classes: Iterable[str]) -> str:
+    """What is odd about class names, so that labels may not be what they seem; empty if nothing is.
+
+    Numbers with gaps get other labels than themselves, and a name of another kind shifts the labels behind it.
+    """
+    every = set(classes)
+    numbers = {name for name in every if name.isascii() and name.isdigit()}
+    wnids = {name for name in every if WNID.fullmatch(name)}
+    if numbers == every and every:
+        values = sorted(map(int, numbers))
+        gap = next((number for number in range(values[0], values[-1]) if number not in values), None)
+        if gap is not None or values[0] > 1:
+            missing = values[0] - 1 if gap is None else gap
+            return f"the classes are numbers from {values[0]} to {values[-1]} without {missing}"
+    for kind, which in (("numbers", numbers), ("WordNet IDs", wnids)):
+        if which and every - which and len(which) > len(every - which):
+            verb = "is" if len(every - which) == 1 else "are"
+            return f"most classes are {kind}, but {first_names(every - which)} {verb} not"
+    return ""
 
 
 def unpacking(name: str) -> str | None:

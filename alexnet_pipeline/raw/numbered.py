@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from alexnet_pipeline.errors import RefusedError
+from alexnet_pipeline.raw.claim import Claim, Question
 from alexnet_pipeline.raw.listing import ListingBuilder, TextColumn
 from alexnet_pipeline.raw.names import WNID
 from alexnet_pipeline.raw.tree import Place
@@ -15,7 +16,7 @@ from alexnet_pipeline.raw.words import known_words
 from alexnet_pipeline.records import Reason, Reject
 
 # Largest label; ImageNet-21k has 21,843 classes.
-MAX_LABEL = 1_000_000
+MAX_LABEL = 65_535
 
 
 @dataclass
@@ -116,6 +117,40 @@ class Numbered:
         builder.used += len(self.paths)
 
 
+def numbered_claim(
+    question: Question,
+    rows: Mapping[str, Rows],
+    paths: Mapping[str, tuple[str, ...]],
+    given: tuple[str, ...],
+    source: str,
+) -> Claim:
+    """The claim of a source with numeric labels, without its evidence.
+
+    Args:
+        question: what is asked.
+        rows: the images of each split.
+        paths: the files that hold them.
+        given: names or words of the classes in label order; empty if the source gives none.
+        source: where these come from, for messages.
+
+    Raises:
+        RefusedError: a label is beyond the given names, or the images' names contradict it.
+    """
+    classes, words = name_classes(rows, given, source)
+    unlabelled = [
+        split for split, each in rows.items() if not each.labels and not each.rejects and split not in question.splits
+    ]
+    return Claim(
+        "",
+        {split: Numbered(each, classes, paths[split]) for split, each in rows.items() if split not in unlabelled},
+        words,
+        class_list=classes if given else None,
+        order=classes,
+        used=frozenset(path for split in unlabelled for path in paths[split]),
+        ignored={(f"images of {split}", "no labels"): sum(rows[split].ignored.values()) for split in unlabelled},
+    )
+
+
 def name_classes(
     splits: Mapping[str, Rows], given: Sequence[str], source: str
 ) -> tuple[tuple[str, ...], dict[str, str]]:
@@ -124,34 +159,51 @@ def name_classes(
     Args:
         splits: the rows of each split.
         given: names or words of the classes in label order; empty if the source gives none.
-        source: for messages.
+        source: where these come from, for messages.
 
     Returns:
         The class names in label order, and the words of classes where the given names are words.
 
     Raises:
-        RefusedError: a label is beyond the given names, or its images say two wnids.
+        RefusedError: a label is beyond the given names, or the wnids of two splits, or the given ones, contradict it.
     """
-    found: dict[int, set[str]] = {}
-    for rows in splits.values():
-        for label, wnids in rows.wnids.items():
-            found.setdefault(label, set()).update(wnids)
-    count = max([len(given), *(label + 1 for label in found)])
+    said: dict[int, str] = {}
+    plain = True  # whether every wnid belongs to one label and every label to one wnid
+    for split, rows in splits.items():
+        own = {label: next(iter(wnids)) for label, wnids in rows.wnids.items() if len(wnids) == 1}
+        if len(set(own.values())) < len(own) or any(len(wnids) > 1 for wnids in rows.wnids.values()):
+            plain = False
+            continue
+        for label, wnid in own.items():
+            if said.setdefault(label, wnid) != wnid:
+                raise RefusedError(
+                    f"the label {label} is {wnid} by the names of {split}'s images, but {said[label]} by those of "
+                    "another split; convert one split at a time"
+                )
+    labels = {label for rows in splits.values() for label in rows.wnids}
+    count = max([len(given), *(label + 1 for label in labels)])
     if given and count > len(given):
         raise RefusedError(f"{source} names {len(given):,} classes, but an image has the label {count - 1}")
-    said = {label: next(iter(wnids)) for label, wnids in found.items() if len(wnids) == 1}
-    known = list(known_words())
-    if len(said) == len(found) == len(set(said.values())) and found:
-        rest = known if list(given) == list(known_words().values()) else [str(label) for label in range(count)]
-        named = [
-            said.get(label) or (given[label] if given and WNID.fullmatch(given[label]) else rest[label])
-            for label in range(count)
-        ]
-    elif list(given) == list(known_words().values()):
-        named = known
+    if plain:
+        _check_given(said, given, source)
+    known = known_words()
+    if given and len(set(given)) == len(given) and all(given[label] == name for label, name in said.items()):
+        return tuple(given), {}
+    if list(given) == list(known.values()) and all(list(known)[label] == name for label, name in said.items()):
+        return tuple(known), {}
+    if plain and said and labels == said.keys() and len(set(said.values())) == len(said):
+        named = tuple(said.get(label, str(label)) for label in range(count))
     elif given and len(set(given)) == len(given):
         return tuple(given), {}
     else:
-        named = [str(label) for label in range(count)]
-    words = {name: text for name, text in zip(named, given, strict=False) if name != text}
-    return tuple(named), words
+        named = tuple(str(label) for label in range(count))
+    return named, {name: text for name, text in zip(named, given, strict=False) if name != text}
+
+
+def _check_given(said: Mapping[int, str], given: Sequence[str], source: str) -> None:
+    """Refuse class names that are wnids, but others than those of the images' names."""
+    for label, wnid in said.items():
+        if given and WNID.fullmatch(given[label]) and given[label] != wnid:
+            raise RefusedError(
+                f"the label {label} is {given[label]} by {source}, but its images are named after {wnid}"
+            )

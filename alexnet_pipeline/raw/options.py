@@ -21,7 +21,9 @@ LayoutName = Literal[
     "webdataset",
     "tfrecord",
 ]
-Allowance = Literal["empty-classes", "broken-classes", "different-classes", "missing-files", "output-inside-source"]
+Allowance = Literal[
+    "empty-classes", "broken-classes", "different-classes", "odd-classes", "missing-files", "output-inside-source"
+]
 
 
 @dataclass(frozen=True)

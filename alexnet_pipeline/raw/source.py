@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +13,7 @@ from alexnet_pipeline.errors import RefusedError
 from alexnet_pipeline.raw import names
 from alexnet_pipeline.raw.account import Account
 from alexnet_pipeline.raw.archive import ArchiveFolder, open_tar, open_zip
-from alexnet_pipeline.raw.claim import Claim, Near, Question
+from alexnet_pipeline.raw.claim import Claim, Near, Question, holds_images
 from alexnet_pipeline.raw.forms import add_faults
 from alexnet_pipeline.raw.labels import read_classes, read_labels
 from alexnet_pipeline.raw.layouts import LAYOUTS, Layout
@@ -22,7 +22,7 @@ from alexnet_pipeline.raw.options import SourceOptions
 from alexnet_pipeline.raw.tree import DiskFolder, Folder, Names
 from alexnet_pipeline.raw.words import words_of
 from alexnet_pipeline.records import LabelOrder, Reason, SourceAccount
-from alexnet_pipeline.text import counted
+from alexnet_pipeline.text import counted, recorded
 
 # A class with fewer images than this part of the median is mentioned.
 FEW = 0.1
@@ -82,36 +82,88 @@ class Source:
         if empty:
             raise RefusedError(f"no images found in the split {empty[0]!r}{_first_reject(listings)}")
         self._check_classes(listings)
+        self._check_rejects(listings)
         left = [form for split, form in self.claim.splits.items() if wanted and split not in wanted]
         why = {path: "a split that is not wanted" for form in left for path in form.taken()}
-        account.add_rest(self.root, self._taken(wanted), {**self.claim.unlabelled, **why})
+        taken, why = self._taken(wanted), {**self.claim.unlabelled, **why}
+        if not wanted:
+            _check_left_out(self.root, {*taken, *why, *self.claim.used})
+        account.add_rest(self.root, taken, why)
         notes = (
             *self.claim.notes,
             *(note for listing in listings for note in _notes(listing, subset=self.options.classes is not None)),
         )
-        about = SourceAccount(self.layout.title, self.claim.evidence, account.used, account.ignored(), notes)
+        evidence = recorded(self.claim.evidence)
+        notes = tuple(map(recorded, notes))
+        about = SourceAccount(self.layout.title, evidence, account.used, account.ignored(), notes)
         return Contents(tuple(listings), about)
 
     def _taken(self, wanted: Sequence[str]) -> frozenset[str]:
         forms = (form for split, form in self.claim.splits.items() if not wanted or split in wanted)
         return frozenset(path for form in forms for path in form.taken())
 
+    def _check_rejects(self, listings: Sequence[Listing]) -> None:
+        """Refuse a reading by which most images lie in the wrong place."""
+        for listing in listings:
+            astray = [reject for reject in listing.rejects if reject.reason in {Reason.NESTED, Reason.NO_LABEL}]
+            if len(astray) > len(listing) and self.options.layout is None:
+                raise RefusedError(
+                    f"{listing.split} has {counted(len(listing), 'image')} as {self.layout.title}, and {len(astray):,} "
+                    f"others like {astray[0].name} ({astray[0].reason}, {astray[0].detail}); move them, or choose "
+                    f"`layout={self.layout.name!r}` to go on without them"
+                )
+
     def _check_classes(self, listings: Sequence[Listing]) -> None:
         """Refuse splits with other classes, which would be a wrong reading more often than meant."""
         cut = any(reject.reason == Reason.TRUNCATED_ARCHIVE for listing in listings for reject in listing.rejects)
-        if cut or self.claim.listed or self.options.classes or "different-classes" in self.options.allow:
+        if cut or self.options.classes:
             return
         present = {
             each.split: {n for n, total in zip(each.classes, each.class_totals(), strict=True) if total}
             for each in listings
         }
-        if {"train", "val"} <= present.keys() and present["train"] != present["val"]:
-            sides = (("train", "val"), ("val", "train"))
-            only = [
-                f"only {a}: {names.first_names(present[a] - present[b])}" for a, b in sides if present[a] - present[b]
-            ]
+        if self.claim.class_list:
+            lacking = set(self.claim.class_list) - present.get("train", set(self.claim.class_list))
+            if lacking and "empty-classes" not in self.options.allow:
+                raise RefusedError(
+                    f"train lacks {counted(len(lacking), 'class')} of those that the source lists "
+                    f"({names.first_names(lacking)}); add them, choose `allow='empty-classes'` to keep their labels, "
+                    "or `layout='class-folders'` to number the others anew"
+                )
+        elif "different-classes" not in self.options.allow:
+            _check_alike({split: set(form.classes()) for split, form in self.claim.splits.items()})
+            _check_alike(present)
+
+
+def _check_left_out(root: Folder, known: set[str]) -> None:
+    """Refuse split folders, and archives named after a split, that the layout does not read."""
+    for name in root.names.folders:
+        inside = any(path == name or path.startswith(f"{name}/") for path in known)
+        if names.split_of(name) and not inside and "" not in known and holds_images(root.folder(name)):
             raise RefusedError(
-                f"train and val have different classes ({'; '.join(only)}); fix their order with `classes`, or choose "
+                f"{root.join(name)}/ holds images in another layout; convert one split at a time, by `split`"
+            )
+    for name in root.names.files:
+        archive = names.suffix_of(name) in names.ARCHIVES | names.PARTIAL
+        if archive and names.split_in(name) and root.join(name) not in known:
+            raise RefusedError(
+                f"{root.join(name)} is a split by its name, but is not read; unpack it, remove it, or name the splits "
+                "to write with `split`"
+            )
+
+
+def _check_alike(classes: Mapping[str, set[str]]) -> None:
+    """Refuse a val that has other classes than train, and a test that has more."""
+    train = classes.get("train")
+    if train is None:
+        return
+    for split in ("val", "test"):
+        other = classes.get(split, train)
+        only = {split: other - train, "train": train - other if split == "val" else set()}
+        if any(only.values()):
+            found = "; ".join(f"only {name}: {names.first_names(each)}" for name, each in only.items() if each)
+            raise RefusedError(
+                f"train and {split} have different classes ({found}); fix their order with `classes`, or choose "
                 "`allow='different-classes'` to take the classes of both"
             )
 
@@ -157,9 +209,21 @@ def open_source(
             claim = dataclasses.replace(claim.complete(), evidence=claim.evidence)
     if options.labels and not any(str(options.labels) == getattr(form, "source", "") for form in claim.splits.values()):
         raise RefusedError(f"`labels` has no effect: {layout.title} has its own labels ({claim.evidence})")
+    if options.columns and layout.name != "parquet":
+        raise RefusedError(f"`columns` has no effect: {layout.title} has none")
+    if len(set(splits)) < len(splits):
+        raise RefusedError(f"`split`: {', '.join(splits)} names a split twice")
+    claim = dataclasses.replace(claim, used=claim.used | _inside(path, options.labels))
     claim = dataclasses.replace(claim, splits={s: claim.splits[s] for s in SPLIT_ORDER if s in claim.splits})
     classes = _classes(claim, label_order, options, path)
     return Source(layout, claim, classes, words_of(classes, claim.words), root, path, options)
+
+
+def _inside(path: Path, table: Path | None) -> frozenset[str]:
+    """The path of a table from the source, if it lies in it."""
+    if table is None or not path.is_dir() or not table.resolve().is_relative_to(path.resolve()):
+        return frozenset()
+    return frozenset({table.resolve().relative_to(path.resolve()).as_posix()})
 
 
 def _root(path: Path, out: Path | None, options: SourceOptions) -> Folder:
@@ -168,13 +232,22 @@ def _root(path: Path, out: Path | None, options: SourceOptions) -> Folder:
     hidden = _apart(path, out, options) if out else None
     if path.is_dir():
         return DiskFolder(path, hidden=hidden)
+    if not path.is_file():
+        raise RefusedError(f"{path} is neither a file nor a folder")
     command = names.unpacking(path.name)
     if command:
         raise RefusedError(f"{path} has no random access; unpack it: {command} {path.name}")
     suffix = names.suffix_of(path.name)
     if suffix not in {".tar", ".zip"}:
         raise RefusedError(f"{path} is a file; expected a folder, a .tar or a .zip; see `alexnet-pipeline layouts`")
-    return open_tar(path) if suffix == ".tar" else open_zip(path)
+    opened = open_tar(path) if suffix == ".tar" else open_zip(path)
+    if not opened.names.folders and not opened.names.files:
+        raise RefusedError(f"{path} holds no files{_first_fault(opened)}; fetch it again")
+    return opened
+
+
+def _first_fault(archive: ArchiveFolder) -> str:
+    return f": {archive.faults[0].detail}" if archive.faults else ""
 
 
 def _apart(path: Path, out: Path, options: SourceOptions) -> Path | None:
@@ -265,22 +338,30 @@ def _naming(path: Path) -> Iterator[None]:
 def _classes(claim: Claim, label_order: LabelOrder, options: SourceOptions, path: Path) -> tuple[str, ...]:
     """The class names in label order."""
     found = {name for form in claim.splits.values() for name in form.classes()}
+    if options.classes and label_order == "devkit":
+        raise RefusedError("`classes` and `label_order='devkit'` are two orders; choose one")
+    order = claim.class_list
     if options.classes:
-        order = read_classes(options.classes)
-        unknown = found - set(order)
-        if unknown:
-            raise RefusedError(f"{options.classes} does not list the classes {names.first_names(unknown)} of {path}")
+        order = read_classes(options.classes, found)
+    unknown = found - set(order or found)
+    if unknown:
+        listed = options.classes or "what the source lists"
+        raise RefusedError(f"{path} holds the classes {names.first_names(unknown)}, which {listed} lacks")
+    if options.classes and order:
         return order
     if label_order == "file":
         raise RefusedError("`label_order='file'` needs `classes`, a list of the classes in order")
-    if label_order == "wnid":
-        return claim.order or names.in_order(found)
-    if claim.devkit_order is None:
-        raise RefusedError(f"`label_order='devkit'` needs ILSVRC2012_devkit_t12.tar.gz in {path}")
-    unknown = found - set(claim.devkit_order)
-    if unknown:
-        raise RefusedError(f"class {min(unknown)!r} is not in the devkit; use `label_order='wnid'`")
-    return tuple(name for name in claim.devkit_order if name in found)
+    if label_order == "devkit":
+        if claim.devkit_order is None:
+            raise RefusedError(f"`label_order='devkit'` needs ILSVRC2012_devkit_t12.tar.gz in {path}")
+        return claim.devkit_order
+    odd = "" if claim.order or claim.class_list else names.oddities(found)
+    if odd and "odd-classes" not in options.allow:
+        raise RefusedError(
+            f"{path}: {odd}, so labels may not be what they seem; fix their order with `classes`, remove what is no "
+            "class, or choose `allow='odd-classes'` to number them by name"
+        )
+    return claim.order or names.in_order(claim.class_list or found)
 
 
 def _first_reject(listings: Sequence[Listing]) -> str:

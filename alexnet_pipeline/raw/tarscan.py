@@ -16,7 +16,7 @@ BLOCK_BYTES = 512
 MAX_EXTENSION_BYTES = 1 << 20
 MAX_PATH_BYTES = 4096
 
-Kind = Literal["file", "link", "special", "damage"]
+Kind = Literal["file", "folder", "link", "special", "damage"]
 # Type flags of POSIX.1-1988 and GNU; all other types are special.
 KINDS: dict[bytes, Kind] = {b"0": "file", b"\0": "file", b"7": "file", b"1": "link", b"2": "link"}
 EXTENSIONS = (b"L", b"K", b"x", b"g")
@@ -40,11 +40,11 @@ class Member:
     size_bytes: int
 
 
-def scan_tar(descriptor: int, start: int, end: int) -> Iterator[Member]:
+def scan_tar(descriptor: int, start: int, end: int, *, folders: bool = False) -> Iterator[Member]:
     """The members of the tar in bytes [start, end) of an open file, in order.
 
-    Folders are skipped, and concatenated archives are all read. A header with a wrong checksum, a member that extends
-    beyond the end, or a missing end-of-archive mark gives one last member of kind `damage`.
+    Folders are skipped unless `folders`, and concatenated archives are all read. A header with a wrong checksum, a
+    member that extends beyond the end, or a missing end-of-archive mark gives one last member of kind `damage`.
     """
     at, ended = start, False
     long_name = ""  # from the extended headers before a member, like the overrides
@@ -73,6 +73,8 @@ def scan_tar(descriptor: int, start: int, end: int) -> Iterator[Member]:
             long_name, overrides = "", {}
             if kind != DIRECTORY and not name.endswith("/"):
                 yield Member(name, KINDS.get(kind, "special"), data, size)
+            elif folders:
+                yield Member(name.rstrip("/"), "folder", data, 0)
     if not ended:
         yield Member(f"no end-of-archive mark in {end - start} bytes", "damage", at, 0)
 

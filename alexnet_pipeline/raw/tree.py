@@ -169,7 +169,7 @@ class DiskFolder(Folder):
         for entry in self._scan():
             if is_clutter(entry.name):
                 continue
-            if self._is_folder(entry):
+            if _is_folder(entry):
                 folders.append(entry.name)
             elif _is_file(entry):
                 files.append(entry.name)
@@ -184,11 +184,11 @@ class DiskFolder(Folder):
             return Glance(False, True, False)
         with _listing(self.directory), os.scandir(self.directory) as entries:
             for entry in entries:
-                if is_clutter(entry.name):
+                if is_clutter(entry.name) or self._is_hidden(entry):
                     continue
                 if looks_like_image(entry.name) and _is_file(entry):
                     return Glance(True, True, folders)
-                is_folder = self._is_folder(entry)
+                is_folder = _is_folder(entry)
                 folders, files = folders or is_folder, files or not is_folder
         return Glance(False, files, folders)
 
@@ -215,7 +215,7 @@ class DiskFolder(Folder):
 
     def every_folder(self) -> tuple[str, ...]:
         """The names of all folders in this one."""
-        return tuple(sorted(entry.name for entry in self._scan() if self._is_folder(entry)))
+        return tuple(sorted(entry.name for entry in self._scan() if _is_folder(entry)))
 
     def folder(self, name: str) -> DiskFolder:
         """One of its folders."""
@@ -239,10 +239,17 @@ class DiskFolder(Folder):
 
     def _scan(self) -> list[os.DirEntry[str]]:
         with _listing(self.directory), os.scandir(self.directory) as entries:
-            return list(entries)
+            return [entry for entry in entries if not self._is_hidden(entry)]
 
-    def _is_folder(self, entry: os.DirEntry[str]) -> bool:
-        return entry.is_dir() and not (self._hidden and Path(entry.path).resolve() == self._hidden)
+    def _is_hidden(self, entry: os.DirEntry[str]) -> bool:
+        return self._hidden is not None and Path(entry.path).resolve() == self._hidden
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself, or into a forbidden place
+        return False
 
 
 @contextmanager

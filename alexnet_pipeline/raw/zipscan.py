@@ -7,6 +7,7 @@ Structures are those of APPNOTE.TXT 6.3.10, sections 4.3.12 to 4.3.16 and 4.5.3.
 from __future__ import annotations
 
 import os
+import stat
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ class ZipMember:
         size_bytes: size of its data in the file.
         method: how it is compressed; see `STORED` and `DEFLATED`.
         encrypted: whether it is.
+        link: whether it is a symbolic link of Unix.
     """
 
     name: str
@@ -42,6 +44,7 @@ class ZipMember:
     size_bytes: int
     method: int
     encrypted: bool
+    link: bool
 
 
 def scan_zip(descriptor: int, size_bytes: int) -> Iterator[ZipMember]:
@@ -53,25 +56,29 @@ def scan_zip(descriptor: int, size_bytes: int) -> Iterator[ZipMember]:
     count, length, start, shift = _find_directory(descriptor, size_bytes)
     part, at, found = b"", 0, 0
     read_to, end = start, start + length
-    while found < count:
+    # The directory counts, not its number of members: writers without ZIP64 store that modulo 65,536.
+    while read_to < end or at < len(part):
         if len(part) - at < ENTRY.size + 3 * LARGE16 and read_to < end:
             part = part[at:] + os.pread(descriptor, min(PART_BYTES, end - read_to), read_to)
             read_to, at = min(read_to + PART_BYTES, end), 0
         if len(part) - at < ENTRY.size or not part.startswith(ENTRY_MAGIC, at):
-            raise ValueError(f"its directory is damaged at member {found:,} of {count:,}")
+            raise ValueError(f"its directory is damaged at member {found:,}")
         fields = ENTRY.unpack_from(part, at)
         flags, method, packed, unpacked = fields[3], fields[4], fields[8], fields[9]
         name_at = at + ENTRY.size
         extra_at = name_at + fields[10]
         at = extra_at + fields[11] + fields[12]
         if at > len(part):
-            raise ValueError(f"its directory ends within member {found:,} of {count:,}")
+            raise ValueError(f"its directory ends within member {found:,}")
         name = part[name_at:extra_at].decode("utf-8" if flags & UTF8 else "cp437", "surrogateescape")
         offset = fields[16]
         if LARGE32 in (packed, unpacked, offset):
             packed, offset = _large(part[extra_at : extra_at + fields[11]], packed, unpacked, offset)
-        yield ZipMember(name, offset + shift, packed, method, bool(flags & ENCRYPTED))
+        link = stat.S_ISLNK(fields[15] >> 16)
+        yield ZipMember(name, offset + shift, packed, method, bool(flags & ENCRYPTED), link)
         found += 1
+    if found % (1 << 16) != count % (1 << 16):
+        raise ValueError(f"its directory holds {found:,} members, but says {count:,}")
 
 
 def _find_directory(descriptor: int, size_bytes: int) -> tuple[int, int, int, int]:

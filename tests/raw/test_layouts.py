@@ -161,7 +161,7 @@ def test_a_subset_keeps_its_place_among_more_classes(tmp_path, pictures) -> None
         image = listing.image(position)
         assert order[image.label] == image.wnid
     listed.write_text("\n".join(order[:3]))
-    with pytest.raises(RefusedError, match="does not list the classes"):
+    with pytest.raises(RefusedError, match=r"which .*classes\.txt lacks"):
         open_source(path, options=SourceOptions(classes=listed))
 
 
@@ -264,6 +264,11 @@ def test_an_output_within_the_source_is_refused_or_left_out(tmp_path, pictures) 
     (path / "shards" / "lanczos" / "a.jpg").write_bytes(b"x")
     options = SourceOptions(allow=("output-inside-source",))
     assert open_source(path, options=options, out=path / "shards").splits == ("train", "val")
+    assert open_source(path, options=options, out=path / "shards").read().listings  # and again, when it is there
+    one = write.class_folders_one(tmp_path / "one", pictures)
+    (one / "out" / "x").mkdir(parents=True)
+    found = open_source(one, options=options, out=one / "out").read()
+    assert [len(listing) for listing in found.listings] == [36]
     with pytest.raises(RefusedError, match="lies in the output"):
         open_source(path / "train", out=path)
 
@@ -294,8 +299,8 @@ REFUSED = {
     ),
     "flat val and test": (["train/a/1.jpg", "val/1.jpg", "test/2.jpg"], r"test/ and val/ hold images"),
     "flat splits": (["train/1.jpg", "val/1.jpg"], "hold images without class folders"),
-    "images and a table": (["images/1.jpg", "labels.csv"], "would be the only class"),
-    "images alone": (["images/1.jpg"], "would be the only class"),
+    "images and a table": (["images/1.jpg", "labels.csv"], "images may be parts of a data set"),
+    "images alone": (["images/1.jpg"], "images may be parts of a data set"),
     "flat": (["1.jpg", "2.jpg"], "lie in one folder; name a table"),
     "nested classes": (["animals/cats/1.jpg", "animals/dogs/1.jpg"], r"animals holds only folders \(cats, dogs\)"),
     "one nested class": (["cats/1.jpg", "dogs/young/1.jpg"], r"dogs holds only folders \(young\)"),
@@ -305,12 +310,43 @@ REFUSED = {
     "a folder more": ([*SPLITS, "extra/1.jpg"], "besides them images in extra"),
     "an empty class": (["a/1.jpg", "b/"], "b holds no images and is empty"),
     "a class of annotations": (["a/1.jpg", "b/1.xml"], "b holds no images, only 1.xml"),
-    "a dangling class": (["a/1.jpg", "b -> nowhere"], "b is a link that leads nowhere"),
+    "a dangling class": (["a/1.jpg", "b -> nowhere"], "b cannot be read as a folder"),
     "a class as folder and tar": (["n01440764/1.jpg", "n01440764.tar"], "both a folder and a tar"),
     "other classes in val": (["train/a/1.jpg", "train/b/1.jpg", "val/a/1.jpg", "val/c/1.jpg"], "different classes"),
-    "part of Parquet": (["data/train-00000-of-00003.parquet"], r"2 of 3 files are missing.*train-00001-of-00003"),
-    "part of TFRecord": (["x-train.tfrecord-00001-of-00002"], r"1 of 2 TFRecord files.*00000"),
-    "splits or classes": (["train/1.jpg", "car/1.jpg"], "may be splits or classes"),
+    "part of Parquet": (["data/train-00000-of-00003.parquet"], r"train: 2 of 3 files are missing.*00001"),
+    "part of TFRecord": (["x-train.tfrecord-00001-of-00002"], r"1 of 2 files are missing.*00000"),
+    "one class and a table": (["cats/1.jpg", "labels.csv"], "would be the only class"),
+    "splits of other names": (["train2017/1.jpg", "val2017/2.jpg"], "train2017, val2017 may be parts of a data set"),
+    "splits of ILSVRC's names": (["ILSVRC2012_img_val/1.jpg", "ILSVRC2012_img_test/2.jpg"], "may be parts"),
+    "images and masks": (["images/1.jpg", "masks/1.png"], "may be parts"),
+    "parts of train": (["train.X1/n01440764/1.jpg", "val.X/n01440764/1.jpg"], "may be parts"),
+    "test without labels": ([*SPLITS, "test/images/3.jpg"], "test/images/ holds images without class folders"),
+    "more classes in test": (["train/b/1.jpg", "test/a/1.jpg", "test/b/1.jpg"], "only test: a"),
+    "a class in an archive": (
+        ["n01440764/1.jpg", "n01443537.tar.gz", "n01484850/1.jpg"],
+        "n01443537.tar.gz is not unpacked",
+    ),
+    "a class in a zip": (["bird/1.jpg", "dog/1.jpg", "cat.zip"], "cat.zip is not unpacked"),
+    "a class in a download": (["n01440764.tar", "n01443537.tar.part"], "n01443537.tar.part is not unpacked"),
+    "a dangling class with a dot": (["a/1.jpg", "b.2 -> nowhere", "c/1.jpg"], r"b\.2 cannot be read"),
+    "a dangling class tar": (["n01440764/1.jpg", "n01443537.tar -> nowhere"], r"n01443537\.tar cannot be read"),
+    "a class that is a loop": (["a/1.jpg", "b -> b"], "b cannot be read"),
+    "a dangling split": (["train/a/1.jpg", "val -> nowhere"], "val is a split, but leads nowhere"),
+    "a split in an archive": (["train/a/1.jpg", "val.tar.gz"], r"val\.tar\.gz is a split by its name, but is not read"),
+    "numbers with a gap": (["0/1.jpg", "1/1.jpg", "3/1.jpg"], "numbers from 0 to 3 without 2"),
+    "a folder among wnids": (["n01440764/1.jpg", "n01443537/1.jpg", "checkpoints/1.jpg"], "checkpoints is not"),
+    "images astray": (["1.jpg", "2.jpg", "3.jpg", "edited/1.jpg"], "1 image as class folders, and 3 others like 1.jpg"),
+    "two sets of Parquet": (["data/cifar-train-0.parquet", "data/mnist-train-0.parquet"], "of 2 data sets"),
+    "two numberings of Parquet": (
+        ["train-00000-of-00001.parquet", "train-00000-of-00002.parquet", "train-00001-of-00002.parquet"],
+        "two numberings",
+    ),
+    "a file without split": (["data/x-train-0.parquet", "data/x-0.parquet"], "does not say its split"),
+    "two layouts": (
+        ["train/a/1.jpg", "val_images/ILSVRC2012_val_00000001_n01440764.JPEG"],
+        "in another layout|besides",
+    ),
+    "splits or classes": (["train/1.jpg", "car/1.jpg"], "train may be parts of a data set"),
 }
 
 
@@ -328,6 +364,8 @@ def test_what_would_be_a_guess_is_refused(tmp_path, name) -> None:
 ALLOWED = {
     "an empty class": ("empty-classes", ["a/1.jpg", "b/"], ("a", "b")),
     "a dangling class": ("broken-classes", ["a/1.jpg", "b -> nowhere", "c/1.jpg"], ("a", "b", "c")),
+    "numbers with a gap": ("odd-classes", ["0/1.jpg", "10/1.jpg", "3/1.jpg"], ("0", "3", "10")),
+    "an archive of a class": ("broken-classes", ["a/1.jpg", "b.zip", "c/1.jpg"], ("a", "b", "c")),
     "other classes": ("different-classes", ["train/a/1.jpg", "train/b/1.jpg", "val/c/1.jpg"], ("a", "b", "c")),
 }
 

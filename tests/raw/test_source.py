@@ -124,7 +124,18 @@ def test_an_unsafe_name_gets_a_digest_whatever_lies_beside_it() -> None:
 def test_odd_entries_are_accounted_for(tmp_path) -> None:
     """Pipes, nested images and dangling links are rejected by name; clutter and annotations are counted."""
     (tmp_path / "cat" / "inner").mkdir(parents=True)
-    for name in ("a.jpg", ".DS_Store", "._a.jpg", ".b.jpg", "a.xml", "inner/a.jpg", "inner/b.jpg", "inner/Thumbs.db"):
+    for name in (
+        "a.jpg",
+        "b.jpg",
+        "c.jpg",
+        ".DS_Store",
+        "._a.jpg",
+        ".b.jpg",
+        "a.xml",
+        "inner/a.jpg",
+        "inner/b.jpg",
+        "inner/Thumbs.db",
+    ):
         (tmp_path / "cat" / name).write_bytes(b"x")
     (tmp_path / "cat" / "dangling.jpg").symlink_to("nowhere")
     os.mkfifo(tmp_path / "cat" / "pipe.jpg")
@@ -132,7 +143,7 @@ def test_odd_entries_are_accounted_for(tmp_path) -> None:
     (tmp_path / "README").write_bytes(b"x")
     contents = open_source(tmp_path).read()
     (listing,) = contents.listings
-    assert names(listing) == ["cat/a.jpg"]
+    assert names(listing) == ["cat/a.jpg", "cat/b.jpg", "cat/c.jpg"]
     assert {(r.name, r.reason) for r in listing.rejects} == {
         ("cat/inner/a.jpg", "nested"),
         ("cat/inner/b.jpg", "nested"),

@@ -23,10 +23,6 @@ TREE = """\
 imagenet/
   train/n01440764/n01440764_10026.JPEG
   val/n01440764/ILSVRC2012_val_00000293.JPEG"""
-# Names of a single folder that holds the images of all classes rather than one class.
-GENERIC = frozenset(
-    {"data", "files", "image", "images", "img", "imgs", "jpeg", "jpegimages", "jpg", "photos", "pictures"}
-)
 TABLES = frozenset({".csv", ".tsv", ".json"})
 
 
@@ -50,7 +46,7 @@ def recognise(question: Question) -> Answer:
 
 def _splits(question: Question, folders: SplitFolders) -> Answer:
     for folder in folders.by_class.values():
-        lacks = _lacks(folder)
+        lacks = _lacks(question, folder)
         if lacks:
             return Near(lacks)
     extra = [name for name in folders.others if holds_images(question.root.folder(name))]
@@ -70,47 +66,46 @@ def _classes(question: Question, folders: SplitFolders) -> Answer:
     listed = root.names
     if not listed.folders and not listed.broken:
         return None
-    if any(is_class_tar(name) for name in listed.files) and not question.forced("class-folders"):
+    forced = question.forced("class-folders")
+    if any(is_class_tar(name) for name in listed.files) and not forced:
         return None
-    if folders.flat and not question.forced("class-folders"):
-        return _flat_splits(question, folders)
-    lacks = _lacks(root)
+    if folders.flat and not folders.others and not forced:
+        return None  # flat split folders are the layout `flat`
+    lacks = _lacks(question, root)
     if lacks:
         return Near(lacks)
-    if len(listed.folders) == 1 and not listed.broken and not question.forced("class-folders"):
-        only = listed.folders[0]
-        tables = [name for name in listed.files if names.suffix_of(name) in TABLES]
-        if only.lower() in GENERIC or tables:
-            beside = f" beside {names.first_names(tables)}" if tables else ""
-            return Near(
-                f"{only}/{beside} would be the only class; if it is one, choose `layout='class-folders'`, else name "
-                "the table of its labels with `labels`"
-            )
+    tables = [name for name in listed.files if names.suffix_of(name) in TABLES]
+    if len(listed.folders) == 1 and not listed.broken and tables and not forced:
+        return Near(
+            f"{listed.folders[0]}/ beside {names.first_names(tables)} would be the only class; if it is one, choose "
+            "`layout='class-folders'`, else name the table of its labels with `labels`"
+        )
     return Claim(counted(len(listed.folders), "class folder"), {question.only_split(): _form(question, root)})
-
-
-def _flat_splits(question: Question, folders: SplitFolders) -> Answer:
-    if folders.others:
-        found = "/, ".join(folder.path for folder in folders.flat.values())
-        return Near(f"{found}/ may be splits or classes; if they are classes, choose `layout='class-folders'`")
-    return None  # flat split folders are the layout `flat`
 
 
 def _form(question: Question, root: Folder) -> Form:
     return ClassFolders(root, allow=question.options.allow)
 
 
-def _lacks(folder: Folder) -> str:
+def _lacks(question: Question, folder: Folder) -> str:
     """What keeps a folder from being one of class folders; empty if nothing does."""
     if not folder.names.folders:
         return "" if folder.names.broken else f"{folder.label()} holds no folders"
+    parts = [] if question.forced("class-folders") else list(filter(names.is_part, folder.names.folders))
+    if parts:
+        return (
+            f"{names.first_names(map(folder.join, parts))} may be parts of a data set rather than classes; name the "
+            "folder that holds train/ and val/, give labels with `labels`, or choose `layout='class-folders'` if they "
+            "are classes"
+        )
     found = {name: folder.folder(name).glance() for name in folder.names.folders}
     only_folders = [name for name, each in found.items() if each.folders and not each.files]
     if only_folders:
         inner = folder.folder(only_folders[0]).names.folders
+        what = "a data set" if any(map(names.is_part, inner)) else "the classes"
         return (
             f"{folder.join(only_folders[0])} holds only folders ({names.first_names(inner)}), no images; if these are "
-            f"the classes, name {only_folders[0]}/ as the source"
+            f"{what}, name {only_folders[0]}/ as the source"
         )
     return "" if any(each.images for each in found.values()) else "none of its folders holds images"
 

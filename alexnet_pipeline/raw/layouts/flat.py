@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from alexnet_pipeline.raw import names
-from alexnet_pipeline.raw.claim import Answer, Claim, Near, Question, split_folders, split_forms
-from alexnet_pipeline.raw.forms import Flat, Form
+from alexnet_pipeline.raw.claim import Answer, Claim, Near, Question, flat_form, split_folders, split_forms
+from alexnet_pipeline.raw.forms import Flat
 from alexnet_pipeline.raw.labels import Labels
 from alexnet_pipeline.raw.tree import Folder
+from alexnet_pipeline.text import counted
 
 LOOKS_LIKE = "images in one folder, or in flat train/ and val/, and `--labels FILE` with (file, class)"
 TREE = """\
@@ -45,12 +46,14 @@ def _without_labels(root: Folder, flat: list[Folder], *, here: bool) -> Answer:
 
 
 def _labelled(question: Question, folder: Folder, labels: Labels) -> Answer:
-    listed = folder.names.files
-    if not any(map(labels.class_of, listed)):
-        return Near(f"{labels.source} has none of the files of {folder.label()} ({names.first_names(listed)})")
-    form: Form = Flat(folder, labels.class_of, labels.classes, labels.source, used=_tables(folder, question))
-    evidence = f"a flat folder with labels of {Path(labels.source).name}"
-    return Claim(evidence, {question.only_split(): form}, notes=_notes(folder, labels))
+    form = flat_form(folder, labels)
+    table = Path(labels.source).name
+    if form is None:
+        listed = names.first_names(folder.names.files)
+        return Near(f"{labels.source} has none of the files of {folder.label()} ({listed})")
+    return Claim(
+        f"a flat folder with labels of {table}", {question.only_split(): form}, notes=_notes(form, labels, table)
+    )
 
 
 def _holds_files(folder: Folder) -> bool:
@@ -63,17 +66,9 @@ def _only_folder(root: Folder) -> Folder | None:
     return holders[0] if len(holders) == 1 else None
 
 
-def _tables(folder: Folder, question: Question) -> frozenset[str]:
-    """The name of the table, if it lies in the folder itself."""
-    table = question.options.labels
-    inside = table is not None and folder.file_path(table.name) is not None
-    same = inside and table is not None and Path(str(folder.file_path(table.name))).resolve() == table.resolve()
-    return frozenset({table.name} if same and table else ())
-
-
-def _notes(folder: Folder, labels: Labels) -> tuple[str, ...]:
-    present = {*folder.names.files, *(name.rpartition(".")[0] for name in folder.names.files)}
-    missing = [file for file in labels.class_by_file if file not in present]
+def _notes(form: Flat, labels: Labels, table: str) -> tuple[str, ...]:
+    present = {key for name in form.folder.names.files for key in (name, name.rpartition(".")[0])}
+    missing = [path for path, _ in labels.pairs if path.rpartition("/")[2] not in present]
     if not missing:
         return ()
-    return (f"{len(missing):,} labels of {Path(labels.source).name} have no image ({names.first_names(missing)})",)
+    return (f"{counted(len(missing), 'row')} of {table} without an image: {names.first_names(missing)}",)

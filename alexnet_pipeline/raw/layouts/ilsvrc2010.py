@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from alexnet_pipeline.errors import RefusedError
 from alexnet_pipeline.raw.claim import Answer, Claim, Question
 from alexnet_pipeline.raw.devkit import Challenge, Devkit, parse_ids
-from alexnet_pipeline.raw.forms import ClassFolders, Flat, Form, every_file, open_member
-from alexnet_pipeline.raw.layouts.ilsvrc2012 import find_devkit
+from alexnet_pipeline.raw.forms import ClassFolders, Form, every_file, open_member
+from alexnet_pipeline.raw.layouts.ilsvrc2012 import devkit_form, find_devkit
 from alexnet_pipeline.raw.listing import ListingBuilder
 from alexnet_pipeline.raw.tree import Folder
 
@@ -82,7 +82,7 @@ def recognise(question: Question) -> Answer:
         evidence=", ".join([*tars.values(), *sorted(used)]),
         splits=forms,
         words=dict(zip(devkit.wnids, devkit.words, strict=True)) if devkit else {},
-        listed=devkit is not None,
+        class_list=devkit.wnids if devkit else None,
         devkit_order=devkit.wnids if devkit else None,
         used=frozenset(used | {name for name in tars.values() if name not in unlabelled}),
         unlabelled=unlabelled,
@@ -102,8 +102,8 @@ def _form(question: Question, split: str, name: str, devkit: Devkit | None) -> F
         if TEST_TRUTH not in root.names.files:
             raise RefusedError(f"{name} needs {TEST_TRUTH} beside it for its labels")
         ids = parse_truth(root.read(TEST_TRUTH), len(devkit.wnids))
-        devkit = dataclasses.replace(devkit, validation_ids=ids, path=TEST_TRUTH)
-    return Flat(open_member(root, name), devkit.class_of, devkit.wnids, devkit.path)
+        devkit = dataclasses.replace(devkit, split="test", image_ids=ids, path=TEST_TRUTH)
+    return devkit_form(open_member(root, name), devkit)
 
 
 def parse_truth(text: bytes, classes: int) -> tuple[int, ...]:

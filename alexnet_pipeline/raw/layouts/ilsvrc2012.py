@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from alexnet_pipeline.errors import RefusedError
-from alexnet_pipeline.raw.claim import Answer, Claim, Near, Question, split_folders, split_forms
+from alexnet_pipeline.raw.claim import Answer, Claim, Near, Question, SplitFolders, split_folders, split_forms
 from alexnet_pipeline.raw.devkit import META, Challenge, Devkit, read_devkit
 from alexnet_pipeline.raw.forms import ClassFolders, Flat, Form, open_member
 from alexnet_pipeline.raw.tree import Folder
@@ -16,6 +18,7 @@ ILSVRC2012/
   ILSVRC2012_devkit_t12.tar.gz  or ILSVRC2012_devkit_t12/"""
 TRAIN_TAR = "ILSVRC2012_img_train.tar"
 VAL_TAR = "ILSVRC2012_img_val.tar"
+TARS = {"train": TRAIN_TAR, "val": VAL_TAR}
 TEST_TARS = ("ILSVRC2012_img_test.tar", "ILSVRC2012_img_test_v10102019.tar")
 DEVKIT = "ILSVRC2012_devkit_t12"
 CHALLENGE = Challenge(2012)
@@ -28,44 +31,50 @@ def recognise(question: Question) -> Answer:
         RefusedError: a split is there twice, or has no labels.
     """
     root = question.root
-    tars = [name for name in (TRAIN_TAR, VAL_TAR) if name in root.names.files]
+    tars = {split: name for split, name in TARS.items() if name in root.names.files}
     devkit, devkit_name = find_devkit(root, DEVKIT, CHALLENGE)
     folders = split_folders(root)
     if not tars and (devkit is None or not (folders.by_class or folders.flat)):
         return Near(f"the devkit is there, but neither {TRAIN_TAR} nor train/") if devkit else None
-    for name, split in ((TRAIN_TAR, "train"), (VAL_TAR, "val")):
-        for found in (folders.by_class, folders.flat):
-            if name in tars and split in found and not question.forced("ilsvrc2012"):
-                raise RefusedError(
-                    f"the split {split} is there twice, as {name} and as {found[split].label()}; choose "
-                    "`layout='ilsvrc2012'` to read the tar, or `layout='class-folders'` to read the folder"
-                )
-            if name in tars:
-                found.pop(split, None)
-    truth = {
-        split: Flat(folder, devkit.class_of, devkit.wnids, devkit.path)
-        for split, folder in folders.flat.items()
-        if split == "val" and devkit
-    }
-    flat_tests = {s: folders.flat.pop(s) for s in ["test"] if s in folders.flat and question.options.labels is None}
-    forms, unlabelled = split_forms(question, folders, truth)
-    unlabelled |= {folder.path: "no labels" for folder in flat_tests.values()}
-    read = [name for name, split in ((TRAIN_TAR, "train"), (VAL_TAR, "val")) if name in tars and question.wants(split)]
-    if TRAIN_TAR in read:
+    unlabelled = dict.fromkeys(TEST_TARS, "no labels") | _replaced(question, folders, tars)
+    if "test" in folders.flat and question.labels is None:
+        unlabelled[folders.flat.pop("test").path] = "no labels"
+    truth = {}
+    if "val" in folders.flat and devkit and question.labels is None:
+        truth["val"] = devkit_form(folders.flat["val"], devkit)
+    forms, without = split_forms(question, folders, truth)
+    read = {split: name for split, name in tars.items() if question.wants(split)}
+    if "train" in read:
         forms["train"] = ClassFolders(open_member(root, TRAIN_TAR), allow=question.options.allow)
-    if VAL_TAR in read:
+    if "val" in read:
         forms["val"] = _labelled(open_member(root, VAL_TAR), devkit)
     return Claim(
-        evidence=", ".join([*tars, *([devkit_name] if devkit_name else [])]),
-        splits={split: forms[split] for split in ("train", "val", "test") if split in forms},
+        evidence=", ".join([*tars.values(), *([devkit_name] if devkit_name else [])]),
+        splits=forms,
         words=dict(zip(devkit.wnids, devkit.words, strict=True)) if devkit else {},
-        listed=devkit is not None,
+        class_list=devkit.wnids if devkit else None,
         devkit_order=devkit.wnids if devkit else None,
-        used=frozenset({*read, *([devkit_name] if devkit_name else [])}),
-        unlabelled=unlabelled
-        | dict.fromkeys(TEST_TARS, "no labels")
-        | {name: "a split that is not wanted" for name in tars if name not in read},
+        used=frozenset({*read.values(), *([devkit_name] if devkit_name else [])}),
+        unlabelled=dict.fromkeys(tars.values(), "a split that is not wanted") | unlabelled | without,
     )
+
+
+def _replaced(question: Question, folders: SplitFolders, tars: Mapping[str, str]) -> dict[str, str]:
+    """Take out the folders of splits whose tar is read; both at once need a choice."""
+    replaced = {}
+    for split, name in tars.items():
+        for found in (folders.by_class, folders.flat, folders.empty):
+            folder = found.get(split)
+            if folder is None:
+                continue
+            if not question.forced("ilsvrc2012"):
+                raise RefusedError(
+                    f"the split {split} is there twice, as {name} and as {folder.label()}; choose "
+                    "`layout='ilsvrc2012'` to read the tar, or `layout='class-folders'` to read the folder"
+                )
+            del found[split]
+            replaced[folder.path] = f"{name} is read"
+    return replaced
 
 
 def find_devkit(root: Folder, name: str, challenge: Challenge) -> tuple[Devkit | None, str]:
@@ -85,4 +94,14 @@ def _labelled(folder: Folder, devkit: Devkit | None) -> Form:
         raise RefusedError(
             f"{folder.path} needs {DEVKIT}.tar.gz beside it for its labels; add that, or choose `split='train'`"
         )
+    return devkit_form(folder, devkit)
+
+
+def devkit_form(folder: Folder, devkit: Devkit) -> Flat:
+    """The form of validation or test images whose labels the devkit has by their numbers.
+
+    Raises:
+        RefusedError: an image has a higher number than there are labels.
+    """
+    devkit.check_numbers(folder.names.files)
     return Flat(folder, devkit.class_of, devkit.wnids, devkit.path)

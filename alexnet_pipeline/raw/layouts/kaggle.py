@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from alexnet_pipeline.raw import names
-from alexnet_pipeline.raw.claim import Answer, Claim, Near, Question, find_beside, split_folders, split_forms
+from alexnet_pipeline.raw.claim import Answer, Claim, Near, Question, find_beside, flat_form, split_folders, split_forms
 from alexnet_pipeline.raw.forms import Flat
-from alexnet_pipeline.raw.labels import Labels, parse_labels
+from alexnet_pipeline.raw.labels import parse_labels
 from alexnet_pipeline.raw.tree import Folder
 from alexnet_pipeline.raw.words import parse_words
 
@@ -36,12 +36,14 @@ def recognise(question: Question) -> Answer:
     folders = split_folders(place)
     if inner is None and not (solution or mapping):
         return None
+    if inner is None and "train" in folders.by_class and not _has_wnids(folders.by_class["train"]):
+        return None  # the tables in a parent belong to another data set
     if not (folders.by_class or folders.flat):
-        return _val_alone(question, place, solution)
+        return _val_alone(question, place, solution, mapping)
     truth: dict[str, Flat] = {}
-    if solution and "val" in folders.flat and question.options.labels is None:
-        labels = parse_labels(solution[1], SOLUTION, SOLUTION)
-        truth["val"] = Flat(folders.flat["val"], labels.class_of, labels.classes, SOLUTION)
+    if solution and "val" in folders.flat and question.labels is None:
+        form = flat_form(folders.flat["val"], parse_labels(solution[1], SOLUTION, SOLUTION))
+        truth |= {"val": form} if form else {}
     tests = {folders.flat.pop("test").path: "no labels"} if "test" in folders.flat else {}
     forms, unlabelled = split_forms(question, folders, truth)
     words = parse_words(mapping[1]) if mapping else {}
@@ -50,18 +52,27 @@ def recognise(question: Question) -> Answer:
         evidence=", ".join([*found, place.label()]),
         splits=forms,
         words=words,
-        listed=bool(words),
+        class_list=tuple(words) or None,
         used=frozenset(each[0] for each in (solution, mapping) if each and each[0]),
         unlabelled=unlabelled | tests,
     )
 
 
-def _val_alone(question: Question, place: Folder, solution: tuple[str, str] | None) -> Answer:
+def _val_alone(
+    question: Question, place: Folder, solution: tuple[str, str] | None, mapping: tuple[str, str] | None
+) -> Answer:
     """The folder val itself, with the table in one of its parents."""
-    if place.names.folders or not any(names.number_of(name) for name in place.names.files[:1]):
+    if place.names.folders or not any(names.number_of(name)[0] for name in place.names.files[:1]):
         return None
     if solution is None:
         return Near(f"{SOLUTION} is in none of its parents")
-    labels: Labels = parse_labels(solution[1], SOLUTION, SOLUTION)
-    form = Flat(place, labels.class_of, labels.classes, SOLUTION)
-    return Claim(f"{SOLUTION} in a parent", {"val": form}, used=frozenset({solution[0]} - {""}))
+    form = flat_form(place, question.labels or parse_labels(solution[1], SOLUTION, SOLUTION))
+    if form is None:
+        return Near(f"{SOLUTION} has none of its files")
+    words = parse_words(mapping[1]) if mapping else {}
+    used = frozenset({solution[0]} - {""})
+    return Claim(f"{SOLUTION} in a parent", {"val": form}, words, class_list=tuple(words) or None, used=used)
+
+
+def _has_wnids(train: Folder) -> bool:
+    return any(names.WNID.fullmatch(name) for name in train.names.folders)

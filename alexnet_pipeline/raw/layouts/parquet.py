@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import accumulate
@@ -13,8 +12,11 @@ from typing import Any
 from alexnet_pipeline.errors import RefusedError
 from alexnet_pipeline.raw import names
 from alexnet_pipeline.raw.claim import Answer, Claim, Question, likely_folders
-from alexnet_pipeline.raw.numbered import Numbered, Rows, name_classes
-from alexnet_pipeline.raw.tree import Folder, Place
+from alexnet_pipeline.raw.containers import Container, by_split
+from alexnet_pipeline.raw.numbered import Rows, numbered_claim
+from alexnet_pipeline.raw.tree import Place
+from alexnet_pipeline.records import Reason
+from alexnet_pipeline.text import counted
 
 LOOKS_LIKE = "a row for each image with bytes and label; `--columns image=NAME,label=NAME` names other columns"
 TREE = """\
@@ -26,7 +28,6 @@ SUFFIX = ".parquet"
 EXTRA = "reading Parquet needs pyarrow; pip install 'alexnet-pipeline[parquet]'"
 IMAGE_COLUMNS = ("image", "img", "jpeg", "jpg", "png", "webp", "picture")
 LABEL_COLUMNS = ("label", "labels", "target", "class", "cls", "fine_label", "class_id")
-NUMBERED = re.compile(r"(.*)-(\d{5})-of-(\d{5})")
 # Rows whose labels are read at a time.
 BATCH_ROWS = 65_536
 
@@ -49,30 +50,23 @@ class Columns:
 
 
 def recognise(question: Question) -> Answer:
-    """Claim a place with Parquet files whose names say their split.
+    """Claim a place with Parquet files.
 
     Raises:
-        RefusedError: pyarrow is missing, or files of a split are.
+        RefusedError: files of a split are missing, or they are of several data sets.
     """
     root = question.root
-    holders = [folder for folder in likely_folders(root) if _files(folder)]
-    if not holders or root.file_path("") is None:
+    found = [
+        Container.of(folder, name, name.removesuffix(SUFFIX))
+        for folder in likely_folders(root)
+        for name in folder.names.files
+        if name.endswith(SUFFIX)
+    ]
+    if not found or root.file_path("") is None:
         return None
-    splits: dict[str, list[tuple[Folder, str]]] = {}
-    for folder in holders:
-        for name in _files(folder):
-            split = _split(name) or names.split_of(folder.path.rpartition("/")[2]) or question.only_split()
-            splits.setdefault(split, []).append((folder, name))
-    wanted = {split: files for split, files in splits.items() if question.wants(split)}
-    if "missing-files" not in question.options.allow:
-        for files in wanted.values():
-            _check_complete([name for _, name in files])
-    count = sum(map(len, splits.values()))
-    return Claim(
-        f"{count:,} .parquet files like {holders[0].join(_files(holders[0])[0])}",
-        {},
-        complete=lambda: _complete(question, wanted),
-    )
+    wanted = by_split(question, found)
+    evidence = f"{counted(len(found), '.parquet file')} like {found[0].path}"
+    return Claim(evidence, {}, complete=lambda: _complete(question, wanted))
 
 
 def read_columns(path: Path, wanted: str | None) -> Columns:
@@ -86,6 +80,8 @@ def read_columns(path: Path, wanted: str | None) -> Columns:
         RefusedError: the file cannot be read, or has no such columns.
     """
     parquet = _pyarrow()
+    from pyarrow import types  # noqa: PLC0415 - an extra
+
     try:
         schema = parquet.read_schema(path)
     except (OSError, ValueError) as error:
@@ -99,44 +95,38 @@ def read_columns(path: Path, wanted: str | None) -> Columns:
             f"{path} has the columns {', '.join(fields)}; name those of image and label: "
             "`columns='image=NAME,label=NAME'`"
         )
-    inner = [part.name for part in fields[image].type] if str(fields[image].type).startswith("struct") else []
-    holds_bytes = "bytes" in inner if inner else "binary" in str(fields[image].type)
-    if not holds_bytes or "int" not in str(fields[label].type):
+    inner = _struct_fields(fields[image].type)
+    kind = inner.get("bytes", fields[image].type)
+    if not (types.is_binary(kind) or types.is_large_binary(kind)) or not types.is_integer(fields[label].type):
         raise RefusedError(
             f"{path}: {image} is {fields[image].type} and {label} is {fields[label].type}; expected bytes, or a struct "
             "with bytes, and whole numbers"
         )
     return Columns(
         image=f"{image}.bytes" if inner else image,
-        path=f"{image}.path" if "path" in inner else "",
+        path=f"{image}.path" if "path" in inner and types.is_string(inner["path"]) else "",
         label=label,
         names=_class_names(schema.metadata or {}, label),
     )
 
 
-def _complete(question: Question, splits: dict[str, list[tuple[Folder, str]]]) -> Claim:
+def _complete(question: Question, splits: dict[str, list[Container]]) -> Claim:
     """Read labels and file names of the wanted splits."""
     parquet = _pyarrow()
     rows: dict[str, Rows] = {}
     given: tuple[str, ...] = ()
     for split, files in splits.items():
         rows[split] = Rows()
-        for folder, name in files:
-            path = folder.file_path(name)
+        for container in files:
+            path = container.folder.file_path(container.name)
             assert path is not None
             columns = read_columns(path, question.options.columns)
             if given and columns.names and columns.names != given:
                 raise RefusedError(f"{path} names other classes than the files before it")
             given = given or columns.names
             _read_rows(parquet, path, columns, rows[split])
-    paths = {split: tuple(folder.join(name) for folder, name in files) for split, files in splits.items()}
-    classes, words = name_classes(rows, given, "the schema")
-    kept = {split: each for split, each in rows.items() if len(each.labels) or split in question.splits}
-    left = [split for split in rows if split not in kept]
-    forms = {split: Numbered(each, classes, paths[split]) for split, each in kept.items()}
-    used = frozenset(path for split in left for path in paths[split])
-    ignored = {(f"images of {split}", "no labels"): sum(rows[split].ignored.values()) for split in left}
-    return Claim("", forms, words, listed=bool(given), order=classes, used=used, ignored=ignored)
+    paths = {split: tuple(container.path for container in files) for split, files in splits.items()}
+    return numbered_claim(question, rows, paths, given, "the schema")
 
 
 def _read_rows(parquet: Any, path: Path, columns: Columns, rows: Rows) -> None:
@@ -152,13 +142,16 @@ def _read_rows(parquet: Any, path: Path, columns: Columns, rows: Rows) -> None:
                 labels = batch.column(0 if batch.schema.names[0] == columns.label else 1).to_pylist()
                 paths = _paths(batch, columns, len(labels))
                 for label, name in zip(labels, paths, strict=True):
-                    _add_row(rows, path.stem, row, -1 if label is None else label, name)
+                    _add_row(rows, path.stem, row, label, name)
                     row += 1
     except (OSError, ValueError) as error:
         raise RefusedError(f"{path} cannot be read: {error}; fetch it again") from error
 
 
-def _add_row(rows: Rows, stem: str, row: int, label: int, name: str | None) -> None:
+def _add_row(rows: Rows, stem: str, row: int, label: int | None, name: str | None) -> None:
+    if label is None:
+        rows.reject(name or f"{stem} row {row}", Reason.NO_LABEL, "a row without a label")
+        return
     base = (name or "").replace("\\", "/").rpartition("/")[2] or f"{stem}_{row:06d}.jpg"
     ending = names.class_at_end(base)
     rows.add(label, ending[0] if ending else base, row, 0, wnid=ending[1] if ending else _leading_wnid(base))
@@ -194,26 +187,9 @@ def _parse_columns(text: str | None) -> dict[str, str]:
     return {key.strip(): value.strip() for key, _, value in pairs}
 
 
-def _check_complete(files: list[str]) -> None:
-    """Refuse a split of which numbered files are missing."""
-    matches = [match for name in files if (match := NUMBERED.fullmatch(name.removesuffix(SUFFIX)))]
-    for prefix, count in {(match[1], int(match[3])) for match in matches}:
-        present = {int(match[2]) for match in matches if match[1] == prefix}
-        missing = [number for number in range(count) if number not in present]
-        if missing:
-            first = f"{prefix}-{missing[0]:05d}-of-{count:05d}{SUFFIX}"
-            raise RefusedError(
-                f"{len(missing):,} of {count:,} files are missing, the first is {first}; fetch them, or choose "
-                "`allow='missing-files'`"
-            )
-
-
-def _files(folder: Folder) -> list[str]:
-    return [name for name in folder.names.files if name.endswith(SUFFIX)]
-
-
-def _split(name: str) -> str | None:
-    return names.split_of(re.split(r"[-_.]", name)[0])
+def _struct_fields(kind: Any) -> dict[str, Any]:
+    """The fields of a struct by name, with their types; none of other types."""
+    return {field.name: field.type for field in kind} if str(kind).startswith("struct<") else {}
 
 
 def _pyarrow() -> Any:

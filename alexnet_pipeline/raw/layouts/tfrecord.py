@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import re
 from collections.abc import Iterator
@@ -11,9 +12,11 @@ from typing import Any, BinaryIO
 from alexnet_pipeline.errors import RefusedError
 from alexnet_pipeline.raw import names
 from alexnet_pipeline.raw.claim import Answer, Claim, Question
-from alexnet_pipeline.raw.numbered import Numbered, Rows, name_classes
-from alexnet_pipeline.raw.tree import Folder, Place
+from alexnet_pipeline.raw.containers import Container, by_split
+from alexnet_pipeline.raw.numbered import Rows, numbered_claim
+from alexnet_pipeline.raw.tree import Place
 from alexnet_pipeline.records import Reason
+from alexnet_pipeline.text import counted
 
 LOOKS_LIKE = "records with image, label and file_name; label.labels.txt names the classes"
 TREE = """\
@@ -22,7 +25,7 @@ imagenet2012/5.1.0/
   imagenet2012-validation.tfrecord-00000-of-00064
   label.labels.txt"""
 EXTRA = "reading TFRecord needs protobuf and google-crc32c; pip install 'alexnet-pipeline[tfrecord]'"
-FILE = re.compile(r"(.*)\.tfrecords?(?:-(\d{5})-of-(\d{5}))?")
+FILE = re.compile(r"(.*)\.tfrecords?(-\d+-of-\d+)?")
 CLASS_NAMES = "label.labels.txt"
 BESIDE = ("features.json", "dataset_info.json")
 # A record is its length, the checksum of that, the data and their checksum; a length beyond the cap is damage.
@@ -38,41 +41,35 @@ def recognise(question: Question) -> Answer:
     """Claim a place with files of that name.
 
     Raises:
-        RefusedError: a library is missing, or files of a split are.
+        RefusedError: files of a split are missing, or they are of several data sets.
     """
     root = question.root
-    files = [name for name in root.names.files if FILE.fullmatch(name)]
-    if not files or root.file_path("") is None:
+    found = [
+        Container.of(root, name, match[1] + (match[2] or "")) for name in root.names.files if (match := _match(name))
+    ]
+    if not found or root.file_path("") is None:
         return None
-    splits: dict[str, list[str]] = {}
-    for name in files:
-        splits.setdefault(_split(name) or question.only_split(), []).append(name)
-    wanted = {split: listed for split, listed in splits.items() if question.wants(split)}
-    if "missing-files" not in question.options.allow:
-        for listed in wanted.values():
-            _check_complete(listed)
-    evidence = f"{len(files):,} TFRecord files like {files[0]}"
-    return Claim(evidence, {}, complete=lambda: _complete(root, wanted, question.splits))
+    wanted = by_split(question, found)
+    evidence = f"{counted(len(found), 'TFRecord file')} like {found[0].path}"
+    return Claim(evidence, {}, complete=lambda: _complete(question, wanted))
 
 
-def _complete(root: Folder, splits: dict[str, list[str]], asked: tuple[str, ...]) -> Claim:
+def _complete(question: Question, splits: dict[str, list[Container]]) -> Claim:
     """Read the records of the wanted splits."""
+    root = question.root
     rows: dict[str, Rows] = {}
     for split, files in splits.items():
         rows[split] = Rows()
-        for name in files:
-            path = root.file_path(name)
+        for container in files:
+            path = root.file_path(container.name)
             assert path is not None
-            _read_file(rows[split], path, name)
+            _read_file(rows[split], path, container.name)
     listed = root.names.files
-    given = root.read(CLASS_NAMES).decode("utf-8", "replace").split("\n") if CLASS_NAMES in listed else []
-    classes, words = name_classes(rows, [name.strip() for name in given if name.strip()], CLASS_NAMES)
-    kept = {split: each for split, each in rows.items() if len(each.labels) or split in asked}
-    forms = {split: Numbered(each, classes, tuple(splits[split])) for split, each in kept.items()}
-    left = [split for split in rows if split not in kept]
-    used = {CLASS_NAMES, *BESIDE} & set(listed) | {name for split in left for name in splits[split]}
-    ignored = {(f"images of {split}", "no labels"): sum(rows[split].ignored.values()) for split in left}
-    return Claim("", forms, words, listed=bool(given), order=classes, used=frozenset(used), ignored=ignored)
+    text = root.read(CLASS_NAMES).decode("utf-8", "replace") if CLASS_NAMES in listed else ""
+    paths = {split: tuple(container.path for container in files) for split, files in splits.items()}
+    given = tuple(name.strip() for name in text.split("\n") if name.strip())
+    claim = numbered_claim(question, rows, paths, given, CLASS_NAMES)
+    return dataclasses.replace(claim, used=claim.used | {CLASS_NAMES, *BESIDE} & set(listed))
 
 
 def _read_file(rows: Rows, path: Path, name: str) -> None:
@@ -94,17 +91,20 @@ def _add(rows: Rows, example: Any, data: bytes, at: int, where: str) -> None:
     image = next(
         (features[name].bytes_list.value[0] for name in IMAGE_FEATURES if features[name].bytes_list.value), b""
     )
-    label = next((features[name].int64_list.value[0] for name in LABEL_FEATURES if features[name].int64_list.value), -1)
+    labels = next((list(v) for name in LABEL_FEATURES if (v := features[name].int64_list.value)), [])
     texts = (features[name].bytes_list.value for name in NAME_FEATURES)
     file = next((text[0].decode("utf-8", "replace") for text in texts if text), "").rpartition("/")[2]
     if not image:
         rows.reject(where, Reason.EMPTY, "a record without image")
         return
+    if len(labels) != 1:
+        rows.reject(where, Reason.NO_LABEL, f"a record with {len(labels)} labels")
+        return
     # protobuf copies the bytes and does not say where they were; so long a text occurs once.
     offset = at + data.index(image)
     start = file.partition("_")[0]
     rows.add(
-        label,
+        labels[0],
         file or f"{where.replace(' record ', '_')}.jpg",
         offset,
         len(image),
@@ -184,19 +184,5 @@ def _example() -> Any:
     return message_factory.GetMessageClass(pool.FindMessageTypeByName("alexnet.Example"))
 
 
-def _split(name: str) -> str | None:
-    match = FILE.fullmatch(name)
-    words = (names.split_of(word) for word in re.split(r"[-_.]", match[1] if match else name))
-    return next((split for split in words if split), None)
-
-
-def _check_complete(files: list[str]) -> None:
-    """Refuse a split of which numbered files are missing."""
-    matches = [match for name in files if (match := FILE.fullmatch(name)) and match[2]]
-    for count in {int(match[3]) for match in matches}:
-        missing = sorted(set(range(count)) - {int(match[2]) for match in matches})
-        if missing:
-            raise RefusedError(
-                f"{len(missing):,} of {count:,} TFRecord files of {matches[0][1]} are missing, the first is number "
-                f"{missing[0]:05d}; fetch them, or choose `allow='missing-files'`"
-            )
+def _match(name: str) -> re.Match[str] | None:
+    return FILE.fullmatch(name)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from alexnet_pipeline.errors import RefusedError
-from alexnet_pipeline.raw.claim import Answer, Claim, Near, Question
-from alexnet_pipeline.raw.forms import ClassFolders, Flat, Form
+from alexnet_pipeline.raw.claim import Answer, Claim, Near, Question, flat_form
+from alexnet_pipeline.raw.forms import ClassFolders, Form
 from alexnet_pipeline.raw.labels import Labels
-from alexnet_pipeline.raw.names import first_names, in_order
+from alexnet_pipeline.raw.names import first_names
 from alexnet_pipeline.raw.tree import Folder
 from alexnet_pipeline.raw.words import parse_words
 
@@ -46,7 +46,7 @@ def recognise(question: Question) -> Answer:
     words = parse_words(root.read(WORDS).decode("utf-8", "replace")) if WORDS in listed.files else {}
     unlabelled = {"test": "no labels"} if "test" in listed.folders else {}
     evidence = f"{WNIDS}, {IMAGES}/ in class folders"
-    return Claim(evidence, forms, words, listed=True, used=frozenset(used), unlabelled=unlabelled)
+    return Claim(evidence, forms, words, class_list=classes, used=frozenset(used), unlabelled=unlabelled)
 
 
 def _near(root: Folder) -> Answer:
@@ -61,7 +61,10 @@ def _val(question: Question, val: Folder) -> tuple[Form, set[str]]:
     """The form of val: flat with its table as published, or sorted into class folders since."""
     if ANNOTATIONS in val.names.files and IMAGES in val.names.folders:
         labels = parse_annotations(val.read(ANNOTATIONS), val.join(ANNOTATIONS))
-        return Flat(val.folder(IMAGES), labels.class_of, labels.classes, labels.source), {labels.source}
+        form = flat_form(val.folder(IMAGES), labels)
+        if form is None:
+            raise RefusedError(f"{labels.source} has none of the files of {val.join(IMAGES)}/; fetch the archive again")
+        return form, {labels.source}
     if IMAGES in val.names.folders:
         raise RefusedError(
             f"{val.join(IMAGES)} needs {val.join(ANNOTATIONS)} for its labels; add it, or choose `split='train'`"
@@ -78,4 +81,4 @@ def parse_annotations(text: bytes, source: str) -> Labels:
     rows = [line.split("\t") for line in text.decode("utf-8", "replace").splitlines() if line.strip()]
     if not rows or any(len(row) < 2 for row in rows):
         raise RefusedError(f"{source} is damaged; expected lines of file, class and box with tabs between")
-    return Labels({row[0]: row[1] for row in rows}, in_order(row[1] for row in rows), source)
+    return Labels(tuple((row[0], row[1]) for row in rows), source)

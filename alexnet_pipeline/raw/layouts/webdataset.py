@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,13 @@ from alexnet_pipeline.errors import RefusedError
 from alexnet_pipeline.raw import names
 from alexnet_pipeline.raw.archive import FAULTS, opened
 from alexnet_pipeline.raw.claim import Answer, Claim, Question, likely_folders
+from alexnet_pipeline.raw.containers import Container, by_split, check_listed
 from alexnet_pipeline.raw.forms import TAR, is_class_tar
-from alexnet_pipeline.raw.numbered import Numbered, Rows, name_classes
+from alexnet_pipeline.raw.numbered import Rows, numbered_claim
 from alexnet_pipeline.raw.tarscan import Member, scan_tar
 from alexnet_pipeline.raw.tree import Folder, Place
 from alexnet_pipeline.records import Reason
+from alexnet_pipeline.text import counted
 
 LOOKS_LIKE = "tars of samples KEY.jpg, KEY.cls and KEY.json, as timm and this program write them; keys are kept"
 TREE = """\
@@ -26,7 +28,7 @@ imagenet-1k-wds/
   imagenet1k-train-0000.tar
   imagenet1k-validation-00.tar"""
 # Files with the class names or the splits of a data set: timm's, and that of this program.
-INFO, MANIFEST = "_info.json", "manifest.json"
+INFO, MANIFEST, STATE = "_info.json", "manifest.json", ".state"
 CLASS, RECORD = "cls", "json"
 # Largest label and record of a sample that are read.
 MAX_LABEL_BYTES, MAX_RECORD_BYTES = 32, 1 << 20
@@ -35,43 +37,43 @@ LOOKED_AT = 12
 
 
 def recognise(question: Question) -> Answer:
-    """Claim a place with tars whose first members are a sample."""
+    """Claim a place with tars whose first members are a sample.
+
+    Raises:
+        RefusedError: the tars are of several data sets, or some are missing.
+    """
     root = question.root
     if root.file_path("") is None:
         return None
     holders = [folder for folder in likely_folders(root) if _tars(folder)]
     if not holders or not _is_sample(holders[0], _tars(holders[0])[0]):
         return None
-    splits: dict[str, list[tuple[Folder, str]]] = {}
+    found = []
     for folder in holders:
-        listed = _listed_splits(folder)
-        for name in _tars(folder):
-            split = listed.get(name) or _split(name) or names.split_of(folder.path.rpartition("/")[2])
-            splits.setdefault(split or question.only_split(), []).append((folder, name))
-    wanted = {split: tars for split, tars in splits.items() if question.wants(split)}
-    first = holders[0].join(_tars(holders[0])[0])
-    evidence = f"{sum(map(len, splits.values())):,} tars of samples like {first}"
-    return Claim(evidence, {}, complete=lambda: _complete(root, wanted))
+        _check_finished(question, folder)
+        found += [Container.of(folder, name, name.removesuffix(TAR)) for name in _tars(folder)]
+    wanted = by_split(question, found)
+    evidence = f"{counted(len(found), 'tar')} of samples like {found[0].path}"
+    return Claim(evidence, {}, complete=lambda: _complete(question, wanted))
 
 
-def _complete(root: Folder, splits: dict[str, list[tuple[Folder, str]]]) -> Claim:
+def _complete(question: Question, splits: dict[str, list[Container]]) -> Claim:
     """List the samples of the wanted splits."""
     rows: dict[str, Rows] = {}
-    tables: set[str] = set()
+    tables = {INFO} & set(question.root.names.files)
     given: tuple[str, ...] = ()
-    for split, tars in splits.items():
+    for split, containers in splits.items():
         rows[split] = Rows()
-        for folder, name in tars:
-            path = folder.file_path(name)
+        for container in containers:
+            path = container.folder.file_path(container.name)
             assert path is not None
-            _read_tar(rows[split], path, folder.join(name))
-            tables |= {folder.join(each) for each in (MANIFEST, INFO) if each in folder.names.files}
-        given = given or _given_classes(tars[0][0])
-    tables |= {INFO} & set(root.names.files)
-    classes, words = name_classes(rows, given, MANIFEST)
-    paths = {split: tuple(folder.join(name) for folder, name in tars) for split, tars in splits.items()}
-    forms = {split: Numbered(each, classes, paths[split]) for split, each in rows.items()}
-    return Claim("", forms, words, listed=bool(given), order=classes, used=frozenset(tables))
+            _read_tar(rows[split], path, container.path)
+        folder = containers[0].folder
+        tables |= {folder.join(each) for each in (MANIFEST, INFO) if each in folder.names.files}
+        given = given or _given_classes(folder)
+    paths = {split: tuple(container.path for container in containers) for split, containers in splits.items()}
+    claim = numbered_claim(question, rows, paths, given, MANIFEST)
+    return dataclasses.replace(claim, used=claim.used | tables)
 
 
 def _read_tar(rows: Rows, path: Path, name: str) -> None:
@@ -90,10 +92,12 @@ def _read_tar(rows: Rows, path: Path, name: str) -> None:
 
 
 def _add_sample(rows: Rows, descriptor: int, key: str, members: dict[str, Member]) -> None:
-    image = next((members[extension] for extension in members if f".{extension}" in names.IMAGES), None)
-    if image is None:
-        rows.reject(key, Reason.NOT_AN_IMAGE, f"a sample of {', '.join(sorted(members))} without an image")
+    images = [extension for extension in members if f".{extension}" in names.IMAGES]
+    if len(images) != 1:
+        what = f"{len(images)} images" if images else "no image"
+        rows.reject(key, Reason.NOT_AN_IMAGE, f"a sample of {', '.join(sorted(members))}, with {what}")
         return
+    image = members[images[0]]
     record = _record(descriptor, members.get(RECORD))
     text = _read(descriptor, members.get(CLASS), MAX_LABEL_BYTES).strip()
     label = int(text) if text.isdigit() else record.get("label")
@@ -168,25 +172,21 @@ def _tars(folder: Folder) -> list[str]:
     return [name for name in folder.names.files if name.endswith(TAR) and not is_class_tar(name)]
 
 
-def _split(name: str) -> str | None:
-    """The split that a word of a tar's name says."""
-    words = (names.split_of(word) for word in re.split(r"[-_.]", name))
-    return next((split for split in words if split), None)
-
-
-def _listed_splits(folder: Folder) -> dict[str, str]:
-    """The split of each tar that timm's index lists."""
+def _check_finished(question: Question, folder: Folder) -> None:
+    """Refuse an unfinished data set of this program, and one whose index lists tars that are not there."""
+    state = folder.file_path(STATE)
+    if state is not None and state.exists() and MANIFEST not in folder.names.files:
+        raise RefusedError(f"{folder.label()} is a data set that is not finished; resume it first")
     if INFO not in folder.names.files:
-        return {}
+        return
     try:
         splits = json.loads(folder.read(INFO))["splits"]
-        return {
-            str(file): names.split_of(split) or split for split, about in splits.items() for file in about["filenames"]
-        }
+        listed = [str(file) for about in splits.values() for file in about["filenames"]]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise RefusedError(
             f"{folder.join(INFO)} cannot be read: {error!r}; remove it to go by the tars' names"
         ) from error
+    check_listed(question, folder, [file for file in listed if "/" not in file], INFO)
 
 
 def _given_classes(folder: Folder) -> tuple[str, ...]:
