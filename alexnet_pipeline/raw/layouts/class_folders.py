@@ -91,8 +91,9 @@ def _lacks(question: Question, folder: Folder) -> str:
     """What keeps a folder from being one of class folders; empty if nothing does."""
     if not folder.names.folders:
         return "" if folder.names.broken else f"{folder.label()} holds no folders"
-    parts = [] if question.forced("class-folders") else list(filter(names.is_part, folder.names.folders))
-    if parts:
+    parts = list(filter(names.is_part, folder.names.folders))
+    suspect = any(map(names.split_in, parts)) or len(parts) == len(folder.names.folders)
+    if suspect and not question.forced("class-folders"):
         return (
             f"{names.first_names(map(folder.join, parts))} may be parts of a data set rather than classes; name the "
             "folder that holds train/ and val/, give labels with `labels`, or choose `layout='class-folders'` if they "
