@@ -204,7 +204,7 @@ def _refuse_unlabelled(folders: list[Folder], forms: Mapping[str, Form]) -> NoRe
     """Refuse flat folders without labels, and say where labels come from."""
     which = " and ".join(folder.label() for folder in folders)
     verb = "hold" if len(folders) > 1 else "holds"
-    first = folders[0].names.files
+    first = next((folder for folder in folders if "val" in folder.path), folders[0]).names.files
     rest = f", or write only `split={next(iter(forms))!r}`" if forms else ""
     year, split, _ = names.number_of(first[0])
     source = {

@@ -98,7 +98,11 @@ class ClassFolders:
             )
         lost = self._lost()
         if lost and "broken-classes" not in self.allow:
-            what = "cannot be read as a folder" if lost[0] in self.folder.names.broken else "is not unpacked"
+            what = "is not unpacked"
+            if lost[0] in self.folder.names.broken:
+                path = self.folder.file_path(lost[0])
+                nowhere = path is not None and path.is_symlink()
+                what = "is a link that leads nowhere" if nowhere else "is neither a folder nor a file"
             raise RefusedError(
                 f"{self.folder.join(lost[0])} {what}, and its class would be missing; mend it, remove it, or choose "
                 "`allow='broken-classes'` to keep its label without images"
