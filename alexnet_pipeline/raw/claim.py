@@ -14,9 +14,6 @@ from alexnet_pipeline.raw.labels import Labels, read_text
 from alexnet_pipeline.raw.options import SourceOptions
 from alexnet_pipeline.raw.tree import Folder
 
-# Class of a file by its name.
-ClassOf = Callable[[str], str | None]
-
 
 @dataclass(frozen=True, slots=True)
 class Question:
@@ -169,12 +166,14 @@ def split_forms(
         split: ClassFolders(folder, inside=inside, allow=allow) for split, folder in folders.by_class.items()
     }
     labels = question.labels
+    # A table that lies in a split's folder is about that split.
+    owners = [folder for folder in folders.flat.values() if labels and labels.lies_in(folder)]
     unlabelled: dict[str, str] = {}
     refused = []
     for split, folder in folders.flat.items():
         if split in truth:
             forms[split] = truth[split]
-        elif labels and (found := flat_form(folder, labels)):
+        elif labels and (folder in owners or not owners) and (found := flat_form(folder, labels)):
             forms[split] = found
         elif question.wants(split):
             refused.append(folder)

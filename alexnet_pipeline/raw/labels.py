@@ -17,30 +17,26 @@ from alexnet_pipeline.raw.tree import MAX_TEXT_BYTES, Folder
 
 FORMS = ".csv, .tsv, .txt or .json"
 # Headings by which a table with more than two columns is understood.
-FILE_HEADINGS: tuple[str, ...] = (
-    "file",
-    "filename",
-    "file_name",
-    "file name",
-    "filepath",
-    "file_path",
-    "filepaths",
-    "files",
-    "fname",
+FILE_HEADINGS = frozenset(
+    {
+        "file",
+        "filename",
+        "file_name",
+        "file name",
+        "filepath",
+        "file_path",
+        "filepaths",
+        "files",
+        "fname",
+        "id",
+        "image",
+    }
+    | {"image_id", "image_name", "image_path", "imageid", "images", "img", "name", "path"}
 )
-FILE_HEADINGS += ("image", "images", "image_id", "imageid", "image_name", "image_path", "img", "id", "name", "path")
-CLASS_HEADINGS: tuple[str, ...] = (
-    "class",
-    "classes",
-    "class_id",
-    "class_label",
-    "class_name",
-    "class label",
-    "label",
-    "labels",
-    "wnid",
+CLASS_HEADINGS = frozenset(
+    {"category", "class", "class label", "class_id", "class_label", "class_name", "classes", "label", "label_name"}
+    | {"labels", "predictionstring", "species", "synset", "target", "wnid"}
 )
-CLASS_HEADINGS += ("label_name", "synset", "category", "target", "species", "predictionstring")
 # Texts that spreadsheets and libraries write for a missing value.
 NO_CLASS = frozenset({"", "nan", "none", "null", "na", "n/a"})
 # Kaggle's LOC_val_solution.csv; the first word of its second column is the wnid, and boxes follow it.
@@ -71,7 +67,7 @@ class Labels:
         """
         files = folder.names.files
         paths = {key: folder.join(name) for name in files for key in (name, _stem(name))}
-        inside = self._is_in(folder)
+        inside = self.lies_in(folder)
         found: dict[str, tuple[int, str]] = {}
         matched = [self._matches(path, paths, inside=inside) for path, _ in self.pairs]
         if not any(matched):
@@ -100,7 +96,7 @@ class Labels:
         Raises:
             RefusedError: one does.
         """
-        if len(folders) < 2 or any(map(self._is_in, folders)):
+        if len(folders) < 2 or any(map(self.lies_in, folders)):
             return
         bare = {path for path, _ in self.pairs if "/" not in path}
         seen: dict[str, Folder] = {}
@@ -113,7 +109,7 @@ class Labels:
                     )
                 seen[name] = folder
 
-    def _is_in(self, folder: Folder) -> bool:
+    def lies_in(self, folder: Folder) -> bool:
         """Whether the table lies in a folder on disk, whose files it then means."""
         here = folder.file_path("")
         return here is not None and Path(self.source).resolve().is_relative_to(here.resolve())
@@ -216,7 +212,7 @@ def _pairs_of_rows(rows: Sequence[Sequence[str]], source: str) -> list[tuple[str
     else:
         raise RefusedError(
             f"{source} has the columns {', '.join(rows[0])}; expected two, or headings of which one is like "
-            f"{FILE_HEADINGS[0]} and one like {CLASS_HEADINGS[0]}"
+            "file and one like class"
         )
     short = next((number for number, row in enumerate(rows, 1) if len(row) <= max(columns)), None)
     if short is not None:

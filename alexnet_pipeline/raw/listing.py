@@ -176,10 +176,6 @@ class ListingBuilder:
         """Record an input that cannot be an image."""
         self._rejects.append(Reject(recorded(name), reason, recorded(detail)))
 
-    def ignore(self, what: str, why: str) -> None:
-        """Count a file that is not an image of the data set."""
-        self.ignored[what, why] += 1
-
     def build(self) -> Listing:
         """The finished listing; an image whose name was added before is rejected as a duplicate."""
         listing = Listing(

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from alexnet_pipeline.errors import RefusedError
 from alexnet_pipeline.raw.names import is_clutter, looks_like_image
@@ -18,9 +18,6 @@ from alexnet_pipeline.records import Packing, Reason
 
 # Largest label file that is read: Tiny-ImageNet's words.txt has 2.5 MB, ImageNet's LOC_train_solution.csv 60 MB.
 MAX_TEXT_BYTES = 256 << 20
-
-# `folder` holds its files itself; the others are files that hold images at offsets.
-PlaceKind = Literal["folder", "tar", "zip", "row"]
 
 
 class Place(NamedTuple):

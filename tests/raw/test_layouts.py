@@ -1,5 +1,6 @@
 """Every layout: the same images give the same keys, labels and bytes wherever they lie, and nothing goes uncounted."""
 
+import shutil
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -443,3 +444,162 @@ def test_clutter_that_may_not_be_listed_is_no_obstacle(tmp_path, unlisted) -> No
     unlisted("lost+found")
     account = open_source(tmp_path).read().account
     assert [(each.what, each.files) for each in account.ignored] == [("lost+found", 1)]
+
+
+def test_a_table_in_a_split_is_about_that_split(tmp_path) -> None:
+    """Hugging Face's ImageFolder: train/metadata.csv says nothing of test/."""
+    tree(tmp_path, "train/0.jpg", "train/1.jpg", "test/0.jpg")
+    table = tmp_path / "train" / "metadata.csv"
+    table.write_text("file_name,label\n0.jpg,cat\n1.jpg,dog\n")
+    with pytest.raises(RefusedError, match="test/ holds images without"):
+        open_source(tmp_path, options=SourceOptions(labels=table))
+    contents = open_source(tmp_path, options=SourceOptions(labels=table), splits=("train",)).read(("train",))
+    assert names_of(contents.listings[0]) == ["cat/0.jpg", "dog/1.jpg"]
+    assert contents.account.used == 1
+
+
+def names_of(listing) -> list[str]:
+    return sorted(listing.name(position) for position in range(len(listing)))
+
+
+def test_undecodable_names_are_recorded_as_escapes(tmp_path) -> None:
+    """JSON cannot hold them; keys and paths stay those of the disk."""
+    import os
+
+    folder = os.fsencode(tmp_path) + b"/caf\xe9"
+    Path(os.fsdecode(folder)).mkdir()
+    for name in (b"im\xe9.jpg", b"b.jpg"):
+        Path(os.fsdecode(folder + b"/" + name)).write_bytes(b"x")
+    (listing,) = open_source(tmp_path).read().listings
+    assert listing.classes == ("caf\\udce9",)
+    assert names_of(listing) == ["caf\\udce9/b.jpg", "caf\\udce9/im\\udce9.jpg"]
+    assert [Path(listing.image(at).path).read_bytes() for at in range(2)] == [b"x", b"x"]
+
+
+def test_a_devkit_labels_only_the_images_of_its_challenge(tmp_path, pictures) -> None:
+    """Those of 2010 have other numbers, test has other labels, and a lost line would shift them all."""
+    root = write.flat_val_devkit(tmp_path, pictures, extracted=True)
+    truth = next(root.rglob("*_validation_ground_truth.txt"))
+    lines = truth.read_text().split()
+    truth.write_text("\n".join(lines[1:]) + "\n")
+    with pytest.raises(RefusedError, match="23 labels, but an image is number 24"):
+        open_source(root)
+    truth.write_text("\n".join(lines) + "\n")
+    for path in sorted((root / "val").glob("*.JPEG")):
+        path.rename(path.with_name(path.name.replace("ILSVRC2012_val", "ILSVRC2010_val")))
+    with pytest.raises(RefusedError, match=r"no images found in the split 'val'.*is not in"):
+        open_source(root).read()
+
+
+@pytest.mark.parametrize("writer", [write.kaggle_folder, write.flat_val_devkit, write.tiny_imagenet])
+def test_the_classes_that_a_source_lists_define_the_labels(tmp_path, pictures, writer) -> None:
+    """A half copy is refused, or keeps the labels of the whole."""
+    root = writer(tmp_path, pictures)
+    whole = open_source(root).classes
+    train = next(path for path in root.rglob("train") if path.is_dir() and (path / whole[0]).is_dir())
+    shutil.rmtree(train / whole[0])
+    with pytest.raises(RefusedError, match=f"train lacks 1 class of those that the source lists .{whole[0]}"):
+        open_source(root).read()
+    source = open_source(root, options=SourceOptions(allow=("empty-classes",)))
+    assert source.classes == whole
+    listing = source.read(("train",)).listings[0]
+    assert all(whole[listing.image(at).label] == listing.image(at).wnid for at in range(len(listing)))
+
+
+def test_contradicting_names_are_refused(tmp_path, pictures) -> None:
+    """Two splits that number the classes differently are no data set."""
+    pa = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    for split, labels in (("train", [0, 1]), ("validation", [1, 0])):
+        paths = ["n01440764_1_n01440764.JPEG", "n01443537_1_n01443537.JPEG"]
+        image = pa.StructArray.from_arrays([pa.array([b"x", b"x"]), pa.array(paths)], ["bytes", "path"])
+        parquet.write_table(pa.table({"image": image, "label": labels}), tmp_path / f"{split}-00000-of-00001.parquet")
+    with pytest.raises(RefusedError, match="the label 1 is n01440764 by the names of val's images, but n01443537"):
+        open_source(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"image": [[b"x"]], "label": [0]},
+        {"image": [b"x"], "label": ["cat"]},
+        {"image": [b"x"], "label": [[0]]},
+        {"image": [{"bytes": [1]}], "label": [0]},
+        {"image": ["text"], "label": [0]},
+        {"picture_id": [b"x"], "label": [0]},
+    ],
+)
+def test_other_columns_of_parquet_are_refused_by_type(tmp_path, columns) -> None:
+    """With what was found and how to name others."""
+    pa = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    parquet.write_table(pa.table(columns), tmp_path / "train.parquet")
+    with pytest.raises(RefusedError, match=r"expected bytes|name those of image and label"):
+        open_source(tmp_path)
+
+
+def test_a_damaged_split_of_tfrecord_is_no_missing_one(tmp_path, pictures) -> None:
+    """Its damage is a refusal, or a reject where some records are whole."""
+    pytest.importorskip("google_crc32c")
+    root = write.tfrecord(tmp_path, pictures)
+    first = min(root.glob("*train*"))
+    data = first.read_bytes()
+    first.write_bytes(data[: len(data) // 2])
+    rejects = open_source(root).read().listings[0].rejects
+    assert [(each.name, each.reason) for each in rejects] == [(first.name, "truncated_archive")]
+    for path in root.glob("*train*"):
+        path.write_bytes(b"<html>")
+    with pytest.raises(RefusedError, match="no images found in the split 'train'"):
+        open_source(root).read()
+
+
+def test_an_index_that_lists_more_tars_is_a_refusal(tmp_path, pictures) -> None:
+    """As is a data set that is not finished."""
+    root = write.webdataset(tmp_path, pictures)
+    min(root.glob("*train*.tar")).unlink()
+    with pytest.raises(RefusedError, match=r"_info\.json lists imagenet1k-train-0000\.tar, which are not there"):
+        open_source(root)
+    assert open_source(root, options=SourceOptions(allow=("missing-files",))).read().listings
+    (root / ".state").mkdir()
+    with pytest.raises(RefusedError, match="not finished; resume it first"):
+        open_source(root)
+
+
+def test_folders_in_archives_are_classes_even_if_empty(tmp_path) -> None:
+    """As on disk, so that labels do not depend on what was packed."""
+    tree(tmp_path / "set", "a/1.jpg", "b/", "c/1.jpg")
+    shutil.make_archive(str(tmp_path / "x"), "tar", tmp_path / "set")
+    shutil.make_archive(str(tmp_path / "y"), "zip", tmp_path / "set")
+    for name in ("x.tar", "y.zip"):
+        with pytest.raises(RefusedError, match="b holds no images and is empty"):
+            open_source(tmp_path / name).read()
+        assert open_source(tmp_path / name, options=SourceOptions(allow=("empty-classes",))).classes == ("a", "b", "c")
+
+
+def test_a_very_deep_archive_is_no_crash(tmp_path) -> None:
+    """Names with more folders than any data set has are rejected."""
+    with tarfile.open(tmp_path / "x.tar", "w") as archive:
+        for name in ("a/1.jpg", "b/1.jpg", "d/" * 1500 + "1.jpg"):
+            archive.addfile(tarfile.TarInfo(name))
+    (listing,) = open_source(tmp_path / "x.tar").read().listings
+    assert [reject.reason for reject in listing.rejects] == ["unsafe_name"]
+
+
+@pytest.mark.parametrize("splits", [("train", "train"), ("test",)])
+def test_splits_that_make_no_sense_are_refused(tmp_path, splits) -> None:
+    """Named twice, or not there."""
+    tree(tmp_path, *SPLITS)
+    with pytest.raises(RefusedError, match=r"twice|has no split"):
+        open_source(tmp_path, splits=splits).read(splits)
+
+
+def test_a_folder_called_train_is_not_val(tmp_path) -> None:
+    """Its own name is the split, unless it says nothing."""
+    tree(tmp_path / "train", "a/1.jpg", "b/1.jpg")
+    assert open_source(tmp_path / "train").splits == ("train",)
+    with pytest.raises(RefusedError, match="the source is called train, which is no val"):
+        open_source(tmp_path / "train", splits=("val",))
+    (tmp_path / "train").rename(tmp_path / "photos")
+    assert open_source(tmp_path / "photos", splits=("val",)).splits == ("val",)
