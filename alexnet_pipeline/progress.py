@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
 from alexnet_pipeline.text import printable
 
 LOG = logging.getLogger("alexnet_pipeline")
+# What a terminal raises that is lost, closed, or cannot show a character.
+LOST = (OSError, ValueError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,10 @@ class Rate:
 
 
 class Bar:
-    """A progress bar (by rich) on a terminal or in a notebook; elsewhere it only logs warnings."""
+    """A progress bar (by rich) on a terminal or in a notebook; elsewhere it only logs warnings.
+
+    A terminal that goes away costs the bar, not the work.
+    """
 
     def __init__(self) -> None:
         from rich.console import Console  # noqa: PLC0415 - takes 60 ms, which `import alexnet_pipeline` saves
@@ -131,7 +136,21 @@ class Bar:
         """Show an event."""
         if not self.shown:
             _log_warnings(event)
-        elif isinstance(event, Stage):
+            return
+        try:
+            self._show(event)
+        except LOST:
+            self.shown, self._display = False, None
+
+    def close(self) -> None:
+        """Stop the bar."""
+        display, self._display = self._display, None
+        if display:
+            with suppress(*LOST):
+                display.stop()
+
+    def _show(self, event: Event) -> None:
+        if isinstance(event, Stage):
             self._begin(event)
         elif isinstance(event, Advance):
             self._rate.add(event.done, self._stage.done)
@@ -142,12 +161,6 @@ class Bar:
         else:
             text = printable(f"warning: {event.text}" if event.warning else event.text)
             self._console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-    def close(self) -> None:
-        """Stop the bar."""
-        if self._display:
-            self._display.stop()
-            self._display = None
 
     def _begin(self, stage: Stage) -> None:
         from rich.progress import (  # noqa: PLC0415 - as above

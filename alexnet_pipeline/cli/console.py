@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from alexnet_pipeline.cli.options import settings
+from alexnet_pipeline.cli.output import say
 from alexnet_pipeline.progress import Advance, Bar, Event, Message, Rate, Report, Stage
 from alexnet_pipeline.text import printable
 
@@ -46,20 +47,20 @@ def command_line() -> str:
 def note(ctx: click.Context, line: str) -> None:
     """Print a line on stderr, unless quiet."""
     if not settings(ctx)["quiet"]:
-        click.echo(line, err=True)
+        say(line, err=True)
 
 
 def warn(line: str) -> None:
     """Print a warning on stderr, even when quiet."""
-    click.echo(f"warning: {printable(line)}", err=True)
+    say(f"warning: {printable(line)}", err=True)
 
 
 def print_result(ctx: click.Context, result: Any, lines: Sequence[str]) -> None:
     """Print the result on stdout, as JSON if asked for."""
     if settings(ctx)["as_json"]:
-        click.echo(json.dumps(result, default=_plain, indent=1))
+        say(json.dumps(result, default=_plain, indent=1))
     else:
-        click.echo("\n".join(lines))
+        say("\n".join(lines))
 
 
 @contextmanager
@@ -93,7 +94,7 @@ class PlainProgress:
             if event.warning:
                 warn(event.text)
             elif not self._quiet:
-                click.echo(printable(event.text), err=True)
+                say(printable(event.text), err=True)
         elif isinstance(event, Stage):
             self._begin(event)
         elif not self._quiet:
@@ -102,9 +103,9 @@ class PlainProgress:
     def _begin(self, stage: Stage) -> None:
         self._stage, self._rate, self._told_s = stage, Rate(), time.monotonic()
         if not self._quiet and stage.total is None:
-            click.echo(stage.name, err=True)
+            say(stage.name, err=True)
         elif not self._quiet and stage.done:
-            click.echo(f"{stage.name}: resuming, {stage.done:,} of {stage.total:,} {stage.unit} done", err=True)
+            say(f"{stage.name}: resuming, {stage.done:,} of {stage.total:,} {stage.unit} done", err=True)
 
     def _advance(self, event: Advance) -> None:
         self._rate.add(event.done, self._stage.done)
@@ -117,7 +118,7 @@ class PlainProgress:
         if rate:
             parts += [f"{rate:,.0f} {self._stage.unit}/s", f"{time_text((total - event.done) / rate)} left"]
         parts += [event.detail] if event.detail else []
-        click.echo(f"{self._stage.name}: {', '.join(parts)}", err=True)
+        say(f"{self._stage.name}: {', '.join(parts)}", err=True)
 
 
 def _plain(value: Any) -> Any:

@@ -17,6 +17,7 @@ import click
 from alexnet_pipeline.cli import compare, demo, shard, train
 from alexnet_pipeline.cli.console import print_result, warn
 from alexnet_pipeline.cli.options import INVOKED, Command, global_options, name_variables, settings, unknown_variables
+from alexnet_pipeline.cli.output import drop, prepare_streams, say
 from alexnet_pipeline.errors import SIGNAL_EXIT, InterruptedRunError, PipelineError, RefusedError
 from alexnet_pipeline.text import printable
 
@@ -46,10 +47,13 @@ class Group(click.Group):
         try:
             code = super().main(*arguments, **{**about, "standalone_mode": False})
         except click.ClickException as error:
-            click.echo(f"error: {printable(_usage_text(error))}", err=True)
+            say(f"error: {printable(_usage_text(error))}", err=True)
             code = error.exit_code
         except click.Abort:
             code = SIGNAL_EXIT + signal.SIGINT
+        except BrokenPipeError:  # click's own output, such as --help, of which the reader wanted no more
+            drop(sys.stdout)
+            code = 0
         sys.exit(code if isinstance(code, int) else 0)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -81,11 +85,11 @@ def _terminated_as_error() -> Iterator[None]:
 
 def _fail(ctx: click.Context, error: PipelineError) -> None:
     if settings(ctx)["verbose"]:
-        traceback.print_exception(error)
+        say("".join(traceback.format_exception(error)).rstrip(), err=True)
     if isinstance(error, InterruptedRunError):
         error = _interrupted(error.exit_code - SIGNAL_EXIT, error)
     text = printable(_with_flags(str(error), ctx))
-    click.echo(text if isinstance(error, InterruptedRunError) else f"error: {text}", err=True)
+    say(text if isinstance(error, InterruptedRunError) else f"error: {text}", err=True)
     ctx.exit(error.exit_code)
 
 
@@ -135,7 +139,7 @@ def _print_version(ctx: click.Context, option: click.Parameter, value: bool) -> 
     if value:
         from alexnet_pipeline import __version__  # noqa: PLC0415
 
-        click.echo(f"alexnet-pipeline {__version__}")
+        say(f"alexnet-pipeline {__version__}")
         ctx.exit()
 
 
@@ -175,7 +179,7 @@ def help_command(ctx: click.Context, command: tuple[str, ...]) -> None:
         if inner is None:
             raise RefusedError(f"there is no command {' '.join(command)!r}; see `alexnet-pipeline --help`")
         shown, context = inner, click.Context(inner, parent=context, info_name=name)
-    click.echo(shown.get_help(context))
+    say(shown.get_help(context))
 
 
 @click.command("methods", cls=Command, short_help="List every downsampling method.")
@@ -231,6 +235,7 @@ name_variables(cli)
 
 def main() -> None:
     """Entry point of the command."""
+    prepare_streams()
     # The BLAS libraries of NumPy and SciPy each start threads that spin for 0.1 s, and have no work here.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # OpenCV would print warnings about broken images, which the pipeline itself reports by name.
