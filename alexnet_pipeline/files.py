@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import functools
+import logging
 import os
 import re
 from collections.abc import Iterator
@@ -18,6 +20,14 @@ PART = ".part-"
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 # Size of the write buffer: one system call per sample would cost more than writing its bytes.
 BUFFER_BYTES = 1 << 20
+# What file systems answer that cannot sync a folder (CIFS, some FUSE), that have no locks (NFS without lockd, Lustre
+# without -o flock), and whose lock another process holds.
+NOT_SUPPORTED = frozenset({errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF})
+NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EINVAL})
+HELD = frozenset({errno.EACCES, errno.EAGAIN})
+CANNOT_SYNC = "the file system of the output cannot sync folders, so a power failure may lose the last file"
+CANNOT_LOCK = "the file system of the output has no locks; make sure that no other run writes to the same folder"
+LOG = logging.getLogger("alexnet_pipeline")
 
 
 def local_path(place: str | os.PathLike[str]) -> Path:
@@ -90,6 +100,10 @@ def sync_folder(folder: Path) -> None:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(descriptor)
+        except OSError as error:
+            if error.errno not in NOT_SUPPORTED:
+                raise
+            _warn_once(CANNOT_SYNC)
         finally:
             os.close(descriptor)
 
@@ -107,7 +121,8 @@ def locked(path: Path, busy: str | None, *, first: int = 0, count: int = 0) -> I
         count: length of the range, 0 for all that follows `first`.
 
     Raises:
-        RefusedError: another process holds part of the range.
+        RefusedError: another process holds part of the range, or the lock fails for another reason than a file system
+            without locks, which is warned of.
     """
     make_folder(path.parent)
     with naming(path):
@@ -116,8 +131,17 @@ def locked(path: Path, busy: str | None, *, first: int = 0, count: int = 0) -> I
         try:
             fcntl.lockf(handle, fcntl.LOCK_EX | (fcntl.LOCK_NB if busy else 0), count, first)
         except OSError as error:
-            raise RefusedError(busy or f"cannot lock {path}: {error.strerror}") from error
+            if error.errno in HELD and busy:
+                raise RefusedError(busy) from error
+            if error.errno not in NO_LOCKS:
+                raise RefusedError(f"cannot lock {path}: {error.strerror}; choose another folder") from error
+            _warn_once(CANNOT_LOCK)
         yield
+
+
+@functools.cache
+def _warn_once(text: str) -> None:
+    LOG.warning("%s", text)
 
 
 class naming:  # noqa: N801 - used as a function, once per sample, where a generator would cost three times more

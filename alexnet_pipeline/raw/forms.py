@@ -299,7 +299,10 @@ def every_file(folder: Folder) -> Iterator[Entry]:
 
 
 def sort_out(builder: ListingBuilder, name: str, entry: Entry) -> bool:
-    """Whether an entry may be an image; if not, account for it."""
+    """Whether an entry may be an image; if not, account for it. An archive among images is rejected by name."""
+    if names.suffix_of(entry.name) in names.ARCHIVES and entry.fault is None and not names.is_clutter(entry.name):
+        builder.reject(name, Reason.NOT_AN_IMAGE, "an archive by its name")
+        return False
     if names.is_clutter(entry.name) or (entry.fault is None and not names.may_be_image(entry.name)):
         ignore_file(builder, entry.name)
         return False

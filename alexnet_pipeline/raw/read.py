@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from itertools import accumulate, groupby
 from pathlib import Path
 from typing import Any, Self
@@ -14,8 +17,14 @@ from alexnet_pipeline.records import RawImage, Reason
 
 # Number of images to read ahead.
 READ_AHEAD = 4
-# Largest size of an image in a zip; larger ones are no photographs.
-MAX_INFLATED_BYTES = 1 << 30
+# Largest size of an image, and of one in a zip when it is inflated; larger ones are no photographs.
+MAX_IMAGE_BYTES = MAX_INFLATED_BYTES = 1 << 30
+# Errors of reading that pass: of network file systems, of disks, and of limits. They are tried again after these waits.
+PASSING = frozenset(
+    {errno.EAGAIN, errno.EBUSY, errno.ECONNRESET, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EREMOTEIO}
+    | {errno.ESTALE, errno.ETIMEDOUT}
+)
+RETRY_WAITS_S = (0.1, 1.0, 5.0)
 # Rows of a Parquet file that are in memory at a time, and bytes that are read from it at a time.
 BATCH_ROWS = 32
 BUFFER_BYTES = 1 << 20
@@ -25,8 +34,8 @@ def read_image(image: RawImage) -> bytes:
     """Read the bytes of an image.
 
     Raises:
-        RejectedImageError: the file cannot be read.
-        PipelineError: the file has changed since it was listed.
+        RejectedImageError: the bytes are no image: too many, or a damaged member of a zip.
+        PipelineError: the file cannot be read, or has changed since it was listed.
     """
     with Reader([image]) as reader:
         return reader.read(0)
@@ -73,13 +82,33 @@ class Reader:
         except OSError:
             return
         self._opened[position] = descriptor
-        os.posix_fadvise(descriptor, image.offset, image.size_bytes, os.POSIX_FADV_WILLNEED)
+        with suppress(OSError):  # a hint, which some file systems do not take
+            os.posix_fadvise(descriptor, image.offset, image.size_bytes, os.POSIX_FADV_WILLNEED)
 
     def read(self, position: int) -> bytes:
-        """Read the bytes of the image at a position; it raises what `read_image` does."""
+        """Read the bytes of the image at a position; it raises what `read_image` does.
+
+        What fails for the machine's sake, like a stale handle or too many open files, is tried again, and then ends the
+        run: it says nothing of the image.
+        """
         image = self._images[position]
+        for wait_s in RETRY_WAITS_S:
+            try:
+                return self._read(position, image)
+            except OSError as error:
+                if error.errno not in PASSING:
+                    raise _unreadable(image, error) from error
+                time.sleep(wait_s)
+        try:
+            return self._read(position, image)
+        except OSError as error:
+            raise _unreadable(image, error) from error
+
+    def _read(self, position: int, image: RawImage) -> bytes:
         if image.packing == "row":
             return self._read_row(position)
+        if image.size_bytes > MAX_IMAGE_BYTES:
+            raise RejectedImageError(Reason.TOO_LARGE, f"{image.size_bytes:,} bytes, the cap is {MAX_IMAGE_BYTES:,}")
         try:
             descriptor = self._opened.pop(position, -1)
             if descriptor < 0:
@@ -92,8 +121,6 @@ class Reader:
                 data = os.pread(descriptor, image.size_bytes, image.offset)
             finally:
                 os.close(descriptor)
-        except OSError as error:
-            raise RejectedImageError(Reason.UNREADABLE, error.strerror or str(error)) from error
         except ValueError as error:
             raise RejectedImageError(Reason.CORRUPT, f"zip: {error}") from error
         if len(data) != image.size_bytes:
@@ -107,6 +134,10 @@ class Reader:
             if at == position:
                 return data
         raise AssertionError("rows are read once, in `reading_order`")
+
+
+def _unreadable(image: RawImage, error: OSError) -> PipelineError:
+    return PipelineError(f"cannot read {image.path}: {error.strerror}; mend that, then run the same command to resume")
 
 
 def _changed(image: RawImage) -> PipelineError:

@@ -8,22 +8,28 @@ multiprocessing.Pool hangs, and pebble sometimes gave up when all workers were k
 
 from __future__ import annotations
 
-import ctypes
 import dataclasses
 import gc
 import multiprocessing
 import multiprocessing.forkserver
+import multiprocessing.util
 import os
 import signal
+import tempfile
 import threading
 import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext, ForkServerProcess
+from pathlib import Path
 from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
 
 from alexnet_pipeline.errors import PipelineError
 from alexnet_pipeline.raw.read import reading_order
@@ -37,6 +43,8 @@ TICK_S = 0.2
 MAX_DEATHS = 2
 # Position of a job whose worker has not reached its first image.
 NOT_BEGUN = -1
+# Longest path of a folder for sockets: Linux takes 107 bytes, and names like pymp-12345678/listener-12345678 follow.
+MAX_SOCKET_FOLDER_BYTES = 70
 # Seconds that workers have to stop before they are killed.
 STOP_S = 3.0
 
@@ -60,9 +68,33 @@ def core_count() -> int:
 
 
 def start_server() -> None:
-    """Start the fork server, so that it compiles the kernels while the source is listed."""
+    """Start the fork server, so that it compiles the kernels while the source is listed.
+
+    Raises:
+        PipelineError: there is no folder for its socket.
+    """
+    _choose_socket_folder()
     multiprocessing.get_context("forkserver").set_forkserver_preload(["alexnet_pipeline.shards.preload"])
     multiprocessing.forkserver.ensure_running()
+
+
+def _choose_socket_folder() -> None:
+    """Let `multiprocessing` keep its sockets in a folder with a short path that can be written to.
+
+    Batch systems set TMPDIR to paths that are too long for a socket, and containers to ones that do not exist.
+    """
+    before = tempfile.tempdir
+    tried = [os.environ.get("TMPDIR", ""), os.environ.get("XDG_RUNTIME_DIR", ""), "/tmp", "/var/tmp", "/dev/shm"]  # noqa: S108
+    try:
+        for folder in [*filter(None, tried), os.getcwd()]:  # noqa: PTH109 - only text is needed
+            if len(os.fsencode(folder)) <= MAX_SOCKET_FOLDER_BYTES and os.access(folder, os.W_OK | os.X_OK):
+                tempfile.tempdir = folder
+                with suppress(OSError):
+                    multiprocessing.util.get_temp_dir()  # chosen once for the life of the process
+                    return
+    finally:
+        tempfile.tempdir = before
+    raise PipelineError(f"no folder for sockets: {', '.join(filter(None, tried))} cannot be written to; set TMPDIR")
 
 
 def run_jobs(
@@ -109,6 +141,39 @@ def run_jobs(
             progress(sum(max(0, position) for position in crew.positions))
 
 
+@dataclass(frozen=True, slots=True)
+class Positions:
+    """One number for each job, shared by processes in a small file.
+
+    `multiprocessing` would take /dev/shm, which some containers lack or forbid.
+
+    Attributes:
+        path: the file.
+        values: (jobs,) int64.
+    """
+
+    path: Path
+    values: NDArray[np.int64]
+
+    @classmethod
+    def create(cls, count: int) -> Positions:
+        """Make such a file where this program keeps its sockets."""
+        descriptor, name = tempfile.mkstemp(prefix="positions-", dir=multiprocessing.util.get_temp_dir())
+        with os.fdopen(descriptor, "r+b") as file:
+            file.truncate(8 * count)
+        return cls.open(Path(name))
+
+    @classmethod
+    def open(cls, path: Path) -> Positions:
+        """Map an existing file."""
+        return cls(path, np.memmap(path, np.int64, "r+"))
+
+    def remove(self) -> None:
+        """Remove the file; processes that have mapped it go on."""
+        with suppress(OSError):
+            self.path.unlink()
+
+
 class _Crew:
     """The worker processes, which are started when there is work, and all ended at the end of the block."""
 
@@ -116,7 +181,8 @@ class _Crew:
         # A fork server starts the workers: forking a process that has threads is not safe, and spawning is slow.
         self._context: ForkServerContext = multiprocessing.get_context("forkserver")
         # For each job how many of its images were read before the current one, in memory that outlives the worker.
-        self.positions: Any = self._context.RawArray(ctypes.c_int64, slots)
+        self._shared = Positions.create(slots)
+        self.positions = self._shared.values
         self.busy: dict[Connection, _Worker] = {}
         self._idle: list[_Worker] = []
 
@@ -133,11 +199,12 @@ class _Crew:
             worker.process.kill()
             worker.process.join()
             worker.pipe.close()
+        self._shared.remove()
 
     def hire(self) -> None:
         """Start a worker that waits for a job."""
         ours, theirs = self._context.Pipe()
-        process = self._context.Process(target=_work, args=(theirs, self.positions), daemon=True)
+        process = self._context.Process(target=_work, args=(theirs, self._shared.path), daemon=True)
         process.start()
         theirs.close()
         self._idle.append(_Worker(process, ours))
@@ -199,9 +266,10 @@ def _after_death(
     return dataclasses.replace(job, doomed={**job.doomed, at: reason})
 
 
-def _work(pipe: Connection, positions: Any) -> None:
+def _work(pipe: Connection, shared: Path) -> None:
     """Receive jobs and send answers until the pipe ends; this is the main function of a worker."""
     set_up_worker()
+    positions = Positions.open(shared).values
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGPROF, signal.SIG_DFL)  # ends a worker whose image exceeds its time limit
     # The cyclic garbage collector costs 2 % of a worker's time; imported objects stay, and jobs make hardly any cycles.

@@ -1,12 +1,14 @@
 """The one reader of raw bytes: exactly the listed range, and nothing of a file that has changed."""
 
 import dataclasses
+import errno
 import os
 from pathlib import Path
 
 import pytest
 
 from alexnet_pipeline.errors import PipelineError, RejectedImageError
+from alexnet_pipeline.raw import read as module
 from alexnet_pipeline.raw.read import READ_AHEAD, Reader, read_image
 from alexnet_pipeline.records import RawImage
 
@@ -45,10 +47,51 @@ def test_a_changed_file_ends_the_run(listed) -> None:
         read_image(dataclasses.replace(listed[9], modified_ns=Path(path).stat().st_mtime_ns))
 
 
-def test_what_cannot_be_read_is_rejected_by_name(listed, tmp_path) -> None:
-    """With the system's reason; prefetching it does no harm."""
+def test_what_cannot_be_read_ends_the_run(listed, tmp_path) -> None:
+    """It says nothing of the image; prefetching it does no harm."""
     gone = dataclasses.replace(listed[0], path=str(tmp_path / "gone"))
     with Reader([gone] * 9) as reader:
         reader.prefetch(0)
-        with pytest.raises(RejectedImageError, match="unreadable: No such file"):
+        with pytest.raises(PipelineError, match=r"cannot read .*gone: No such file.*to resume"):
             reader.read(0)
+
+
+@pytest.mark.parametrize("code", [errno.ESTALE, errno.EIO, errno.EMFILE, errno.ENOMEM])
+def test_what_passes_is_tried_again(listed, monkeypatch, code) -> None:
+    """Three times, with growing waits; then the run ends, and no image is rejected for it."""
+    waits: list[float] = []
+    failures = 2
+    pread = os.pread
+
+    def failing(*arguments):
+        nonlocal failures
+        failures -= 1
+        if failures >= 0:
+            raise OSError(code, os.strerror(code))
+        return pread(*arguments)
+
+    monkeypatch.setattr(module.os, "pread", failing)
+    monkeypatch.setattr(module.time, "sleep", waits.append)
+    assert read_image(listed[3]) == bytes(range(30, 40))
+    assert waits == [0.1, 1.0]
+    failures = 99
+    with pytest.raises(PipelineError, match=os.strerror(code)):
+        read_image(listed[3])
+
+
+def test_hints_may_fail(listed, monkeypatch) -> None:
+    """Some file systems take no advice."""
+
+    def refusing(*arguments):
+        raise OSError(errno.EINVAL, "Invalid argument")
+
+    monkeypatch.setattr(module.os, "posix_fadvise", refusing)
+    with Reader(listed) as reader:
+        reader.prefetch(0)
+        assert reader.read(READ_AHEAD) == bytes(range(40, 50))
+
+
+def test_a_file_that_is_no_photograph_is_not_read(listed) -> None:
+    """A film of 40 GB that is named .JPEG costs nothing."""
+    with pytest.raises(RejectedImageError, match="too_large: 40,000,000,000 bytes"):
+        read_image(dataclasses.replace(listed[0], size_bytes=40_000_000_000))

@@ -179,3 +179,37 @@ def test_workers_that_cannot_begin_end_the_run(raw_folders, tmp_path) -> None:
     )
     assert done.returncode == 1
     assert "workers die before their first image" in done.stderr
+
+
+@pytest.mark.parametrize("place", ["a long path", "a missing folder", "a read-only folder"])
+def test_sockets_find_another_place(raw_folders, tmp_path, place) -> None:
+    """Slurm's TMPDIR is too long for a socket, and containers set ones that are not there."""
+    folder = tmp_path / ("x" * 90) / "y" if place == "a long path" else tmp_path / "tmp"
+    if place != "a missing folder":
+        folder.mkdir(parents=True)
+    if place == "a read-only folder":
+        folder = Path("/proc")
+    command = [sys.executable, "-m", "alexnet_pipeline", "-q", "shard", str(raw_folders / "val"), str(tmp_path / "out")]
+    done = subprocess.run(
+        [*command, "--size", "32", "--workers", "1"],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=os.environ | {"TMPDIR": str(folder)},
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_positions_are_shared_without_dev_shm(tmp_path) -> None:
+    """Two mappings of one small file see each other's numbers."""
+    from alexnet_pipeline.shards.workers import Positions
+
+    ours = Positions.create(3)
+    theirs = Positions.open(ours.path)
+    theirs.values[2] = 7
+    assert ours.values.tolist() == [0, 0, 7]
+    ours.remove()
+    theirs.values[1] = 5
+    assert ours.values.tolist() == [0, 5, 7]
+    assert not ours.path.exists()
