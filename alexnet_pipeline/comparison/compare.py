@@ -110,6 +110,8 @@ def _check_writable(choices: CompareOptions) -> None:
             raise RefusedError(f"{path} is a folder; name a file")
         if path is not None and not path.parent.is_dir():
             raise RefusedError(f"{path} cannot be written: {path.parent} is no folder")
+        if path is not None and not os.access(path if path.exists() else path.parent, os.W_OK):
+            raise RefusedError(f"{path} cannot be written: permission denied, or the file system is read-only")
 
 
 def _import_networks(opened: Source, source: StrPath, training: NetworkTraining) -> ModuleType:

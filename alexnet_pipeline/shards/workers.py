@@ -45,6 +45,8 @@ MAX_DEATHS = 2
 NOT_BEGUN = -1
 # Longest path of a folder for sockets: Linux takes 107 bytes, and names like pymp-12345678/listener-12345678 follow.
 MAX_SOCKET_FOLDER_BYTES = 70
+# Resident memory of a worker that writes shards of 1,000 images; measured by `tools/benchmark_shard.py`.
+WORKER_MB = 190
 # Seconds that workers have to stop before they are killed.
 STOP_S = 3.0
 
@@ -310,6 +312,11 @@ def _answer(slot: int, job: ShardJob, positions: Any) -> list[JournalEntry] | Pi
         return write_job(job, progress)
     except PipelineError as error:
         return error
+    except MemoryError:
+        return PipelineError(
+            f"a worker ran out of memory in shard {job.index} of {job.split}; each needs about {WORKER_MB} MB beside the "
+            "largest image: use fewer `workers` or raise the limit, then run the same command to resume"
+        )
     except Exception as error:  # noqa: BLE001 - a bug, which the parent reports by name
         failure = PipelineError(
             f"a worker failed in shard {job.index} of {job.split} ({type(error).__name__}: {error}); this is a bug, "

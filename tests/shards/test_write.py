@@ -76,3 +76,18 @@ def test_a_rejected_image_has_no_remark(raw_folders: Path, tmp_path: Path) -> No
     first = dataclasses.replace(planned.images[0], **place)
     (entry,) = write_job(dataclasses.replace(planned, images=(first,)), lambda position: None)
     assert (len(entry.shard.rejects), entry.shard.remarks, entry.shard.tar) == (1, (), None)
+
+
+def test_too_little_memory_ends_the_run(raw_folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is the machine's fault, so that no image is rejected for it, and the same command resumes."""
+    from alexnet_pipeline.errors import PipelineError
+    from alexnet_pipeline.shards.workers import _answer
+
+    def failing(data: bytes, **options: object) -> codec.Decoded:
+        raise MemoryError
+
+    monkeypatch.setattr(codec, "decode_remarked", failing)
+    answer = _answer(0, job(raw_folders, tmp_path, SetOptions(method="area", size_px=16)), [0])
+    assert isinstance(answer, PipelineError)
+    assert "ran out of memory in shard 0 of val" in str(answer)
+    assert not list(tmp_path.glob("*.tar"))
