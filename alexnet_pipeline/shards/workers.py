@@ -314,8 +314,8 @@ def _answer(slot: int, job: ShardJob, positions: Any) -> list[JournalEntry] | Pi
         return error
     except MemoryError:
         return PipelineError(
-            f"a worker ran out of memory in shard {job.index} of {job.split}; each needs about {WORKER_MB} MB beside the "
-            "largest image: use fewer `workers` or raise the limit, then run the same command to resume"
+            f"a worker ran out of memory in shard {job.index} of {job.split}; each needs about {WORKER_MB} MB beside "
+            "the largest image: use fewer `workers` or raise the limit, then run the same command to resume"
         )
     except Exception as error:  # noqa: BLE001 - a bug, which the parent reports by name
         failure = PipelineError(
