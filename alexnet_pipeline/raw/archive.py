@@ -52,8 +52,10 @@ class ArchiveFolder(Folder):
 
     def glance(self) -> Glance:
         """Look what this folder holds."""
-        images = any(map(looks_like_image, self._files))
-        return Glance(images, bool(self._files), any(not is_clutter(name) for name in self._folders))
+        listed = self.names
+        return Glance(
+            any(map(looks_like_image, listed.files)), bool(listed.files or listed.broken), bool(listed.folders)
+        )
 
     def entries(self) -> Iterator[Entry]:
         """Every file of this folder."""

@@ -38,8 +38,8 @@ def check_classes(claim: Claim, options: SourceOptions, listings: Sequence[Listi
         if lacking and "empty-classes" not in options.allow:
             raise RefusedError(
                 f"train lacks {counted(len(lacking), 'class')} of those that the source lists "
-                f"({names.first_names(lacking)}); add them, choose `allow='empty-classes'` to keep their labels, "
-                "or `layout='class-folders'` to number the others anew"
+                f"({names.first_names(lacking)}); add what is missing, or choose `allow='empty-classes'` to keep the "
+                "labels of the others"
             )
     elif "different-classes" not in options.allow:
         _check_alike({split: set(form.classes()) for split, form in claim.splits.items()})

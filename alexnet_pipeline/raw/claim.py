@@ -148,7 +148,7 @@ def split_folders(place: Folder) -> SplitFolders:
 
 
 def split_forms(
-    question: Question, folders: SplitFolders, truth: Mapping[str, Flat], *, inside: str = ""
+    question: Question, folders: SplitFolders, truth: Mapping[str, Flat]
 ) -> tuple[dict[str, Form], dict[str, str]]:
     """How the images of split folders lie, and the folders that are left out with the reason.
 
@@ -156,15 +156,12 @@ def split_forms(
         question: what is asked.
         folders: the split folders.
         truth: forms of flat folders whose labels are known, by split.
-        inside: see `ClassFolders`.
 
     Raises:
         RefusedError: a wanted split is flat and has no labels, or is empty.
     """
     allow = question.options.allow
-    forms: dict[str, Form] = {
-        split: ClassFolders(folder, inside=inside, allow=allow) for split, folder in folders.by_class.items()
-    }
+    forms: dict[str, Form] = {split: ClassFolders(folder, allow=allow) for split, folder in folders.by_class.items()}
     labels = question.labels
     # A table that lies in a split's folder is about that split.
     owners = [folder for folder in folders.flat.values() if labels and labels.lies_in(folder)]

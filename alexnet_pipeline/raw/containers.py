@@ -10,6 +10,7 @@ from alexnet_pipeline.errors import RefusedError
 from alexnet_pipeline.raw import names
 from alexnet_pipeline.raw.claim import Question
 from alexnet_pipeline.raw.tree import Folder
+from alexnet_pipeline.text import counted
 
 # `train-00000-of-00294`, `imagenet1k-train-0000` and `0000`, without their suffix.
 _NUMBERED = re.compile(r"(?P<prefix>.*?)[-_.]?(?P<number>\d+)(?:-of-(?P<count>\d+))?")
@@ -95,8 +96,8 @@ def check_listed(question: Question, folder: Folder, listed: Iterable[str], tabl
     missing = sorted(set(listed) - set(folder.names.files))
     if missing and "missing-files" not in question.options.allow:
         raise RefusedError(
-            f"{folder.join(table)} lists {names.first_names(missing)}, which are not there; fetch them, or choose "
-            "`allow='missing-files'`"
+            f"{folder.join(table)} lists {counted(len(missing), 'file')} that {'is' if len(missing) == 1 else 'are'} "
+            f"missing ({names.first_names(missing)}); fetch what is missing, or choose `allow='missing-files'`"
         )
 
 
@@ -110,8 +111,7 @@ def _check_complete(split: str, files: Sequence[Container]) -> None:
         present = {container.number for container in files}
         missing = [number for number in range(count) if number not in present]
         if missing:
-            first = f"the first is number {missing[0]:05d}"
             raise RefusedError(
-                f"{split}: {len(missing):,} of {count:,} files are missing, {first}; fetch them, or choose "
-                "`allow='missing-files'`"
+                f"{split} lacks {len(missing):,} of its {counted(count, 'file')}, first number {missing[0]:05d}; fetch "
+                "what is missing, or choose `allow='missing-files'`"
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -43,18 +44,16 @@ class ClassFolders:
     Attributes:
         folder: the folder.
         inside: name of the folder in each class folder that holds the images; empty if the class folder does.
-        used: names of files beside the class folders that were read for labels.
         allow: what is allowed; see `SourceOptions`.
     """
 
     folder: Folder
     inside: str = ""
-    used: frozenset[str] = frozenset()
     allow: Collection[str] = ()
 
     def classes(self) -> tuple[str, ...]:
         """The names of class folders and tars."""
-        return tuple(sorted({*self.folder.names.folders, *self._tars(), *map(_class_of, self._lost())}))
+        return tuple(sorted({*self.folder.names.folders, *self._tars, *map(_class_of, self._lost())}))
 
     def taken(self) -> tuple[str, ...]:
         """The folder."""
@@ -64,7 +63,7 @@ class ClassFolders:
         """Add the images of every class."""
         self._check_names()
         add_faults(builder, self.folder)
-        tars = self._tars()
+        tars = self._tars
         for name in self.folder.names.folders:
             before = len(builder)
             self._fill_folder(builder, name)
@@ -75,7 +74,7 @@ class ClassFolders:
             self._check_class(name, len(builder) - before)
         archives, broken = {tar.name for tar in tars.values()}, self._lost()
         for entry in self.folder.entries():
-            if entry.name in archives or entry.name in self.used:
+            if entry.name in archives:
                 builder.used += 1
             elif entry.name in broken:
                 builder.reject(self.folder.join(entry.name), Reason.UNREADABLE, "a class that cannot be read")
@@ -90,7 +89,7 @@ class ClassFolders:
                 ignore_tree(builder, self.folder.folder(name), clutter_of(name), "left by other programs")
 
     def _check_names(self) -> None:
-        both = sorted(self._tars().keys() & set(self.folder.names.folders))
+        both = sorted(self._tars.keys() & set(self.folder.names.folders))
         if both:
             raise RefusedError(
                 f"the class {both[0]} is both a folder and a tar in {self.folder.label()}; remove the one that is "
@@ -109,15 +108,20 @@ class ClassFolders:
             )
 
     def _check_class(self, name: str, images: int) -> None:
-        readable = name not in self.folder.names.folders or self.folder.folder(name).is_readable()
-        if not images and readable and "empty-classes" not in self.allow:
-            raise RefusedError(
-                f"{self.folder.join(name)} holds no images{self._contents(name)}; add them, remove it, or choose "
-                "`allow='empty-classes'`"
-            )
+        if images or "empty-classes" in self.allow:
+            return
+        if name in self._tars:
+            path, advice = self.folder.join(self._tars[name].name), "fetch it again"
+        elif self.folder.folder(name).is_readable():
+            path, advice = f"{self.folder.join(name)}/", "add some"
+        else:
+            return
+        raise RefusedError(
+            f"{path} holds no images{self._contents(name)}; {advice}, remove it, or choose `allow='empty-classes'`"
+        )
 
     def _contents(self, name: str) -> str:
-        if name not in self.folder.names.folders:
+        if name in self._tars:
             return ""
         inner = self.folder.folder(name).names
         if inner.folders:
@@ -154,6 +158,7 @@ class ClassFolders:
             if sort_out(builder, f"{wnid}/{entry.name}", entry):
                 builder.add(wnid, entry.name, place, entry.size_bytes, entry.modified_ns, entry.offset)
 
+    @cached_property
     def _tars(self) -> dict[str, Entry]:
         if not any(is_class_tar(name) for name in self.folder.names.files):
             return {}
@@ -168,12 +173,8 @@ class ClassFolders:
         listed = self.folder.names
         links = [name for name in listed.broken if names.may_be_image(name) and not names.looks_like_image(name)]
         links += [name for name in listed.broken if names.suffix_of(name) in names.ARCHIVES]
-        known = {*listed.folders, *self._tars()}
-        files = [
-            name
-            for name in listed.files
-            if names.may_be_class(name, known) and not is_class_tar(name) and name not in self.used
-        ]
+        known = {*listed.folders, *self._tars}
+        files = [name for name in listed.files if names.may_be_class(name, known) and not is_class_tar(name)]
         return tuple(sorted((*links, *files)))
 
 

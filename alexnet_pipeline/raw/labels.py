@@ -14,6 +14,7 @@ from typing import Any
 from alexnet_pipeline.errors import RefusedError
 from alexnet_pipeline.raw.names import in_order, oddities
 from alexnet_pipeline.raw.tree import MAX_TEXT_BYTES, Folder
+from alexnet_pipeline.text import counted
 
 FORMS = ".csv, .tsv, .txt or .json"
 # Headings by which a table with more than two columns is understood.
@@ -216,7 +217,10 @@ def _pairs_of_rows(rows: Sequence[Sequence[str]], source: str) -> list[tuple[str
         )
     short = next((number for number, row in enumerate(rows, 1) if len(row) <= max(columns)), None)
     if short is not None:
-        raise RefusedError(f"{source}: row {short} has {len(rows[short - 1])} columns, expected {max(columns) + 1}")
+        raise RefusedError(
+            f"{source}: the row {','.join(rows[short - 1])!r} has {counted(len(rows[short - 1]), 'column')}, expected "
+            f"at least {max(columns) + 1}"
+        )
     return [(row[columns[0]].strip(), row[columns[1]].strip()) for row in rows]
 
 

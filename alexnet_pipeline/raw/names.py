@@ -146,11 +146,13 @@ def oddities(classes: Iterable[str]) -> str:
     numbers = {name for name in every if name.isascii() and name.isdigit()}
     wnids = {name for name in every if WNID.fullmatch(name)}
     if numbers == every and every:
-        values = sorted(map(int, numbers))
-        gap = next((number for number in range(values[0], values[-1]) if number not in values), None)
-        if gap is not None or values[0] > 1:
-            missing = values[0] - 1 if gap is None else gap
-            return f"the classes are numbers from {values[0]} to {values[-1]} without {missing}"
+        known = set(map(int, numbers))
+        values = sorted(known)
+        gap = next((number for number in range(values[0], values[-1]) if number not in known), None)
+        if gap is not None:
+            return f"the classes are numbers from {values[0]} to {values[-1]}, but {gap} is missing"
+        if values[0] > 1:
+            return f"the classes are numbers that begin at {values[0]}"
     for kind, which in (("numbers", numbers), ("WordNet IDs", wnids)):
         if which and every - which and len(which) > len(every - which):
             verb = "is" if len(every - which) == 1 else "are"

@@ -14,6 +14,7 @@ from alexnet_pipeline.raw.names import WNID
 from alexnet_pipeline.raw.tree import Place
 from alexnet_pipeline.raw.words import known_words
 from alexnet_pipeline.records import Reason, Reject
+from alexnet_pipeline.text import counted
 
 # Largest label; ImageNet-21k has 21,843 classes.
 MAX_LABEL = 65_535
@@ -183,7 +184,7 @@ def name_classes(
     labels = {label for rows in splits.values() for label in rows.wnids}
     count = max([len(given), *(label + 1 for label in labels)])
     if given and count > len(given):
-        raise RefusedError(f"{source} names {len(given):,} classes, but an image has the label {count - 1}")
+        raise RefusedError(f"{source} names {counted(len(given), 'class')}, but an image has the label {count - 1}")
     if plain:
         _check_given(said, given, source)
     known = known_words()

@@ -12,12 +12,12 @@ from alexnet_pipeline.raw import names
 from alexnet_pipeline.raw.archive import ArchiveFolder
 from alexnet_pipeline.raw.claim import Claim, Near, Question
 from alexnet_pipeline.raw.layouts import LAYOUTS, Layout
-from alexnet_pipeline.raw.tree import Folder, Names
+from alexnet_pipeline.raw.tree import Names
 from alexnet_pipeline.text import counted
 
 
-def recognise(question: Question, path: Path) -> tuple[Layout, Claim, Folder]:
-    """The only layout that claims a source, its claim, and the source's top folder.
+def recognise(question: Question, path: Path) -> tuple[Layout, Claim]:
+    """The only layout that claims a source, and its claim.
 
     An archive may hold all of a data set in a folder, or in a folder of that.
 
@@ -30,7 +30,7 @@ def recognise(question: Question, path: Path) -> tuple[Layout, Claim, Folder]:
         root = root.folder(root.names.folders[0])
         claims, nears = _ask(dataclasses.replace(question, root=root))
     if len(claims) == 1:
-        return (*claims[0], question.root)
+        return claims[0]
     if claims:
         readings = "; ".join(f"{layout.title} ({claim.evidence})" for layout, claim in claims)
         choices = " or ".join(f"`layout={layout.name!r}`" for layout, _ in claims)
@@ -60,9 +60,10 @@ def _unrecognised(question: Question, path: Path, nears: Sequence[tuple[Layout, 
     """What was seen, which layouts came near and what they lack, and what to do."""
     seen = question.root.names
     packed = [name for name in seen.files if names.unpacking(name)]
-    if packed and not seen.folders:
+    if packed and not seen.folders and not nears:
         listed = names.first_names(packed)
-        return f"{path} holds {listed}, without random access; unpack it: {names.unpacking(packed[0])} {packed[0]}"
+        first = f"{names.unpacking(packed[0])} {packed[0]}"
+        return f"{path} holds {listed}, without random access; unpack what you need, like {first}"
     wanted = question.options.layout
     title = next((layout.title for layout in LAYOUTS if layout.name == wanted), "any layout of ImageNet")
     near = "".join(f"; not {layout.title}: {near.lacks}" for layout, near in nears)

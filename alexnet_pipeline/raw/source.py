@@ -23,7 +23,7 @@ from alexnet_pipeline.raw.recognise import recognise
 from alexnet_pipeline.raw.tree import DiskFolder, Folder
 from alexnet_pipeline.raw.words import words_of
 from alexnet_pipeline.records import LabelOrder, SourceAccount
-from alexnet_pipeline.text import recorded
+from alexnet_pipeline.text import counted, recorded
 
 SPLIT_ORDER = ("train", "val", "test")
 
@@ -144,9 +144,14 @@ def open_source(
     labels = read_labels(options.labels) if options.labels else None
     question = Question(_root(path, out, options), options, tuple(splits), path.resolve().name, labels)
     with _naming(path):
-        layout, claim, root = recognise(question, path)
+        layout, claim = recognise(question, path)
         if claim.complete:
             claim = dataclasses.replace(claim.complete(), evidence=claim.evidence)
+    if not claim.splits:
+        raise RefusedError(
+            f"{path} has no {'wanted ' if splits else ''}split with labels, read as {layout.title} ({claim.evidence}); "
+            "see `alexnet-pipeline layouts` for where labels come from"
+        )
     if options.labels and not any(str(options.labels) == getattr(form, "source", "") for form in claim.splits.values()):
         raise RefusedError(f"`labels` has no effect: {layout.title} has its own labels ({claim.evidence})")
     if options.columns and layout.name != "parquet":
@@ -156,7 +161,7 @@ def open_source(
     claim = dataclasses.replace(claim, used=claim.used | _inside(path, options.labels))
     claim = dataclasses.replace(claim, splits={s: claim.splits[s] for s in SPLIT_ORDER if s in claim.splits})
     classes = _classes(claim, label_order, options, path)
-    return Source(layout, claim, classes, words_of(classes, claim.words), root, path, options)
+    return Source(layout, claim, classes, words_of(classes, claim.words), question.root, path, options)
 
 
 def _inside(path: Path, table: Path | None) -> frozenset[str]:
@@ -212,7 +217,7 @@ def _naming(path: Path) -> Iterator[None]:
         yield
     except RefusedError as error:
         text = str(error)
-        raise (error if str(path) in text else RefusedError(f"{path}: {text}")) from error
+        raise (error if text.startswith((f"{path} ", f"{path}:")) else RefusedError(f"{path}: {text}")) from error
 
 
 def _classes(claim: Claim, label_order: LabelOrder, options: SourceOptions, path: Path) -> tuple[str, ...]:
@@ -225,8 +230,11 @@ def _classes(claim: Claim, label_order: LabelOrder, options: SourceOptions, path
         order = read_classes(options.classes, found)
     unknown = found - set(order or found)
     if unknown:
-        listed = options.classes or "what the source lists"
-        raise RefusedError(f"{path} holds the classes {names.first_names(unknown)}, which {listed} lacks")
+        listed = options.classes or "the source's own list of classes"
+        raise RefusedError(
+            f"{path} holds {counted(len(unknown), 'class')} that {listed} lacks ({names.first_names(unknown)}); add "
+            "what is missing to the list, or remove it from the source"
+        )
     if options.classes and order:
         return order
     if label_order == "file":

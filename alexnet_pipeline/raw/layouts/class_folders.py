@@ -101,12 +101,12 @@ def _lacks(question: Question, folder: Folder) -> str:
         )
     found = {name: folder.folder(name).glance() for name in folder.names.folders}
     only_folders = [name for name, each in found.items() if each.folders and not each.files]
-    if only_folders:
+    if only_folders and not any(each.images for each in found.values()):
         inner = folder.folder(only_folders[0]).names.folders
         what = "a data set" if any(map(names.is_part, inner)) else "the classes"
         return (
             f"{folder.join(only_folders[0])} holds only folders ({names.first_names(inner)}), no images; if these are "
-            f"{what}, name {only_folders[0]}/ as the source"
+            f"{what}, name {folder.join(only_folders[0])}/ as the source"
         )
     return "" if any(each.images for each in found.values()) else "none of its folders holds images"
 

@@ -37,11 +37,12 @@ def recognise(question: Question) -> Answer:
 
 def _without_labels(root: Folder, flat: list[Folder], *, here: bool) -> Answer:
     if here and not root.names.folders:
-        found = names.first_names(root.names.files, 2)
-        return Near(f"images like {found} lie in one folder; name a table of their labels with `labels`")
+        found = names.first_names(filter(names.looks_like_image, root.names.files), 1)
+        return Near(f"images ({found}) lie in one folder; name a table of their labels with `labels`")
     if flat:
         which = " and ".join(folder.label() for folder in flat)
-        return Near(f"{which} hold images without class folders; name a table of their labels with `labels`")
+        verb = "hold" if len(flat) > 1 else "holds"
+        return Near(f"{which} {verb} images without class folders; name a table of their labels with `labels`")
     return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from alexnet_pipeline.errors import RefusedError
 from alexnet_pipeline.raw import names
 from alexnet_pipeline.raw.claim import Answer, Claim, Question
 from alexnet_pipeline.raw.forms import Flat, Form, Several
@@ -21,6 +22,7 @@ def recognise(question: Question) -> Answer:
     """Claim a place whose images have their class at the end of their names, or whose folders hold such images."""
     root = question.root
     if _has_classes(root):
+        _check_one_split(root)
         return Claim(f"names like {_first(root)}", {question.only_split(): _form(root)})
     found: dict[str, list[Folder]] = {}
     unlabelled: dict[str, str] = {}
@@ -36,6 +38,17 @@ def recognise(question: Question) -> Answer:
     first = next(iter(found.values()))[0]
     forms = {split: Several(tuple(map(_form, folders))) for split, folders in found.items()}
     return Claim(f"names like {first.join(_first(first))}", forms, unlabelled=unlabelled)
+
+
+def _check_one_split(folder: Folder) -> None:
+    """Refuse train and val in one folder, as archives leave them that were unpacked in the same place."""
+    images = [ending[0] for name in folder.names.files if (ending := names.class_at_end(name))]
+    of_val = [name for name in images if names.number_of(name)[0]]
+    if of_val and len(of_val) < len(images):
+        raise RefusedError(
+            f"{folder.label()} mixes train with val, like {of_val[0]}; move the images of each split to a "
+            "folder of its own, train_images/ and val_images/"
+        )
 
 
 def _has_classes(folder: Folder) -> bool:

@@ -63,6 +63,8 @@ def _replaced(question: Question, folders: SplitFolders, tars: Mapping[str, str]
     """Take out the folders of splits whose tar is read; both at once need a choice."""
     replaced = {}
     for split, name in tars.items():
+        if not question.wants(split):
+            continue
         for found in (folders.by_class, folders.flat, folders.empty):
             folder = found.get(split)
             if folder is None:
@@ -70,7 +72,7 @@ def _replaced(question: Question, folders: SplitFolders, tars: Mapping[str, str]
             if not question.forced("ilsvrc2012"):
                 raise RefusedError(
                     f"the split {split} is there twice, as {name} and as {folder.label()}; choose "
-                    "`layout='ilsvrc2012'` to read the tar, or `layout='class-folders'` to read the folder"
+                    "`layout='ilsvrc2012'` to read the tar, or move the tar away to read the folder"
                 )
             del found[split]
             replaced[folder.path] = f"{name} is read"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -74,11 +74,11 @@ def _complete(question: Question, splits: dict[str, list[Container]]) -> Claim:
 
 def _read_file(rows: Rows, path: Path, name: str) -> None:
     """Add the images of a file; a damaged file gives those before the damage."""
-    example = _example()
+    example, checksum = _example(), _checksum()
     rows.add_place(Place(str(path), "plain"), path.stat().st_mtime_ns)
     try:
         with path.open("rb") as stream:
-            for number, (at, data) in enumerate(_records(stream)):
+            for number, (at, data) in enumerate(_records(stream, checksum)):
                 _add(rows, example.FromString(data), data, at, f"{name} record {number}")
     except OSError as error:
         raise RefusedError(f"cannot read {path}: {error.strerror}") from error
@@ -112,13 +112,12 @@ def _add(rows: Rows, example: Any, data: bytes, at: int, where: str) -> None:
     )
 
 
-def _records(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
+def _records(stream: BinaryIO, checksum: Callable[[bytes], bytes]) -> Iterator[tuple[int, bytes]]:
     """(offset, data) of each record.
 
     Raises:
         ValueError: a checksum fails or the file ends within a record.
     """
-    checksum = _checksum()
     at = 0
     while head := stream.read(LENGTH_BYTES + CHECKSUM_BYTES):
         length = int.from_bytes(head[:LENGTH_BYTES], "little")
@@ -132,7 +131,7 @@ def _records(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
         at += length + CHECKSUM_BYTES
 
 
-def _checksum() -> Any:
+def _checksum() -> Callable[[bytes], bytes]:
     """TensorFlow's masked CRC-32C, as four bytes."""
     try:
         import google_crc32c  # noqa: PLC0415 - an extra

@@ -9,6 +9,7 @@ from alexnet_pipeline.raw.labels import Labels
 from alexnet_pipeline.raw.names import first_names
 from alexnet_pipeline.raw.tree import Folder
 from alexnet_pipeline.raw.words import parse_words
+from alexnet_pipeline.text import counted
 
 LOOKS_LIKE = "class folders with a folder images/ in each, val/images/ with val_annotations.txt"
 TREE = """\
@@ -42,7 +43,10 @@ def recognise(question: Question) -> Answer:
         used |= table
     unknown = sorted({name for form in forms.values() for name in form.classes()} - set(classes))
     if unknown:
-        raise RefusedError(f"{WNIDS} does not list the classes {first_names(unknown)} of {' and '.join(forms)}")
+        found = counted(len(unknown), "class")
+        raise RefusedError(
+            f"{WNIDS} lacks {found} of {' and '.join(forms)} ({first_names(unknown)}); fetch the archive again"
+        )
     words = parse_words(root.read(WORDS).decode("utf-8", "replace")) if WORDS in listed.files else {}
     unlabelled = {"test": "no labels"} if "test" in listed.folders else {}
     evidence = f"{WNIDS}, {IMAGES}/ in class folders"
