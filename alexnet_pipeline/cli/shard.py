@@ -88,7 +88,8 @@ def layouts_command(ctx: click.Context) -> None:
     for each in LAYOUTS:
         lines += [f"{each.name}: {each.looks_like}", *(f"    {line}" for line in each.tree.splitlines()), ""]
     lines += [
-        "A folder, a .tar or a .zip in such a layout is read in place. Exactly one must fit, or --layout names it.",
+        "All are read in place; class folders, tars of classes, Kaggle and Tiny-ImageNet also in one tar or zip.",
+        "Exactly one layout must fit, or --layout names it.",
         "Labels follow the sorted names of the classes, numbers as numbers, unless the source has numeric labels.",
     ]
     print_result(ctx, rows, lines)

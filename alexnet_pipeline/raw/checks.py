@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from alexnet_pipeline.errors import RefusedError
 from alexnet_pipeline.raw import names
 from alexnet_pipeline.raw.claim import Claim, holds_images
+from alexnet_pipeline.raw.forms import is_class_tar
 from alexnet_pipeline.raw.layouts import Layout
 from alexnet_pipeline.raw.listing import Listing
 from alexnet_pipeline.raw.options import SourceOptions
 from alexnet_pipeline.raw.tree import Folder
-from alexnet_pipeline.records import Reason
+from alexnet_pipeline.records import Reason, Reject
 from alexnet_pipeline.text import counted
 
 # A class with fewer images than this part of the median is mentioned.
@@ -26,8 +27,11 @@ def check_classes(claim: Claim, options: SourceOptions, listings: Sequence[Listi
     Raises:
         RefusedError: nothing allows it.
     """
-    cut = any(reject.reason == Reason.TRUNCATED_ARCHIVE for listing in listings for reject in listing.rejects)
-    if cut or options.classes:
+    damaged = [each for listing in listings for each in listing.rejects if each.reason == Reason.TRUNCATED_ARCHIVE]
+    if options.classes or claim.order:  # labels that nothing can shift
+        return
+    if damaged:
+        _check_damage(claim, options, damaged)
         return
     present = {
         each.split: {n for n, total in zip(each.classes, each.class_totals(), strict=True) if total}
@@ -44,6 +48,16 @@ def check_classes(claim: Claim, options: SourceOptions, listings: Sequence[Listi
     elif "different-classes" not in options.allow:
         _check_alike({split: set(form.classes()) for split, form in claim.splits.items()})
         _check_alike(present)
+
+
+def _check_damage(claim: Claim, options: SourceOptions, damaged: Sequence[Reject]) -> None:
+    """Refuse a damaged archive whose classes are its members: some may be lost, which shifts the labels of others."""
+    whole = next((each for each in damaged if not is_class_tar(each.name)), None)
+    if whole and not claim.class_list and "broken-classes" not in options.allow:
+        raise RefusedError(
+            f"{whole.name} is damaged ({whole.detail}), so classes may be missing; fetch it again, list the classes "
+            "with `classes`, or choose `allow='broken-classes'` to go on with those before the damage"
+        )
 
 
 def _check_alike(classes: Mapping[str, set[str]]) -> None:
@@ -78,27 +92,36 @@ def check_rejects(layout: Layout, listings: Sequence[Listing]) -> None:
             )
 
 
-def check_left_out(root: Folder, known: set[str]) -> None:
-    """Refuse split folders, and archives named after a split, that the layout does not read.
+def check_left_out(root: Folder, splits: Collection[str], known: set[str]) -> None:
+    """Refuse folders and archives named after a split that the layout does not read.
 
     Args:
         root: the source's top folder.
+        splits: the splits that are read.
         known: the paths that are read, or left out with a reason.
 
     Raises:
         RefusedError: there is one.
     """
-    for name in root.names.folders:
-        inside = any(path == name or path.startswith(f"{name}/") for path in known)
-        if names.split_of(name) and not inside and "" not in known and holds_images(root.folder(name)):
+    place = root
+    while len(place.names.folders) == 1 and not place.names.files and place.path not in known:
+        place = place.folder(place.names.folders[0])
+    if place.path in known:
+        return
+    for name in place.names.folders:
+        path = place.join(name)
+        inside = any(each == path or each.startswith(f"{path}/") for each in known)
+        if names.split_in(name) and not inside and holds_images(place.folder(name)):
             raise RefusedError(
-                f"{root.join(name)}/ holds images in another layout; convert one split at a time, by `split`"
+                f"{path}/ is a split by its name, but is not read as this layout; rename it, move it, or name the "
+                "splits to write with `split`"
             )
-    for name in root.names.files:
+    for name in place.names.files:
         archive = names.suffix_of(name) in names.ARCHIVES | names.PARTIAL
-        if archive and names.split_in(name) and root.join(name) not in known:
+        split = names.split_in(name)
+        if archive and split and split not in splits and place.join(name) not in known:
             raise RefusedError(
-                f"{root.join(name)} is a split by its name, but is not read; unpack it, remove it, or name the splits "
+                f"{place.join(name)} is a split by its name, but is not read; unpack it, remove it, or name the splits "
                 "to write with `split`"
             )
 

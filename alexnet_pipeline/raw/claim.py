@@ -42,12 +42,13 @@ class Question:
         return self.options.layout == layout
 
     def only_split(self) -> str:
-        """The split of a source without split folders: the one that the user or the folder's name says, else train.
+        """The split of a source without split folders: the one that the user or the source's name says, else train.
 
         Raises:
-            RefusedError: the user and the folder's name say different ones.
+            RefusedError: the user and the name say different ones.
         """
-        named = names.split_of(self.name)
+        stem = self.name.removesuffix(".tar").removesuffix(".zip")
+        named = names.split_in(stem) if names.is_part(stem) else None
         if len(self.splits) == 1 and named not in {None, self.splits[0]}:
             raise RefusedError(f"the source is called {self.name}, which is no {self.splits[0]}; leave `split` out")
         return self.splits[0] if len(self.splits) == 1 else named or "train"
@@ -111,21 +112,22 @@ class SplitFolders:
     others: tuple[str, ...]
 
 
-def split_folders(place: Folder) -> SplitFolders:
+def split_folders(question: Question, place: Folder) -> SplitFolders:
     """Sort the folders of a place by what they are.
 
     Raises:
-        RefusedError: two folders are the same split, such as `val` and `validation`.
+        RefusedError: a wanted split is two folders, such as `val` and `validation`, or a link that leads nowhere.
     """
     found: dict[str, str] = {}
-    dangling = next((name for name in place.names.broken if names.split_of(name)), None)
-    if dangling:
-        raise RefusedError(f"{place.join(dangling)} is a split, but leads nowhere; mend it or remove it")
+    for name in place.names.broken:
+        split = names.split_of(name)
+        if split and question.wants(split):
+            raise RefusedError(f"{place.join(name)} is a split, but leads nowhere; mend it or remove it")
     for name in place.names.folders:
         split = names.split_of(name)
         if split is None:
             continue
-        if split in found:
+        if split in found and question.wants(split):
             raise RefusedError(
                 f"{place.join(found[split])}/ and {place.join(name)}/ are both the split {split}; keep one of them"
             )
@@ -134,11 +136,12 @@ def split_folders(place: Folder) -> SplitFolders:
     sorted_out = SplitFolders({}, {}, {}, others)
     for split, name in found.items():
         folder = place.folder(name)
+        if len(folder.names.folders) == 1 and names.is_part(folder.names.folders[0]) and not folder.glance().images:
+            folder = folder.folder(folder.names.folders[0])  # test/images/
         inner = folder.names
-        if len(inner.folders) == 1 and names.is_part(inner.folders[0]) and not inner.broken:
-            folder = folder.folder(inner.folders[0])  # test/images/
-            inner = folder.names
-        if inner.folders or inner.broken or any(map(is_class_tar, inner.files)):
+        images = sum(map(names.looks_like_image, inner.files))
+        links = [each for each in inner.broken if not names.looks_like_image(each)]
+        if any(map(is_class_tar, inner.files)) or (images <= len(inner.folders) and (inner.folders or links)):
             sorted_out.by_class[split] = folder
         elif any(map(names.may_be_image, inner.files)):
             sorted_out.flat[split] = folder
@@ -181,7 +184,8 @@ def split_forms(
     if refused:
         _refuse_unlabelled(refused, forms)
     if labels:
-        labels.check_ambiguous([folder for split, folder in folders.flat.items() if split not in truth])
+        wanted = [each for split, each in folders.flat.items() if split not in truth and question.wants(split)]
+        labels.check_ambiguous(wanted)
     return forms, unlabelled
 
 
@@ -201,7 +205,7 @@ def _refuse_unlabelled(folders: list[Folder], forms: Mapping[str, Form]) -> NoRe
     which = " and ".join(folder.label() for folder in folders)
     verb = "hold" if len(folders) > 1 else "holds"
     first = next((folder for folder in folders if "val" in folder.path), folders[0]).names.files
-    rest = f", or write only `split={next(iter(forms))!r}`" if forms else ""
+    rest = f", or write only `split={','.join(forms)!r}`" if forms else ""
     year, split, _ = names.number_of(first[0])
     source = {
         (2012, "val"): "put ILSVRC2012_devkit_t12.tar.gz or LOC_val_solution.csv beside them, or name",

@@ -12,8 +12,10 @@ from alexnet_pipeline.raw.claim import Question
 from alexnet_pipeline.raw.tree import Folder
 from alexnet_pipeline.text import counted
 
-# `train-00000-of-00294`, `imagenet1k-train-0000` and `0000`, without their suffix.
-_NUMBERED = re.compile(r"(?P<prefix>.*?)[-_.]?(?P<number>\d+)(?:-of-(?P<count>\d+))?")
+# `train-00000-of-00294`, which Hugging Face followed by a hash, `imagenet1k-train-0000` and `0000`, without suffix.
+_NUMBERED = re.compile(r"(?P<prefix>.*?)[-_.]?(?P<number>\d+)(?:-of-(?P<count>\d+)(?:-[0-9a-f]{16})?)?")
+# The index of a data set of this program.
+MANIFEST = "manifest.json"
 _BETWEEN_WORDS = re.compile(r"[-_.]")
 
 
@@ -81,10 +83,23 @@ def by_split(question: Question, containers: Sequence[Container]) -> dict[str, l
     for container in containers:
         splits.setdefault(container.split() or question.only_split(), []).append(container)
     wanted = {split: files for split, files in splits.items() if question.wants(split)}
-    if "missing-files" not in question.options.allow:
-        for split, files in wanted.items():
+    for split, files in wanted.items():
+        _check_once(split, files)
+        if "missing-files" not in question.options.allow:
             _check_complete(split, files)
     return wanted
+
+
+def _check_once(split: str, files: Sequence[Container]) -> None:
+    """Refuse a split that is there twice, under two names or in two numberings."""
+    kinds = {(container.folder.path, container.prefix, container.count): container for container in files}
+    if len(kinds) > 1:
+        listed = names.first_names(container.path for container in kinds.values())
+        raise RefusedError(f"{split} is there {len(kinds)} times, or in two numberings ({listed}); keep one of them")
+    for container in files:
+        above = names.split_of(container.folder.path.rpartition("/")[2])
+        if above not in {None, split}:
+            raise RefusedError(f"{container.path} is {split} by its name, but lies in {above}/; move it")
 
 
 def check_listed(question: Question, folder: Folder, listed: Iterable[str], table: str) -> None:
@@ -93,7 +108,7 @@ def check_listed(question: Question, folder: Folder, listed: Iterable[str], tabl
     Raises:
         RefusedError: some are missing.
     """
-    missing = sorted(set(listed) - set(folder.names.files))
+    missing = sorted(file for file in set(listed) if not (path := folder.file_path(file)) or not path.exists())
     if missing and "missing-files" not in question.options.allow:
         raise RefusedError(
             f"{folder.join(table)} lists {counted(len(missing), 'file')} that {'is' if len(missing) == 1 else 'are'} "
@@ -102,16 +117,17 @@ def check_listed(question: Question, folder: Folder, listed: Iterable[str], tabl
 
 
 def _check_complete(split: str, files: Sequence[Container]) -> None:
-    """Refuse a split of which numbered files are missing, or that is there in two numberings."""
-    counts = {container.count for container in files if container.count}
-    if len(counts) > 1:
-        both = " and ".join(f"of {count:,}" for count in sorted(counts))
-        raise RefusedError(f"{split} is there in two numberings, {both}; keep one of them")
-    for count in counts:
-        present = {container.number for container in files}
-        missing = [number for number in range(count) if number not in present]
-        if missing:
-            raise RefusedError(
-                f"{split} lacks {len(missing):,} of its {counted(count, 'file')}, first number {missing[0]:05d}; fetch "
-                "what is missing, or choose `allow='missing-files'`"
-            )
+    """Refuse a split of which numbered files are missing; without a count, numbers run from 0 or 1 without gaps."""
+    present = {container.number for container in files if container.number is not None}
+    count = files[0].count
+    if count is None and (len(present) < 2 or MANIFEST in files[0].folder.names.files):
+        return  # a single file; or a data set of this program, whose index says which shards have no samples
+    first = 0 if count or 0 in present else 1
+    last = count if count else max(present) + 1
+    lacking = last - first - sum(first <= number < last for number in present)
+    if lacking > 0:
+        missing = next(number for number in range(first, last) if number not in present)
+        raise RefusedError(
+            f"{split} lacks {lacking:,} of its {last - first:,} files, the first is number {missing:05d}; fetch them, "
+            "or choose `allow='missing-files'`"
+        )

@@ -53,7 +53,9 @@ class ClassFolders:
 
     def classes(self) -> tuple[str, ...]:
         """The names of class folders and tars."""
-        return tuple(sorted({*self.folder.names.folders, *self._tars, *map(_class_of, self._lost())}))
+        return tuple(
+            sorted({*self.folder.names.folders, *self._tars, *map(_class_of, filter(self._keeps_label, self._lost()))})
+        )
 
     def taken(self) -> tuple[str, ...]:
         """The folder."""
@@ -98,13 +100,14 @@ class ClassFolders:
         lost = self._lost()
         if lost and "broken-classes" not in self.allow:
             what = "is not unpacked"
+            keep = "keep its label" if self._keeps_label(lost[0]) else "leave it out"
             if lost[0] in self.folder.names.broken:
                 path = self.folder.file_path(lost[0])
                 nowhere = path is not None and path.is_symlink()
                 what = "is a link that leads nowhere" if nowhere else "is neither a folder nor a file"
             raise RefusedError(
                 f"{self.folder.join(lost[0])} {what}, and its class would be missing; mend it, remove it, or choose "
-                "`allow='broken-classes'` to keep its label without images"
+                f"`allow='broken-classes'` to {keep}"
             )
 
     def _check_class(self, name: str, images: int) -> None:
@@ -140,7 +143,8 @@ class ClassFolders:
             return
         if self.inside and self.inside in outer.names.folders:
             for entry in outer.entries():
-                sort_out(builder, f"{wnid}/{entry.name}", entry)
+                if sort_out(builder, f"{wnid}/{entry.name}", entry):
+                    builder.reject(f"{wnid}/{entry.name}", Reason.NESTED, f"it lies beside {self.inside}/")
             folder = outer.folder(self.inside)
         place = builder.add_place(folder.place)
         for entry in folder.entries():
@@ -167,6 +171,10 @@ class ClassFolders:
             for entry in self.folder.entries()
             if entry.fault is None and is_class_tar(entry.name)
         }
+
+    def _keeps_label(self, name: str) -> bool:
+        """Whether what cannot be read is a class for certain: a link, or something named after a WordNet ID."""
+        return name in self.folder.names.broken or names.WNID.fullmatch(name.partition(".")[0]) is not None
 
     def _lost(self) -> tuple[str, ...]:
         """Classes that cannot be read, whose absence would shift labels: links that lead nowhere, and archives."""

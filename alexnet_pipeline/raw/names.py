@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 # Names of split folders, in any case. Those of Hugging Face, fastai and TensorFlow Datasets are among them.
 SPLITS = {
@@ -15,24 +15,45 @@ SPLITS = {
     "test": "test",
     "testing": "test",
 }
-# Words of folder names that say what a folder holds rather than which class: with a split, or alone.
+# Words that hold a split's name together with another word.
+_COMPOUND = re.compile(r"(train|training|val|valid|validation|test|testing)(?:set|data|ing)?")
+# Words of folder names that say what a folder holds rather than which class.
 PARTS = frozenset(
-    {"annotations", "class", "data", "dataset", "files", "full", "ilsvrc", "image", "imagenet", "images", "img", "imgs"}
-    | {
+    [
+        "annotations",
+        "data",
+        "dataset",
+        "depth",
+        "files",
+        "frames",
+        "full",
+        "groundtruth",
+        "gt",
+        "ilsvrc",
+        "image",
+        "imagenet",
+        "images",
+        "img",
+        "imgs",
+        "input",
+        "inputs",
         "jpeg",
         "jpegs",
         "jpg",
         "labels",
         "mask",
         "masks",
-        "part",
         "photos",
         "pictures",
         "png",
         "raw",
         "segmentation",
         "set",
-    }
+        "target",
+        "targets",
+        "unlabeled",
+        "unlabelled",
+    ]
 )
 # Files and folders that file managers, archivers, file systems and Python leave behind.
 CLUTTER = frozenset(
@@ -47,7 +68,7 @@ IMAGES = frozenset({".bmp", ".gif", ".jpe", ".jpeg", ".jpg", ".jfif", ".png", ".
 # Archives, which are no images either; a layout that reads them names them itself.
 ARCHIVES = frozenset({".tar", ".zip", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar", ".parquet", ".tfrecord"})
 # Endings of downloads that have not ended.
-PARTIAL = frozenset({".aria2", ".crdownload", ".download", ".part", ".partial", ".tmp"})
+PARTIAL = frozenset({".aria2", ".crdownload", ".download", ".incomplete", ".part", ".partial", ".tmp"})
 # Archives without random access, with the command that unpacks each.
 PACKED = {
     (".tar.gz", ".tgz"): "tar -xzf",
@@ -99,22 +120,36 @@ def words_in(name: str) -> list[str]:
 
 def split_in(name: str) -> str | None:
     """The split that a word of a name means, the last one if there are several."""
-    return next((SPLITS[word] for word in reversed(words_in(name)) if word in SPLITS), None)
+    words = (_COMPOUND.fullmatch(word) for word in reversed(words_in(name)))
+    return next((SPLITS[word[1]] for word in words if word), None)
 
 
 def is_part(name: str) -> bool:
     """Whether a folder's name says that it is a part of a data set, like `train2017` or `images`, and no class."""
     words = [word for word in words_in(name) if word not in _LETTERS]
-    return bool(words) and all(word in SPLITS or word in PARTS for word in words)
+    return bool(words) and all(word in PARTS or _COMPOUND.fullmatch(word) for word in words)
 
 
-def may_be_class(name: str, classes: Iterable[str]) -> bool:
+def parts_among(folders: Collection[str]) -> list[str]:
+    """The folders that may be parts of a data set rather than classes.
+
+    That is every folder if all are named after splits, or differ only by a number and hold `images`, and otherwise
+    those whose whole name says so: alone, or with a split.
+    """
+    bases = {tuple(word for word in words_in(name) if word not in _LETTERS) for name in folders}
+    numbered = len(bases) == 1 and bool(set(next(iter(bases))) & PARTS)
+    if all(map(split_in, folders)) or numbered:
+        return sorted(folders)
+    parts = [name for name in folders if is_part(name)]
+    return sorted(parts) if len(parts) == len(folders) or any(map(split_in, parts)) else []
+
+
+def may_be_class(name: str, classes: Collection[str]) -> bool:
     """Whether a file beside class folders may be a class that was not unpacked: an archive, or part of a download."""
-    suffix = suffix_of(name)
     stem = name.partition(".")[0]
-    if stem.startswith("ILSVRC"):  # a devkit
+    if stem in classes or stem.startswith("ILSVRC"):  # unpacked already, or a devkit
         return False
-    return suffix in ARCHIVES | PARTIAL or (stem != name and WNID.fullmatch(stem) is not None and stem not in classes)
+    return suffix_of(name) in ARCHIVES | PARTIAL or (stem != name and WNID.fullmatch(stem) is not None)
 
 
 def class_at_end(name: str) -> tuple[str, str] | None:
@@ -151,6 +186,8 @@ def oddities(classes: Iterable[str]) -> str:
         gap = next((number for number in range(values[0], values[-1]) if number not in known), None)
         if gap is not None:
             return f"the classes are numbers from {values[0]} to {values[-1]}, but {gap} is missing"
+        if len(known) < len(numbers):
+            return "the classes are numbers of which some are written in two ways"
         if values[0] > 1:
             return f"the classes are numbers that begin at {values[0]}"
     for kind, which in (("numbers", numbers), ("WordNet IDs", wnids)):

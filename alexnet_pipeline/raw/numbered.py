@@ -16,6 +16,8 @@ from alexnet_pipeline.raw.words import known_words
 from alexnet_pipeline.records import Reason, Reject
 from alexnet_pipeline.text import counted
 
+# The label that Hugging Face and TensorFlow give images without one.
+UNLABELLED = -1
 # Largest label; ImageNet-21k has 21,843 classes.
 MAX_LABEL = 65_535
 
@@ -57,8 +59,11 @@ class Rows:
 
     def add(self, label: int, file: str, offset: int, size_bytes: int, *, key: str = "", wnid: str = "") -> None:
         """Add an image of the last place."""
-        if not 0 <= label <= MAX_LABEL:
+        if label == UNLABELLED:
             self.ignored["images", f"label {label}, which is no class"] += 1
+            return
+        if not 0 <= label <= MAX_LABEL:
+            self.reject(key or file, Reason.NO_LABEL, f"label {label}, expected 0 to {MAX_LABEL:,}")
             return
         self.files.append(file)
         self.keys.append(key)
@@ -138,8 +143,11 @@ def numbered_claim(
         RefusedError: a label is beyond the given names, or the images' names contradict it.
     """
     classes, words = name_classes(rows, given, source)
+    # Only test is published without labels; another split without any is a fault.
     unlabelled = [
-        split for split, each in rows.items() if not each.labels and not each.rejects and split not in question.splits
+        split
+        for split, each in rows.items()
+        if split == "test" and each.ignored and not each.labels and not each.rejects and split not in question.splits
     ]
     return Claim(
         "",

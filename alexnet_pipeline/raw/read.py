@@ -92,21 +92,18 @@ class Reader:
         run: it says nothing of the image.
         """
         image = self._images[position]
-        for wait_s in RETRY_WAITS_S:
+        if image.packing == "row":
+            return self._read_row(position)
+        for wait_s in (*RETRY_WAITS_S, None):
             try:
                 return self._read(position, image)
             except OSError as error:
-                if error.errno not in PASSING:
+                if wait_s is None or error.errno not in PASSING:
                     raise _unreadable(image, error) from error
                 time.sleep(wait_s)
-        try:
-            return self._read(position, image)
-        except OSError as error:
-            raise _unreadable(image, error) from error
+        raise AssertionError("the last wait is None")
 
     def _read(self, position: int, image: RawImage) -> bytes:
-        if image.packing == "row":
-            return self._read_row(position)
         if image.size_bytes > MAX_IMAGE_BYTES:
             raise RejectedImageError(Reason.TOO_LARGE, f"{image.size_bytes:,} bytes, the cap is {MAX_IMAGE_BYTES:,}")
         try:
@@ -154,7 +151,11 @@ def _rows(images: Sequence[RawImage]) -> Iterator[tuple[int, bytes]]:
     for path, positions in groupby(order, key=lambda position: images[position].path):
         wanted = {images[position].offset: position for position in positions}
         first = images[next(iter(wanted.values()))]
-        if Path(path).stat().st_mtime_ns != first.modified_ns:
+        try:
+            changed = Path(path).stat().st_mtime_ns != first.modified_ns
+        except OSError as error:
+            raise _unreadable(first, error) from error
+        if changed:
             raise _changed(first)
         yield from _rows_of_file(path, first.column, wanted)
 
@@ -180,7 +181,7 @@ def _rows_of_group(file: Any, group: int, column: str, wanted: dict[int, int]) -
     row, last = 0, max(wanted)
     for batch in file.iter_batches(BATCH_ROWS, row_groups=[group], columns=[column], use_threads=False):
         values = batch.column(0)
-        values = values.field(0) if "." in column else values
+        values = values.field(0) if str(values.type).startswith("struct") else values
         for value in values:
             if row in wanted:
                 yield wanted[row], value.as_py() or b""

@@ -88,8 +88,8 @@ class Source:
             self.claim.unlabelled
         )
         taken = self._taken(wanted)
-        if not wanted:
-            check_left_out(self.root, {*taken, *why, *self.claim.used})
+        if not wanted and self.options.layout is None:
+            check_left_out(self.root, self.splits, {*taken, *why, *self.claim.used})
         account.add_rest(self.root, taken, why)
         notes = [*self.claim.notes]
         for listing in listings:

@@ -166,7 +166,7 @@ class DiskFolder(Folder):
         for entry in self._scan():
             if is_clutter(entry.name):
                 continue
-            if _is_folder(entry):
+            if self._is_folder(entry):
                 folders.append(entry.name)
             elif _is_file(entry):
                 files.append(entry.name)
@@ -185,7 +185,7 @@ class DiskFolder(Folder):
                     continue
                 if looks_like_image(entry.name) and _is_file(entry):
                     return Glance(True, True, folders)
-                is_folder = _is_folder(entry)
+                is_folder = self._is_folder(entry)
                 folders, files = folders or is_folder, files or not is_folder
         return Glance(False, files, folders)
 
@@ -212,7 +212,7 @@ class DiskFolder(Folder):
 
     def every_folder(self) -> tuple[str, ...]:
         """The names of all folders in this one."""
-        return tuple(sorted(entry.name for entry in self._scan() if _is_folder(entry)))
+        return tuple(sorted(entry.name for entry in self._scan() if self._is_folder(entry)))
 
     def folder(self, name: str) -> DiskFolder:
         """One of its folders."""
@@ -239,14 +239,24 @@ class DiskFolder(Folder):
             return [entry for entry in entries if not self._is_hidden(entry)]
 
     def _is_hidden(self, entry: os.DirEntry[str]) -> bool:
-        return self._hidden is not None and Path(entry.path).resolve() == self._hidden
+        """Whether an entry is the output, or a folder that holds only that."""
+        return self._hidden is not None and _holds_only(Path(entry.path), self._hidden)
+
+    def _is_folder(self, entry: os.DirEntry[str]) -> bool:
+        try:
+            if not entry.is_dir():
+                return False
+            # A link to a folder above would be walked for ever.
+            return not (entry.is_symlink() and self.directory.resolve().is_relative_to(Path(entry.path).resolve()))
+        except OSError:  # a link to itself, or into a forbidden place
+            return False
 
 
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link to itself, or into a forbidden place
+def _holds_only(path: Path, output: Path) -> bool:
+    """Whether a path is the output folder, or a folder with nothing but that below it."""
+    if not output.is_relative_to(path.resolve()):
         return False
+    return path.resolve() == output or all(_holds_only(inner, output) for inner in path.iterdir())
 
 
 @contextmanager

@@ -127,10 +127,14 @@ def test_earlier_rejects_are_kept(images: list[RawImage]) -> None:
 
 
 def test_no_readable_image_is_an_error(images: list[RawImage], tmp_path: Path) -> None:
-    """A missing file is a reject; with nothing left there is nothing to say."""
-    gone = [dataclasses.replace(images[0], path=str(tmp_path / "gone"))]
+    """Where all are rejected there is nothing to say; a missing file is a fault of the machine."""
+    broken = tmp_path / "broken"
+    broken.write_bytes(b"x")
+    about = {"path": str(broken), "offset": 0, "size_bytes": 1, "modified_ns": broken.stat().st_mtime_ns}
     with pytest.raises(PipelineError, match="none of the 1 images"):
-        run(gone)
+        run([dataclasses.replace(images[0], **about)])
+    with pytest.raises(PipelineError, match=r"cannot read .*gone"):
+        run([dataclasses.replace(images[0], path=str(tmp_path / "gone"))])
 
 
 @pytest.mark.parametrize(

@@ -105,7 +105,7 @@ def test_a_row_that_is_not_clear_is_refused(tmp_path, text, words) -> None:
         ("x.csv", "a.jpg,cat,1\nb.jpg,dog,2\n", "columns"),
         ("x.csv", "file,class\n", "no labels"),
         ("x.csv", "", "no labels"),
-        ("x.csv", "file,class\na.jpg\n", "row 1 has 1 columns"),
+        ("x.csv", "file,class\na.jpg\n", "the row 'a.jpg' has 1 column"),
         ("x.json", "{", "cannot be read"),
         ("x.json", "[" * 100_000, "cannot be read"),
         ("x.json", "3", "expected an object"),
@@ -126,26 +126,30 @@ def test_lists_of_classes_are_read(tmp_path) -> None:
     """Names with words behind them, a manifest, a list in JSON; nothing twice."""
     listed = tmp_path / "classes.txt"
     listed.write_text("n02\ttench\n\nn01 goldfish, Carassius\n")
-    assert read_classes(listed, ()) == ("n02", "n01")
-    assert read_classes(listed, {"n01 goldfish, Carassius"}) == ("n02", "n01 goldfish, Carassius")
+    assert read_classes(listed, {"n01"}) == ("n02", "n01")
+    listed.write_text("BMW 3 Series\nBMW X5\n")
+    assert read_classes(listed, {"BMW X5"}) == ("BMW 3 Series", "BMW X5")
+    listed.write_text("class\ncat\ndog\n")
+    with pytest.raises(RefusedError, match="the first line, class, looks like a heading"):
+        read_classes(listed, {"cat", "dog"})
     (tmp_path / "manifest.json").write_text(json.dumps({"classes": ["b", "a"]}))
-    assert read_classes(tmp_path, ()) == read_classes(tmp_path / "manifest.json", ()) == ("b", "a")
+    assert read_classes(tmp_path, frozenset()) == read_classes(tmp_path / "manifest.json", frozenset()) == ("b", "a")
     listed.write_text("# in my order\nb\na\n")
-    assert read_classes(listed, ()) == ("b", "a")
+    assert read_classes(listed, frozenset()) == ("b", "a")
     heading = "wnid\nn01440764\nn01443537\n"
     for text, words in (
         ("a\nb\na\n", "a twice"),
         ("", "no classes"),
-        (heading, "wnid is not; remove what is no class"),
+        (heading, "the first line, wnid, looks like a heading"),
     ):
         listed.write_text(text)
         with pytest.raises(RefusedError, match=words):
-            read_classes(listed, ())
+            read_classes(listed, frozenset())
     (tmp_path / "manifest.json").write_text('{"classes": 3}')
     with pytest.raises(RefusedError, match="no list of classes"):
-        read_classes(tmp_path, ())
+        read_classes(tmp_path, frozenset())
     with pytest.raises(RefusedError, match="No such file"):
-        read_classes(tmp_path / "gone", ())
+        read_classes(tmp_path / "gone", frozenset())
 
 
 def test_numbers_sort_as_numbers() -> None:
@@ -192,8 +196,9 @@ def test_parts_of_a_data_set_are_told_from_classes(name) -> None:
 
 def test_odd_class_names_are_found() -> None:
     """Numbers with gaps, and one name of another kind among many."""
-    assert oddities(["0", "1", "3"]) == "the classes are numbers from 0 to 3 without 2"
-    assert "without 4" in oddities(["5", "6"])
+    assert oddities(["0", "1", "3"]) == "the classes are numbers from 0 to 3, but 2 is missing"
+    assert oddities(["5", "6"]) == "the classes are numbers that begin at 5"
+    assert "two ways" in oddities(["1", "01", "2"])
     assert not oddities(["1", "2"])
     assert not oddities(["cat", "dog", "7"])
     assert oddities(["n01440764", "n01443537", "checkpoints"]) == "most classes are WordNet IDs, but checkpoints is not"

@@ -1,5 +1,6 @@
 """Every layout: the same images give the same keys, labels and bytes wherever they lie, and nothing goes uncounted."""
 
+import io
 import shutil
 import tarfile
 import zipfile
@@ -162,7 +163,7 @@ def test_a_subset_keeps_its_place_among_more_classes(tmp_path, pictures) -> None
         image = listing.image(position)
         assert order[image.label] == image.wnid
     listed.write_text("\n".join(order[:3]))
-    with pytest.raises(RefusedError, match=r"which .*classes\.txt lacks"):
+    with pytest.raises(RefusedError, match=r"holds 4 classes that .*classes\.txt lacks"):
         open_source(path, options=SourceOptions(classes=listed))
 
 
@@ -304,18 +305,18 @@ REFUSED = {
     "images alone": (["images/1.jpg"], "images may be parts of a data set"),
     "flat": (["1.jpg", "2.jpg"], "lie in one folder; name a table"),
     "nested classes": (["animals/cats/1.jpg", "animals/dogs/1.jpg"], r"animals holds only folders \(cats, dogs\)"),
-    "one nested class": (["cats/1.jpg", "dogs/young/1.jpg"], r"dogs holds only folders \(young\)"),
+    "one nested class": (["cats/1.jpg", "dogs/young/1.jpg"], r"dogs/ holds no images, only folders \(young\)"),
     "tiny without wnids.txt": (["train/n01443537/images/a.JPEG", "val/images/a.JPEG"], "holds images/, but wnids.txt"),
     "two folders of one split": ([*SPLITS, "validation/a/1.jpg"], "both the split val"),
     "an empty val": (["train/a/1.jpg", "val/"], "val/ holds no images"),
     "a folder more": ([*SPLITS, "extra/1.jpg"], "besides them images in extra"),
-    "an empty class": (["a/1.jpg", "b/"], "b holds no images and is empty"),
-    "a class of annotations": (["a/1.jpg", "b/1.xml"], "b holds no images, only 1.xml"),
+    "an empty class": (["a/1.jpg", "b/"], "b/ holds no images and is empty"),
+    "a class of annotations": (["a/1.jpg", "b/1.xml"], r"b/ holds no images, only 1\.xml"),
     "a dangling class": (["a/1.jpg", "b -> nowhere"], "b is a link that leads nowhere"),
     "a class as folder and tar": (["n01440764/1.jpg", "n01440764.tar"], "both a folder and a tar"),
     "other classes in val": (["train/a/1.jpg", "train/b/1.jpg", "val/a/1.jpg", "val/c/1.jpg"], "different classes"),
-    "part of Parquet": (["data/train-00000-of-00003.parquet"], r"train: 2 of 3 files are missing.*00001"),
-    "part of TFRecord": (["x-train.tfrecord-00001-of-00002"], r"1 of 2 files are missing.*00000"),
+    "part of Parquet": (["data/train-00000-of-00003.parquet"], r"train lacks 2 of its 3 files.*00001"),
+    "part of TFRecord": (["x-train.tfrecord-00001-of-00002"], r"train lacks 1 of its 2 files.*00000"),
     "one class and a table": (["cats/1.jpg", "labels.csv"], "would be the only class"),
     "splits of other names": (["train2017/1.jpg", "val2017/2.jpg"], "train2017, val2017 may be parts of a data set"),
     "splits of ILSVRC's names": (["ILSVRC2012_img_val/1.jpg", "ILSVRC2012_img_test/2.jpg"], "may be parts"),
@@ -334,7 +335,7 @@ REFUSED = {
     "a class that is a loop": (["a/1.jpg", "b -> b"], "b is a link that leads nowhere"),
     "a dangling split": (["train/a/1.jpg", "val -> nowhere"], "val is a split, but leads nowhere"),
     "a split in an archive": (["train/a/1.jpg", "val.tar.gz"], r"val\.tar\.gz is a split by its name, but is not read"),
-    "numbers with a gap": (["0/1.jpg", "1/1.jpg", "3/1.jpg"], "numbers from 0 to 3 without 2"),
+    "numbers with a gap": (["0/1.jpg", "1/1.jpg", "3/1.jpg"], "numbers from 0 to 3, but 2 is missing"),
     "a folder among wnids": (["n01440764/1.jpg", "n01443537/1.jpg", "checkpoints/1.jpg"], "checkpoints is not"),
     "images astray": (["1.jpg", "2.jpg", "3.jpg", "edited/1.jpg"], "1 image as class folders, and 3 others like 1.jpg"),
     "two sets of Parquet": (["data/cifar-train-0.parquet", "data/mnist-train-0.parquet"], "of 2 data sets"),
@@ -345,8 +346,16 @@ REFUSED = {
     "a file without split": (["data/x-train-0.parquet", "data/x-0.parquet"], "does not say its split"),
     "two layouts": (
         ["train/a/1.jpg", "val_images/ILSVRC2012_val_00000001_n01440764.JPEG"],
-        "in another layout|besides",
+        "train/ is a split by its name, but is not read",
     ),
+    "splits with a name before": (["mnist_train/1.jpg", "mnist_test/2.jpg"], "may be parts"),
+    "numbered parts": (["HAM_images_part_1/1.jpg", "HAM_images_part_2/2.jpg", "m.csv"], "may be parts"),
+    "compound split words": (["trainset/1.jpg", "testset/2.jpg"], "may be parts"),
+    "an original val beside": (["train/a/1.jpg", "train/b/1.jpg", "ILSVRC2012_img_val/1.jpg"], "besides them images"),
+    "sets told by a number": (["data/cifar10.parquet", "data/cifar100.parquet"], "lacks 98 of its 100 files"),
+    "one split twice": (["x-valid-0.parquet", "x-validation-0.parquet"], "val is there 2 times"),
+    "a file in another split": (["train/val-0.parquet"], r"val-0\.parquet is val by its name, but lies in train/"),
+    "classes that go round": (["a/1.jpg", "b/1.jpg", "c -> ."], "c is a link that leads nowhere"),
     "splits or classes": (["train/1.jpg", "car/1.jpg"], "train may be parts of a data set"),
 }
 
@@ -366,7 +375,12 @@ ALLOWED = {
     "an empty class": ("empty-classes", ["a/1.jpg", "b/"], ("a", "b")),
     "a dangling class": ("broken-classes", ["a/1.jpg", "b -> nowhere", "c/1.jpg"], ("a", "b", "c")),
     "numbers with a gap": ("odd-classes", ["0/1.jpg", "10/1.jpg", "3/1.jpg"], ("0", "3", "10")),
-    "an archive of a class": ("broken-classes", ["a/1.jpg", "b.zip", "c/1.jpg"], ("a", "b", "c")),
+    "an archive of a class": (
+        "broken-classes",
+        ["n01440764/1.jpg", "n01443537.tar.gz", "n01484850/1.jpg"],
+        ("n01440764", "n01443537", "n01484850"),
+    ),
+    "an archive that is no class": ("broken-classes", ["a/1.jpg", "archive.zip", "c/1.jpg"], ("a", "c")),
     "other classes": ("different-classes", ["train/a/1.jpg", "train/b/1.jpg", "val/c/1.jpg"], ("a", "b", "c")),
 }
 
@@ -559,11 +573,12 @@ def test_an_index_that_lists_more_tars_is_a_refusal(tmp_path, pictures) -> None:
     """As is a data set that is not finished."""
     root = write.webdataset(tmp_path, pictures)
     min(root.glob("*train*.tar")).unlink()
-    with pytest.raises(RefusedError, match=r"_info\.json lists imagenet1k-train-0000\.tar, which are not there"):
+    with pytest.raises(RefusedError, match=r"_info\.json lists 1 file that is missing .imagenet1k-train-0000\.tar"):
         open_source(root)
     assert open_source(root, options=SourceOptions(allow=("missing-files",))).read().listings
     (root / ".state").mkdir()
-    with pytest.raises(RefusedError, match="not finished; resume it first"):
+    (root / ".state" / "plan.json").write_text("{}")
+    with pytest.raises(RefusedError, match="is an unfinished data set"):
         open_source(root)
 
 
@@ -573,7 +588,7 @@ def test_folders_in_archives_are_classes_even_if_empty(tmp_path) -> None:
     shutil.make_archive(str(tmp_path / "x"), "tar", tmp_path / "set")
     shutil.make_archive(str(tmp_path / "y"), "zip", tmp_path / "set")
     for name in ("x.tar", "y.zip"):
-        with pytest.raises(RefusedError, match="b holds no images and is empty"):
+        with pytest.raises(RefusedError, match="b/ holds no images and is empty"):
             open_source(tmp_path / name).read()
         assert open_source(tmp_path / name, options=SourceOptions(allow=("empty-classes",))).classes == ("a", "b", "c")
 
@@ -603,3 +618,83 @@ def test_a_folder_called_train_is_not_val(tmp_path) -> None:
         open_source(tmp_path / "train", splits=("val",))
     (tmp_path / "train").rename(tmp_path / "photos")
     assert open_source(tmp_path / "photos", splits=("val",)).splits == ("val",)
+
+
+RIGHT = {
+    "classes called by words of parts": ["image_of_a_cat/1.jpg", "test_tube/1.jpg", "bullet_train/1.jpg"],
+    "numbered classes": ["class_0/1.jpg", "class_1/1.jpg"],
+    "train as a class in splits": [f"{split}/{name}/1.jpg" for split in ("train", "val") for name in ("bus", "train")],
+    "formats among others": ["jpeg/1.jpg", "png/1.png", "cats/1.jpg"],
+    "ten numbers": [f"{number}/1.jpg" for number in range(1, 11)],
+    "an archive that is unpacked": ["a/1.jpg", "b/1.jpg", "a.zip"],
+    "a link to an image that is gone": ["a/1.jpg", "a/2.jpg -> gone.jpg", "b/1.jpg"],
+    "a devkit beside": ["n01440764/1.jpg", "n01443537/1.jpg", "ILSVRC2012_devkit_t12.zip"],
+}
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_what_is_right_is_not_refused(tmp_path, name) -> None:
+    """Class folders of any name, and what people leave beside them."""
+    root = tree(tmp_path / "source", *RIGHT[name])
+    contents = open_source(root).read()
+    images = sum(len(listing) for listing in contents.listings)
+    assert images == sum(not file.endswith(".zip") and "->" not in file for file in RIGHT[name])
+
+
+def test_hashes_in_the_names_of_parquet_are_no_sets(tmp_path, pictures) -> None:
+    """As Hugging Face wrote them until 2023."""
+    pytest.importorskip("pyarrow")
+    root = write.parquet(tmp_path, pictures)
+    for number, path in enumerate(sorted((root / "data").iterdir())):
+        path.rename(path.with_name(f"{path.stem}-{number:016x}.parquet"))
+    found = images_of(root)
+    assert found == expected(pictures, splits={"train", "val"})
+
+
+def test_a_damaged_tar_of_unknown_classes_is_refused(tmp_path) -> None:
+    """A class that is lost would shift the labels of the others; a list of them helps."""
+    tree(tmp_path / "set", "cat/1.jpg", "dog/1.jpg")
+    path = Path(shutil.make_archive(str(tmp_path / "x"), "tar", tmp_path / "set"))
+    data = path.read_bytes().rstrip(b"\0")
+    path.write_bytes(data + b"\1" * 1024)
+    with pytest.raises(RefusedError, match=r"x\.tar is damaged .*, so classes may be missing"):
+        open_source(path).read()
+    listed = tmp_path / "classes.txt"
+    listed.write_text("ant\ncat\ndog\n")
+    (listing,) = open_source(path, options=SourceOptions(classes=listed)).read().listings
+    assert listing.labels.tolist() == [1, 2]
+
+
+def test_the_output_may_lie_deeper_in_the_source(tmp_path) -> None:
+    """A folder that holds only the output is left out as well, so that a second run finds the same classes."""
+    root = tree(tmp_path / "s", "a/1.jpg", "b/1.jpg", "work/out/antialias/x.tar")
+    options = SourceOptions(allow=("output-inside-source",))
+    assert open_source(root, options=options, out=root / "work" / "out").classes == ("a", "b")
+
+
+def test_folders_that_go_round_end(tmp_path) -> None:
+    """Links to a folder above are not followed."""
+    root = tree(tmp_path / "s", "a/1.jpg", "b/1.jpg", "a/up -> ..", "b/up -> ..")
+    (listing,) = open_source(root).read().listings
+    assert len(listing) == 2
+
+
+def test_an_image_beside_images_of_tiny_imagenet_is_rejected(tmp_path, pictures) -> None:
+    """By name, and the counts add up."""
+    root = write.tiny_imagenet(tmp_path, pictures)
+    wnid = open_source(root).classes[0]
+    (root / "train" / wnid / "stray.JPEG").write_bytes(b"x")
+    rejects = open_source(root).read().listings[0].rejects
+    assert [(each.name, each.reason) for each in rejects] == [(f"{wnid}/stray.JPEG", "nested")]
+
+
+def test_a_key_twice_in_a_row_is_rejected(tmp_path, pictures) -> None:
+    """Neither image is taken for the other."""
+    root = write.webdataset(tmp_path, pictures)
+    with tarfile.open(root / "imagenet1k-train-0000.tar", "a") as archive:
+        for _ in range(2):
+            for name, data in (("k.jpg", b"x"), ("k.cls", b"0")):
+                member = tarfile.TarInfo(name)
+                member.size = len(data)
+                archive.addfile(member, io.BytesIO(data))
+    assert [each.reason for each in open_source(root).read().listings[0].rejects] == ["duplicate_key"]

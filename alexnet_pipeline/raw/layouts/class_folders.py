@@ -23,7 +23,7 @@ TREE = """\
 imagenet/
   train/n01440764/n01440764_10026.JPEG
   val/n01440764/ILSVRC2012_val_00000293.JPEG"""
-TABLES = frozenset({".csv", ".tsv", ".json"})
+TABLES = frozenset({".csv", ".tsv", ".json", ".txt"})
 
 
 def recognise(question: Question) -> Answer:
@@ -32,7 +32,7 @@ def recognise(question: Question) -> Answer:
     Raises:
         RefusedError: it is this layout, but a split or a folder cannot be read without a wrong guess.
     """
-    folders = split_folders(question.root)
+    folders = split_folders(question, question.root)
     if (
         folders.by_class
         and not question.forced("class-folders")
@@ -45,8 +45,9 @@ def recognise(question: Question) -> Answer:
 
 
 def _splits(question: Question, folders: SplitFolders) -> Answer:
+    alike = len({folder.names.folders for folder in folders.by_class.values()}) == 1 < len(folders.by_class)
     for folder in folders.by_class.values():
-        lacks = _lacks(question, folder)
+        lacks = _lacks(question, folder, classes=alike)
         if lacks:
             return Near(lacks)
     extra = [name for name in folders.others if holds_images(question.root.folder(name))]
@@ -74,7 +75,7 @@ def _classes(question: Question, folders: SplitFolders) -> Answer:
     lacks = _lacks(question, root)
     if lacks:
         return Near(lacks)
-    tables = [name for name in listed.files if names.suffix_of(name) in TABLES]
+    tables = [name for name in listed.files if names.suffix_of(name) in TABLES and not _is_note(name)]
     if len(listed.folders) == 1 and not listed.broken and tables and not forced:
         return Near(
             f"{listed.folders[0]}/ beside {names.first_names(tables)} would be the only class; if it is one, choose "
@@ -87,17 +88,19 @@ def _form(question: Question, root: Folder) -> Form:
     return ClassFolders(root, allow=question.options.allow)
 
 
-def _lacks(question: Question, folder: Folder) -> str:
-    """What keeps a folder from being one of class folders; empty if nothing does."""
+def _lacks(question: Question, folder: Folder, *, classes: bool = False) -> str:
+    """What keeps a folder from being one of class folders; empty if nothing does.
+
+    With `classes`, its folders are known to be classes, because every split has them.
+    """
     if not folder.names.folders:
         return "" if folder.names.broken else f"{folder.label()} holds no folders"
-    parts = list(filter(names.is_part, folder.names.folders))
-    suspect = any(map(names.split_in, parts)) or len(parts) == len(folder.names.folders)
-    if suspect and not question.forced("class-folders"):
+    parts = [] if classes or question.forced("class-folders") else names.parts_among(folder.names.folders)
+    if parts:
         return (
             f"{names.first_names(map(folder.join, parts))} may be parts of a data set rather than classes; name the "
-            "folder that holds train/ and val/, give labels with `labels`, or choose `layout='class-folders'` if they "
-            "are classes"
+            "folder that holds train/ and val/ or the one that holds the classes, give labels with `labels`, or choose "
+            "`layout='class-folders'` if they are classes"
         )
     found = {name: folder.folder(name).glance() for name in folder.names.folders}
     only_folders = [name for name, each in found.items() if each.folders and not each.files]
@@ -113,3 +116,7 @@ def _lacks(question: Question, folder: Folder) -> str:
 
 def _has_tars(folder: Folder) -> bool:
     return any(map(is_class_tar, folder.names.files))
+
+
+def _is_note(name: str) -> bool:
+    return name.lower().startswith(("readme", "license", "licence"))

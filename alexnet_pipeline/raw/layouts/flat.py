@@ -21,7 +21,7 @@ labels.csv"""
 
 def recognise(question: Question) -> Answer:
     """Claim a place with images of its own, or flat folders of them, if the user named labels for them."""
-    folders = split_folders(question.root)
+    folders = split_folders(question, question.root)
     if folders.by_class:
         return None
     here = _holds_files(question.root)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Mapping, Sequence
 
 from alexnet_pipeline.errors import RefusedError
+from alexnet_pipeline.raw import names
 from alexnet_pipeline.raw.claim import Answer, Claim, Near, Question, SplitFolders, split_folders, split_forms
 from alexnet_pipeline.raw.devkit import META, Challenge, Devkit, read_devkit
 from alexnet_pipeline.raw.forms import ClassFolders, Flat, Form, open_member
@@ -33,7 +35,10 @@ def recognise(question: Question) -> Answer:
     root = question.root
     tars = {split: name for split, name in TARS.items() if name in root.names.files}
     devkit, devkit_name = find_devkit(root, DEVKIT, CHALLENGE)
-    folders = split_folders(root)
+    folders = split_folders(question, root)
+    if devkit and not tars and any(map(names.WNID.fullmatch, root.names.folders)):
+        form = ClassFolders(root, allow=question.options.allow)
+        return _claim([devkit_name], {question.only_split(): form}, devkit)
     if not tars and (devkit is None or not (folders.by_class or folders.flat)):
         return Near(f"the devkit is there, but neither {TRAIN_TAR} nor train/") if devkit else None
     unlabelled = dict.fromkeys(TEST_TARS, "no labels") | _replaced(question, folders, tars)
@@ -48,15 +53,19 @@ def recognise(question: Question) -> Answer:
         forms["train"] = ClassFolders(open_member(root, TRAIN_TAR), allow=question.options.allow)
     if "val" in read:
         forms["val"] = _labelled(open_member(root, VAL_TAR), devkit)
-    return Claim(
-        evidence=", ".join([*tars.values(), *([devkit_name] if devkit_name else [])]),
-        splits=forms,
-        words=dict(zip(devkit.wnids, devkit.words, strict=True)) if devkit else {},
-        class_list=devkit.wnids if devkit else None,
-        devkit_order=devkit.wnids if devkit else None,
-        used=frozenset({*read.values(), *([devkit_name] if devkit_name else [])}),
-        unlabelled=dict.fromkeys(tars.values(), "a split that is not wanted") | unlabelled | without,
-    )
+    left_out = dict.fromkeys(tars.values(), "a split that is not wanted") | unlabelled | without
+    evidence = [*tars.values(), *([devkit_name] if devkit_name else [])]
+    claim = _claim(evidence, forms, devkit)
+    used = frozenset({*read.values(), *([devkit_name] if devkit_name else [])})
+    return dataclasses.replace(claim, used=used, unlabelled=left_out)
+
+
+def _claim(evidence: Sequence[str], forms: Mapping[str, Form], devkit: Devkit | None) -> Claim:
+    """The claim of some splits, whose classes and words the devkit lists if there is one."""
+    if devkit is None:
+        return Claim(", ".join(evidence), forms)
+    words = dict(zip(devkit.wnids, devkit.words, strict=True))
+    return Claim(", ".join(evidence), forms, words, class_list=devkit.wnids, devkit_order=devkit.wnids)
 
 
 def _replaced(question: Question, folders: SplitFolders, tars: Mapping[str, str]) -> dict[str, str]:

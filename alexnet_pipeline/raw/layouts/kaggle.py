@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alexnet_pipeline.raw import names
 from alexnet_pipeline.raw.claim import Answer, Claim, Near, Question, find_beside, flat_form, split_folders, split_forms
-from alexnet_pipeline.raw.forms import Flat
+from alexnet_pipeline.raw.forms import ClassFolders, Flat
 from alexnet_pipeline.raw.labels import parse_labels
 from alexnet_pipeline.raw.tree import Folder
 from alexnet_pipeline.raw.words import parse_words
@@ -32,14 +32,14 @@ def recognise(question: Question) -> Answer:
     inner = next((folder for path in INNER if (folder := root.at(path)) is not None), None)
     place = inner or root
     places = [root] if inner is None else [root, place]
+    if inner is None and not _is_inner(root) and not {SOLUTION, MAPPING} & set(root.names.files):
+        return None
     solution, mapping = find_beside(question, places, SOLUTION), find_beside(question, places, MAPPING)
-    folders = split_folders(place)
     if inner is None and not (solution or mapping):
         return None
-    if inner is None and "train" in folders.by_class and not _has_wnids(folders.by_class["train"]):
-        return None  # the tables in a parent belong to another data set
+    folders = split_folders(question, place)
     if not (folders.by_class or folders.flat):
-        return _val_alone(question, place, solution, mapping)
+        return _split_alone(question, place, solution, mapping)
     truth: dict[str, Flat] = {}
     if solution and "val" in folders.flat and question.labels is None:
         form = flat_form(folders.flat["val"], parse_labels(solution[1], SOLUTION, SOLUTION))
@@ -58,10 +58,21 @@ def recognise(question: Question) -> Answer:
     )
 
 
-def _val_alone(
+def _is_inner(folder: Folder) -> bool:
+    """Whether a folder is an inner one of Kaggle's tree, whose tables lie in its parents."""
+    path = folder.file_path("")
+    return path is not None and bool({"ILSVRC", "CLS-LOC"} & set(path.resolve().parts))
+
+
+def _split_alone(
     question: Question, place: Folder, solution: tuple[str, str] | None, mapping: tuple[str, str] | None
 ) -> Answer:
-    """The folder val itself, with the table in one of its parents."""
+    """The folder train or val itself, with the tables in one of its parents."""
+    words = parse_words(mapping[1]) if mapping else {}
+    listed = tuple(words) or None
+    if any(map(names.WNID.fullmatch, place.names.folders)):
+        folders = ClassFolders(place, allow=question.options.allow)
+        return Claim(f"{MAPPING} in a parent", {question.only_split(): folders}, words, class_list=listed)
     if place.names.folders or not any(names.number_of(name)[0] for name in place.names.files[:1]):
         return None
     if solution is None:
@@ -69,10 +80,5 @@ def _val_alone(
     form = flat_form(place, question.labels or parse_labels(solution[1], SOLUTION, SOLUTION))
     if form is None:
         return Near(f"{SOLUTION} has none of its files")
-    words = parse_words(mapping[1]) if mapping else {}
     used = frozenset({solution[0]} - {""})
-    return Claim(f"{SOLUTION} in a parent", {"val": form}, words, class_list=tuple(words) or None, used=used)
-
-
-def _has_wnids(train: Folder) -> bool:
-    return any(names.WNID.fullmatch(name) for name in train.names.folders)
+    return Claim(f"{SOLUTION} in a parent", {"val": form}, words, class_list=listed, used=used)

@@ -33,7 +33,8 @@ def recognise(question: Question) -> Answer:
     listed = root.names
     if WNIDS not in listed.files or not {"train", "val"} & set(listed.folders):
         return _near(root)
-    classes = tuple(root.read(WNIDS).decode("utf-8", "replace").split())
+    lines = root.read(WNIDS).decode("utf-8", "replace").splitlines()
+    classes = tuple(line.split()[0] for line in lines if line.strip())
     forms: dict[str, Form] = {}
     used = {name for name in (WNIDS, WORDS) if name in listed.files}
     if "train" in listed.folders and question.wants("train"):
@@ -63,6 +64,8 @@ def _near(root: Folder) -> Answer:
 
 def _val(question: Question, val: Folder) -> tuple[Form, set[str]]:
     """The form of val: flat with its table as published, or sorted into class folders since."""
+    if IMAGES in val.names.folders and not val.folder(IMAGES).glance().files:
+        raise RefusedError(f"{val.join(IMAGES)}/ is empty; remove it if its images were sorted into class folders")
     if ANNOTATIONS in val.names.files and IMAGES in val.names.folders:
         labels = parse_annotations(val.read(ANNOTATIONS), val.join(ANNOTATIONS))
         form = flat_form(val.folder(IMAGES), labels)

@@ -28,7 +28,7 @@ imagenet-1k-wds/
   imagenet1k-train-0000.tar
   imagenet1k-validation-00.tar"""
 # Files with the class names or the splits of a data set: timm's, and that of this program.
-INFO, MANIFEST, STATE = "_info.json", "manifest.json", ".state"
+INFO, MANIFEST, STATE = "_info.json", "manifest.json", ".state/plan.json"
 CLASS, RECORD = "cls", "json"
 # Largest label and record of a sample that are read.
 MAX_LABEL_BYTES, MAX_RECORD_BYTES = 32, 1 << 20
@@ -49,6 +49,7 @@ def recognise(question: Question) -> Answer:
     if not holders or not _is_sample(holders[0], _tars(holders[0])[0]):
         return None
     found = []
+    _check_finished(question, root)
     for folder in holders:
         _check_finished(question, folder)
         found += [Container.of(folder, name, name.removesuffix(TAR)) for name in _tars(folder)]
@@ -86,8 +87,11 @@ def _read_tar(rows: Rows, path: Path, name: str) -> None:
                     rows.reject(name, Reason.TRUNCATED_ARCHIVE, member.name)
                 elif member.kind != "file":
                     rows.reject(member.name, *FAULTS[member.kind])
-            by_extension = {_extension(member.name): member for member in members if member.kind == "file"}
-            if by_extension:
+            files = [member for member in members if member.kind == "file"]
+            by_extension = {_extension(member.name): member for member in files}
+            if len(by_extension) < len(files):
+                rows.reject(key, Reason.DUPLICATE_KEY, "two samples of this key lie side by side")
+            elif by_extension:
                 _add_sample(rows, descriptor, key, by_extension)
 
 
@@ -176,7 +180,7 @@ def _check_finished(question: Question, folder: Folder) -> None:
     """Refuse an unfinished data set of this program, and one whose index lists tars that are not there."""
     state = folder.file_path(STATE)
     if state is not None and state.exists() and MANIFEST not in folder.names.files:
-        raise RefusedError(f"{folder.label()} is a data set that is not finished; resume it first")
+        raise RefusedError(f"{folder.label()} is an unfinished data set; run its `shard` command again first")
     if INFO not in folder.names.files:
         return
     try:
@@ -186,7 +190,7 @@ def _check_finished(question: Question, folder: Folder) -> None:
         raise RefusedError(
             f"{folder.join(INFO)} cannot be read: {error!r}; remove it to go by the tars' names"
         ) from error
-    check_listed(question, folder, [file for file in listed if "/" not in file], INFO)
+    check_listed(question, folder, listed, INFO)
 
 
 def _given_classes(folder: Folder) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ def recognise(question: Question) -> Answer:
     if tars:
         form = ClassFolders(root, allow=question.options.allow)
         return Claim(f"{len(tars):,} tars like {tars[0]}", {question.only_split(): form})
-    folders = split_folders(root)
+    folders = split_folders(question, root)
     with_tars = [f for f in folders.by_class.values() if any(map(is_class_tar, f.names.files))]
     if not with_tars:
         return None
