@@ -154,7 +154,7 @@ def main() -> None:
             if name == "class folders":
                 floor = walk(path)
     print(f"# benchmark_scan, {datetime.datetime.now(datetime.UTC).date()}\n")
-    print(f"`python tools/benchmark_scan.py --images {given.images}`\n")
+    print("`" + " ".join(["python", *sys.argv]) + "`\n")
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}\n")
     heads = [head for head in rows[0][1] if head != "images"]
     print(f"| {given.images:,} images | {' | '.join(heads)} |\n|---|{'---|' * len(heads)}")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from alexnet_pipeline.errors import RefusedError
-from alexnet_pipeline.raw.names import WNID, in_order, looks_like_image, oddities, split_of
+from alexnet_pipeline.raw.names import WNID, in_order, looks_like_image, oddities, split_of, stem_of
 from alexnet_pipeline.raw.tree import MAX_TEXT_BYTES, Folder
 from alexnet_pipeline.text import counted
 
@@ -72,7 +72,7 @@ class Labels:
             RefusedError: two rows give a file different classes, or a row has no class.
         """
         files = folder.names.files
-        paths = {key: folder.join(name) for name in files for key in (name, _stem(name))}
+        paths = {key: folder.join(name) for name in files for key in (name, stem_of(name))}
         matched = [self._matches(path, paths, folder) for path, _ in self.pairs]
         if not any(matched):
             return None
@@ -88,7 +88,7 @@ class Labels:
                 raise RefusedError(f"{self.source} gives {path} two classes, {before[1]} and {name}")
             if before is None or agree > before[0]:
                 found[base] = agree, name
-        by_file = {file: found.get(file) or found.get(_stem(file)) for file in files}
+        by_file = {file: found.get(file) or found.get(stem_of(file)) for file in files}
         self._check_stems(found, by_file)
         rows = [pair for pair, agree in zip(self.pairs, matched, strict=True) if agree or self._is_row(pair[0], found)]
         classes = in_order(name for _, name in rows if name.lower() not in NO_CLASS)
@@ -101,7 +101,7 @@ class Labels:
 
     def _check_stems(self, found: Mapping[str, object], by_file: Mapping[str, object]) -> None:
         """Refuse a name without suffix that two images have, of which one is often a mask."""
-        stems = Counter(_stem(file) for file, hit in by_file.items() if hit and file not in found)
+        stems = Counter(stem_of(file) for file, hit in by_file.items() if hit and file not in found)
         double = next((stem for stem, times in stems.items() if times > 1), None)
         if double is not None:
             raise RefusedError(f"{self.source} names {double}, which is the name of several files; add their suffixes")
@@ -118,7 +118,7 @@ class Labels:
         seen: dict[str, Folder] = {}
         for folder in folders:
             for name in folder.names.files:
-                if (name in bare or _stem(name) in bare) and name in seen:
+                if (name in bare or stem_of(name) in bare) and name in seen:
                     raise RefusedError(
                         f"{self.source} does not say whether {name} is that of {seen[name].label()} or of "
                         f"{folder.label()}; write {folder.join(name)} in the table, or convert one split at a time"
@@ -301,7 +301,3 @@ def read_text(path: Path) -> str:
         raise RefusedError(f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise RefusedError(f"{path} is not text in UTF-8") from error
-
-
-def _stem(file: str) -> str:
-    return file.rpartition(".")[0] or file

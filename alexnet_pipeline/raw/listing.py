@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from alexnet_pipeline.raw.names import stem_of
 from alexnet_pipeline.raw.tree import Entry, Place
 from alexnet_pipeline.records import RawImage, Reason, Reject
 from alexnet_pipeline.text import recorded
@@ -268,7 +269,7 @@ def key_of(wnid: str, file: str) -> str:
     Characters outside A-Z a-z 0-9 _ - become `_`. Such a key, or one that is too long, ends in a digest of the name, so
     that different names never get the same key.
     """
-    stem = file.rpartition(".")[0] or file
+    stem = stem_of(file)
     plain = stem if stem.startswith((f"{wnid}_", "ILSVRC")) else f"{wnid}_{stem}"
     return safe_key(plain, f"{wnid}/{file}")
 

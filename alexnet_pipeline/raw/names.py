@@ -69,6 +69,7 @@ IMAGES = frozenset({".bmp", ".gif", ".jpe", ".jpeg", ".jpg", ".jfif", ".png", ".
 ARCHIVES = frozenset({".tar", ".zip", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar", ".parquet", ".tfrecord"})
 # Endings of downloads that have not ended.
 PARTIAL = frozenset({".aria2", ".crdownload", ".download", ".incomplete", ".part", ".partial", ".tmp"})
+NOT_IMAGES = ANNOTATIONS | ARCHIVES
 # Archives without random access, with the command that unpacks each.
 PACKED = {
     (".tar.gz", ".tgz"): "tar -xzf",
@@ -93,6 +94,17 @@ def suffix_of(name: str) -> str:
     return f".{suffix.lower()}" if dot and stem else ""
 
 
+def stem_of(name: str) -> str:
+    """A file name without its suffix; all of it if there is nothing before the dot."""
+    return name.rpartition(".")[0] or name
+
+
+def leading_wnid(name: str) -> str:
+    """The class at the start of a name of ImageNet's train split, like `n01440764_10026.JPEG`; empty for others."""
+    start = name.partition("_")[0]
+    return start if WNID.fullmatch(start) else ""
+
+
 def is_clutter(name: str) -> bool:
     """Whether a name belongs to what a file manager or archiver leaves behind; hidden files belong to it."""
     return name.startswith(".") or name.lower() in CLUTTER
@@ -105,7 +117,7 @@ def looks_like_image(name: str) -> bool:
 
 def may_be_image(name: str) -> bool:
     """Whether a file may be an image by its name: it has no suffix of an annotation or an archive."""
-    return suffix_of(name) not in ANNOTATIONS | ARCHIVES
+    return suffix_of(name) not in NOT_IMAGES
 
 
 def split_of(name: str) -> str | None:

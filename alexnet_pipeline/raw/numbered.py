@@ -196,10 +196,11 @@ def name_classes(
     if plain:
         _check_given(said, given, source)
     known = known_words()
+    order = tuple(known)
     if given and len(set(given)) == len(given) and all(given[label] == name for label, name in said.items()):
         return tuple(given), {}
-    if list(given) == list(known.values()) and all(list(known)[label] == name for label, name in said.items()):
-        return tuple(known), {}
+    if list(given) == list(known.values()) and all(order[label] == name for label, name in said.items()):
+        return order, {}
     if plain and said and labels == said.keys() and len(set(said.values())) == len(said):
         named = tuple(said.get(label, str(label)) for label in range(count))
     elif given and len(set(given)) == len(given):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 from alexnet_pipeline.errors import RefusedError
 from alexnet_pipeline.raw import names
 from alexnet_pipeline.raw.claim import Answer, Claim, Question
@@ -52,7 +54,7 @@ def _check_one_split(folder: Folder) -> None:
 
 
 def _has_classes(folder: Folder) -> bool:
-    images = [name for name in folder.names.files if names.may_be_image(name)][:LOOKED_AT]
+    images = list(islice(filter(names.may_be_image, folder.names.files), LOOKED_AT))
     return bool(images) and all(map(names.class_at_end, images))
 
 

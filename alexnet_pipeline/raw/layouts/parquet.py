@@ -154,13 +154,7 @@ def _add_row(rows: Rows, stem: str, row: int, label: int | None, name: str | Non
         return
     base = (name or "").replace("\\", "/").rpartition("/")[2] or f"{stem}_{row:06d}.jpg"
     ending = names.class_at_end(base)
-    rows.add(label, ending[0] if ending else base, row, 0, wnid=ending[1] if ending else _leading_wnid(base))
-
-
-def _leading_wnid(name: str) -> str:
-    """The class at the start of a name of ImageNet's train split; empty for other names."""
-    start = name.partition("_")[0]
-    return start if names.WNID.fullmatch(start) else ""
+    rows.add(label, ending[0] if ending else base, row, 0, wnid=ending[1] if ending else names.leading_wnid(base))
 
 
 def _paths(batch: Any, columns: Columns, count: int) -> Iterable[str | None]:

@@ -102,13 +102,12 @@ def _add(rows: Rows, example: Any, data: bytes, at: int, where: str) -> None:
         return
     # protobuf copies the bytes and does not say where they were; so long a text occurs once.
     offset = at + data.index(image)
-    start = file.partition("_")[0]
     rows.add(
         labels[0],
         file or f"{where.replace(' record ', '_')}.jpg",
         offset,
         len(image),
-        wnid=start if names.WNID.fullmatch(start) else "",
+        wnid=names.leading_wnid(file),
     )
 
 

@@ -118,7 +118,7 @@ def _add_sample(rows: Rows, descriptor: int, key: str, members: dict[str, Member
         image.offset,
         image.size_bytes,
         key=base,
-        wnid=wnid or _leading_wnid(base) or (folder if names.WNID.fullmatch(folder) else ""),
+        wnid=wnid or names.leading_wnid(base) or (folder if names.WNID.fullmatch(folder) else ""),
     )
 
 
@@ -154,11 +154,6 @@ def _read(descriptor: int, member: Member | None, most_bytes: int) -> bytes:
     if member is None or member.size_bytes > most_bytes:
         return b""
     return os.pread(descriptor, member.size_bytes, member.offset)
-
-
-def _leading_wnid(key: str) -> str:
-    start = key.partition("_")[0]
-    return start if names.WNID.fullmatch(start) else ""
 
 
 def _is_sample(folder: Folder, tar: str) -> bool:
