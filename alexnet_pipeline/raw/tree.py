@@ -209,6 +209,8 @@ class DiskFolder(Folder):
                 yield Entry(entry.name, status.st_size, status.st_mtime_ns)
             elif not stat.S_ISDIR(status.st_mode):
                 yield Entry(entry.name, fault=Reason.SPECIAL_MEMBER, detail="neither file nor folder")
+            elif not self._is_folder(entry):
+                yield Entry(entry.name, fault=Reason.SPECIAL_MEMBER, detail="a link to a folder above it")
 
     def every_folder(self) -> tuple[str, ...]:
         """The names of all folders in this one."""

@@ -677,6 +677,7 @@ def test_folders_that_go_round_end(tmp_path) -> None:
     root = tree(tmp_path / "s", "a/1.jpg", "b/1.jpg", "a/up -> ..", "b/up -> ..")
     (listing,) = open_source(root).read().listings
     assert len(listing) == 2
+    assert [each.name for each in listing.rejects] == ["a/up", "b/up"]
 
 
 def test_an_image_beside_images_of_tiny_imagenet_is_rejected(tmp_path, pictures) -> None:
