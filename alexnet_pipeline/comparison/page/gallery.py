@@ -15,6 +15,7 @@ from alexnet_pipeline.comparison.methods import ReadOutputs
 from alexnet_pipeline.comparison.records import Comparison, ImageResult
 from alexnet_pipeline.errors import PipelineError
 from alexnet_pipeline.pixels.convert import convert
+from alexnet_pipeline.raw.words import known_words
 from alexnet_pipeline.records import Conversion
 
 Bytes = NDArray[np.uint8]
@@ -140,8 +141,10 @@ def _photo(comparison: Comparison, image: ImageResult, outputs: Sequence[Bytes])
     height, width = outputs[0].shape[:2]
     shrunk = WHOLE_PX / max(height, width)
     small = (max(1, round(width * shrunk)), max(1, round(height * shrunk)))
+    words = known_words().get(image.name.partition("/")[0], "").partition(",")[0]
+    size = f"{image.width_px} x {image.height_px} px, scale {image.scale:.3g}"
     return Exhibit(
-        title=f"{image.width_px} x {image.height_px} px, scale {image.scale:.3g}",
+        title=f"{words}, {size}" if words else size,
         name=image.name,
         outputs=tuple(
             (method.name, np.ascontiguousarray(output[top : top + WINDOW_PX, left : left + WINDOW_PX]))

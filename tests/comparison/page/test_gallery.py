@@ -65,3 +65,12 @@ def test_the_scale_of_differences_is_the_least_that_serves():
     """Nothing to show needs the smallest scale; noise needs the largest."""
     assert scale_of(()) == 2
     assert scale_of(gallery().photos) > 32
+
+
+def test_photos_of_imagenet_are_called_by_the_words_of_their_class():
+    """A reader knows a tench, not n01440764."""
+    found = comparison(images=1)
+    named = dataclasses.replace(found.images[0], name="n01440764/n01440764_1.JPEG")
+    shown = gallery_of(dataclasses.replace(found, images=(named,)), lambda image: np.zeros((3, 256, 256, 3), np.uint8))
+    assert shown.photos[0].title.startswith("tench, ")
+    assert shown.photos[0].name == named.name
