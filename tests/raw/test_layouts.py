@@ -699,3 +699,15 @@ def test_a_key_twice_in_a_row_is_rejected(tmp_path, pictures) -> None:
                 member.size = len(data)
                 archive.addfile(member, io.BytesIO(data))
     assert [each.reason for each in open_source(root).read().listings[0].rejects] == ["duplicate_key"]
+
+
+def test_a_split_alone_finds_the_devkit_beside_it(tmp_path, pictures) -> None:
+    """train/ and val/ of ILSVRC2012 have the labels that they have together, and a half copy is refused."""
+    root = write.flat_val_devkit(tmp_path, pictures)
+    for split in ("train", "val"):
+        source = open_source(root / split)
+        assert source.layout.name == "ilsvrc2012"
+        assert images_of(root / split) == expected(pictures, splits={split})
+    shutil.rmtree(root / "train" / source.classes[0])
+    with pytest.raises(RefusedError, match="train lacks 1 class"):
+        open_source(root / "train").read()

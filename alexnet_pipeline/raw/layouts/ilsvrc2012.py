@@ -10,7 +10,7 @@ from alexnet_pipeline.raw import names
 from alexnet_pipeline.raw.claim import Answer, Claim, Near, Question, SplitFolders, split_folders, split_forms
 from alexnet_pipeline.raw.devkit import META, Challenge, Devkit, read_devkit
 from alexnet_pipeline.raw.forms import ClassFolders, Flat, Form, open_member
-from alexnet_pipeline.raw.tree import Folder
+from alexnet_pipeline.raw.tree import DiskFolder, Folder
 
 LOOKS_LIKE = "the original tars, or train/ and val/ extracted from them, with the devkit for the labels of val"
 TREE = """\
@@ -36,9 +36,9 @@ def recognise(question: Question) -> Answer:
     tars = {split: name for split, name in TARS.items() if name in root.names.files}
     devkit, devkit_name = find_devkit(root, DEVKIT, CHALLENGE)
     folders = split_folders(question, root)
-    if devkit and not tars and any(map(names.WNID.fullmatch, root.names.folders)):
-        form = ClassFolders(root, allow=question.options.allow)
-        return _claim([devkit_name], {question.only_split(): form}, devkit)
+    alone = None if tars or folders.by_class or folders.flat else _split_alone(question, devkit, devkit_name)
+    if alone is not None:
+        return alone
     if not tars and (devkit is None or not (folders.by_class or folders.flat)):
         return Near(f"the devkit is there, but neither {TRAIN_TAR} nor train/") if devkit else None
     unlabelled = dict.fromkeys(TEST_TARS, "no labels") | _replaced(question, folders, tars)
@@ -58,6 +58,22 @@ def recognise(question: Question) -> Answer:
     claim = _claim(evidence, forms, devkit)
     used = frozenset({*read.values(), *([devkit_name] if devkit_name else [])})
     return dataclasses.replace(claim, used=used, unlabelled=left_out)
+
+
+def _split_alone(question: Question, devkit: Devkit | None, name: str) -> Claim | None:
+    """A split's folder itself, with the devkit beside its classes or, if it is called train or val, beside it."""
+    root = question.root
+    here = root.file_path("")
+    if devkit is None and here is not None and names.split_of(question.name):
+        devkit, name = find_devkit(DiskFolder(here.resolve().parent), DEVKIT, CHALLENGE)
+        name = f"../{name}"
+    if devkit is None:
+        return None
+    if any(map(names.WNID.fullmatch, root.names.folders)):
+        return _claim([name], {question.only_split(): ClassFolders(root, allow=question.options.allow)}, devkit)
+    if question.labels is None and names.number_of(next(iter(root.names.files), ""))[:2] == (CHALLENGE.year, "val"):
+        return _claim([name], {"val": devkit_form(root, devkit)}, devkit)
+    return None
 
 
 def _claim(evidence: Sequence[str], forms: Mapping[str, Form], devkit: Devkit | None) -> Claim:
