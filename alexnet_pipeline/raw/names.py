@@ -60,9 +60,34 @@ CLUTTER = frozenset(
     {"thumbs.db", "desktop.ini", "__macosx", "lost+found", "$recycle.bin", "@eadir", "@recycle", "#recycle"}
     | {"system volume information", "__pycache__"}
 )
-# Suffixes of files that describe images; every other file is taken for an image until its bytes say otherwise.
+# Suffixes of files that describe images or go with them; every other file is taken for an image until its bytes say
+# otherwise.
 ANNOTATIONS = frozenset(
-    {".csv", ".html", ".ini", ".json", ".jsonl", ".log", ".mat", ".md", ".tsv", ".txt", ".xml", ".yaml", ".yml"}
+    [
+        ".bin",
+        ".csv",
+        ".html",
+        ".idx",
+        ".ini",
+        ".json",
+        ".jsonl",
+        ".log",
+        ".mat",
+        ".md",
+        ".npy",
+        ".npz",
+        ".pkl",
+        ".pt",
+        ".pth",
+        ".py",
+        ".sh",
+        ".sqlite",
+        ".tsv",
+        ".txt",
+        ".xml",
+        ".yaml",
+        ".yml",
+    ]
 )
 IMAGES = frozenset({".bmp", ".gif", ".jpe", ".jpeg", ".jpg", ".jfif", ".png", ".tif", ".tiff", ".webp"})
 # Archives, which are no images either; a layout that reads them names them itself.

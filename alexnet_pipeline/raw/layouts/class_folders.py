@@ -111,7 +111,18 @@ def _lacks(question: Question, folder: Folder, *, classes: bool = False) -> str:
             f"{folder.join(only_folders[0])} holds only folders ({names.first_names(inner)}), no images; if these are "
             f"{what}, name {folder.join(only_folders[0])}/ as the source"
         )
-    return "" if any(each.images for each in found.values()) else "none of its folders holds images"
+    if any(each.images for each in found.values()):
+        return ""
+    inside = next((name for name in folder.names.folders if _holds_a_set(folder.folder(name))), None)
+    hint = f", but {folder.join(inside)}/ holds a data set: name it as the source" if inside else ""
+    return f"none of its folders holds images{hint}"
+
+
+def _holds_a_set(folder: Folder) -> bool:
+    listed = folder.names
+    return any(map(names.split_of, listed.folders)) or any(
+        names.suffix_of(name) in names.ARCHIVES for name in listed.files
+    )
 
 
 def _has_tars(folder: Folder) -> bool:
