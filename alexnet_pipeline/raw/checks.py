@@ -33,21 +33,19 @@ def check_classes(claim: Claim, options: SourceOptions, listings: Sequence[Listi
     if damaged:
         _check_damage(claim, options, damaged)
         return
-    present = {
-        each.split: {n for n, total in zip(each.classes, each.class_totals(), strict=True) if total}
-        for each in listings
-    }
-    if claim.class_list:
-        lacking = set(claim.class_list) - present.get("train", set(claim.class_list))
-        if lacking and "empty-classes" not in options.allow:
+    train = next((listing for listing in listings if listing.split == "train"), None)
+    if claim.class_list is None:
+        if "different-classes" not in options.allow:
+            _check_alike({split: set(form.classes()) for split, form in claim.splits.items()})
+    elif train is not None and "empty-classes" not in options.allow:
+        totals = zip(train.classes, train.class_totals(), strict=True)
+        lacking = [name for name, total in totals if not total]
+        if lacking:
             raise RefusedError(
                 f"train lacks {counted(len(lacking), 'class')} of those that the source lists "
                 f"({names.first_names(lacking)}); add what is missing, or choose `allow='empty-classes'` to keep the "
                 "labels of the others"
             )
-    elif "different-classes" not in options.allow:
-        _check_alike({split: set(form.classes()) for split, form in claim.splits.items()})
-        _check_alike(present)
 
 
 def _check_damage(claim: Claim, options: SourceOptions, damaged: Sequence[Reject]) -> None:

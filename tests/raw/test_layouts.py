@@ -711,3 +711,27 @@ def test_a_split_alone_finds_the_devkit_beside_it(tmp_path, pictures) -> None:
     shutil.rmtree(root / "train" / source.classes[0])
     with pytest.raises(RefusedError, match="train lacks 1 class"):
         open_source(root / "train").read()
+
+
+def test_a_table_of_another_split_says_nothing_of_this_one(tmp_path) -> None:
+    """Though the names of the files are the same."""
+    tree(tmp_path, "val/0.jpg", "val/1.jpg")
+    table = tmp_path / "t.csv"
+    table.write_text("train/0.jpg,cat\ntrain/1.jpg,dog\n")
+    with pytest.raises(RefusedError, match=r"t\.csv has none of the files"):
+        open_source(tmp_path / "val", options=SourceOptions(labels=table))
+    table.write_text("train/0.jpg,cat\ntrain/1.jpg,dog\nval/0.jpg,dog\nval/1.jpg,cat\n")
+    (listing,) = open_source(tmp_path / "val", options=SourceOptions(labels=table)).read().listings
+    assert names_of(listing) == ["cat/1.jpg", "dog/0.jpg"]
+
+
+def test_class_names_that_contradict_the_images_are_refused(tmp_path, pictures) -> None:
+    """TFDS's label.labels.txt of another release would name every class wrongly."""
+    pytest.importorskip("google_crc32c")
+    root = write.tfrecord(tmp_path, pictures)
+    listed = (root / "label.labels.txt").read_text().split()
+    (root / "label.labels.txt").write_text("\n".join(reversed(listed)))
+    with pytest.raises(
+        RefusedError, match=r"the label \d+ is n\d+ by label\.labels\.txt, but its images are named after n"
+    ):
+        open_source(root)
