@@ -9,10 +9,13 @@ from typing import NoReturn
 
 from alexnet_pipeline.errors import RefusedError
 from alexnet_pipeline.raw import names
-from alexnet_pipeline.raw.forms import ClassFolders, Flat, Form, is_class_tar
+from alexnet_pipeline.raw.forms import ClassFolders, Flat, Form, has_class_tars
 from alexnet_pipeline.raw.labels import Labels, read_text
 from alexnet_pipeline.raw.options import SourceOptions
 from alexnet_pipeline.raw.tree import Folder
+
+# Folders above a source that are looked into: val/, CLS-LOC/, Data/ and ILSVRC/ lie below Kaggle's tables.
+PARENTS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +144,7 @@ def split_folders(question: Question, place: Folder) -> SplitFolders:
         inner = folder.names
         images = sum(map(names.looks_like_image, inner.files))
         links = [each for each in inner.broken if not names.looks_like_image(each)]
-        if any(map(is_class_tar, inner.files)) or (images <= len(inner.folders) and (inner.folders or links)):
+        if has_class_tars(folder) or (images <= len(inner.folders) and (inner.folders or links)):
             sorted_out.by_class[split] = folder
         elif any(map(names.may_be_image, inner.files)):
             sorted_out.flat[split] = folder
@@ -228,7 +231,7 @@ def likely_folders(root: Folder) -> list[Folder]:
     return [root, *map(root.folder, inner)]
 
 
-def find_beside(question: Question, places: list[Folder], name: str, parents: int = 4) -> tuple[str, str] | None:
+def find_beside(question: Question, places: list[Folder], name: str) -> tuple[str, str] | None:
     """Find a small file in some folders of the source, or on disk in the parents of the source.
 
     Returns:
@@ -242,7 +245,7 @@ def find_beside(question: Question, places: list[Folder], name: str, parents: in
             return place.join(name), place.read(name).decode("utf-8-sig", "replace")
     top = question.root.file_path(name)
     if top is not None:
-        for folder in list(Path(top).absolute().parent.parents)[:parents]:
+        for folder in list(top.absolute().parent.parents)[:PARENTS]:
             if (folder / name).is_file():
                 return "", read_text(folder / name)
     return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from alexnet_pipeline.errors import RefusedError
 from alexnet_pipeline.raw import names
@@ -50,6 +51,13 @@ class Container:
     def path(self) -> str:
         """Its path from the source."""
         return self.folder.join(self.name)
+
+    @property
+    def file(self) -> Path:
+        """The file on disk."""
+        path = self.folder.file_path(self.name)
+        assert path is not None, "containers are read on disk only"
+        return path
 
     def split(self) -> str | None:
         """The split that its name says, or else that of its folder."""

@@ -54,7 +54,7 @@ class ClassFolders:
     def classes(self) -> tuple[str, ...]:
         """The names of class folders and tars."""
         return tuple(
-            sorted({*self.folder.names.folders, *self._tars, *map(_class_of, filter(self._keeps_label, self._lost()))})
+            sorted({*self.folder.names.folders, *self._tars, *map(_class_of, filter(self._keeps_label, self._lost))})
         )
 
     def taken(self) -> tuple[str, ...]:
@@ -74,7 +74,7 @@ class ClassFolders:
             before = len(builder)
             self._fill_tar(builder, name, tar)
             self._check_class(name, len(builder) - before)
-        archives, broken = {tar.name for tar in tars.values()}, self._lost()
+        archives, broken = {tar.name for tar in tars.values()}, self._lost
         for entry in self.folder.entries():
             if entry.name in archives:
                 builder.used += 1
@@ -97,7 +97,7 @@ class ClassFolders:
                 f"the class {both[0]} is both a folder and a tar in {self.folder.label()}; remove the one that is "
                 "incomplete"
             )
-        lost = self._lost()
+        lost = self._lost
         if lost and "broken-classes" not in self.allow:
             what = "is not unpacked"
             keep = "keep its label" if self._keeps_label(lost[0]) else "leave it out"
@@ -164,7 +164,7 @@ class ClassFolders:
 
     @cached_property
     def _tars(self) -> dict[str, Entry]:
-        if not any(is_class_tar(name) for name in self.folder.names.files):
+        if not has_class_tars(self.folder):
             return {}
         return {
             entry.name[: -len(TAR)]: entry
@@ -176,6 +176,7 @@ class ClassFolders:
         """Whether what cannot be read is a class for certain: a link, or something named after a WordNet ID."""
         return name in self.folder.names.broken or names.WNID.fullmatch(name.partition(".")[0]) is not None
 
+    @cached_property
     def _lost(self) -> tuple[str, ...]:
         """Classes that cannot be read, whose absence would shift labels: links that lead nowhere, and archives."""
         listed = self.folder.names
@@ -265,6 +266,11 @@ def _class_of(name: str) -> str:
     """The class of an archive or link that cannot be read."""
     stem = name.partition(".")[0]
     return stem if names.WNID.fullmatch(stem) or names.suffix_of(name) in names.ARCHIVES else name
+
+
+def has_class_tars(folder: Folder) -> bool:
+    """Whether a folder holds such tars."""
+    return any(map(is_class_tar, folder.names.files))
 
 
 def open_inner_tar(folder: Folder, tar: Entry) -> ArchiveFolder:

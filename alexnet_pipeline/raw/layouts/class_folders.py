@@ -14,7 +14,7 @@ from alexnet_pipeline.raw.claim import (
     split_folders,
     split_forms,
 )
-from alexnet_pipeline.raw.forms import ClassFolders, Form, is_class_tar
+from alexnet_pipeline.raw.forms import ClassFolders, Form, has_class_tars
 from alexnet_pipeline.raw.tree import Folder
 from alexnet_pipeline.text import counted
 
@@ -36,7 +36,7 @@ def recognise(question: Question) -> Answer:
     if (
         folders.by_class
         and not question.forced("class-folders")
-        and any(_has_tars(f) for f in folders.by_class.values())
+        and any(map(has_class_tars, folders.by_class.values()))
     ):
         return None
     if folders.by_class:
@@ -68,7 +68,7 @@ def _classes(question: Question, folders: SplitFolders) -> Answer:
     if not listed.folders and not listed.broken:
         return None
     forced = question.forced("class-folders")
-    if any(is_class_tar(name) for name in listed.files) and not forced:
+    if has_class_tars(root) and not forced:
         return None
     if folders.flat and not folders.others and not forced:
         return None  # flat split folders are the layout `flat`
@@ -123,10 +123,6 @@ def _holds_a_set(folder: Folder) -> bool:
     return any(map(names.split_of, listed.folders)) or any(
         names.suffix_of(name) in names.ARCHIVES for name in listed.files
     )
-
-
-def _has_tars(folder: Folder) -> bool:
-    return any(map(is_class_tar, folder.names.files))
 
 
 def _is_note(name: str) -> bool:

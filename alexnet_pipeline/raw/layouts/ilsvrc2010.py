@@ -6,10 +6,10 @@ import dataclasses
 from dataclasses import dataclass
 
 from alexnet_pipeline.errors import RefusedError
-from alexnet_pipeline.raw.claim import Answer, Claim, Question
+from alexnet_pipeline.raw.claim import Answer, Question
 from alexnet_pipeline.raw.devkit import Challenge, Devkit, parse_ids
 from alexnet_pipeline.raw.forms import ClassFolders, Form, every_file, open_member
-from alexnet_pipeline.raw.layouts.ilsvrc2012 import devkit_form, find_devkit
+from alexnet_pipeline.raw.layouts.ilsvrc2012 import devkit_claim, devkit_form, find_devkit
 from alexnet_pipeline.raw.listing import ListingBuilder
 from alexnet_pipeline.raw.tree import Folder
 
@@ -78,12 +78,8 @@ def recognise(question: Question) -> Answer:
             continue
         form = _form(question, split, name, devkit)
         forms[split] = Patched(form, patches) if patches else form
-    return Claim(
-        evidence=", ".join([*tars.values(), *sorted(used)]),
-        splits=forms,
-        words=dict(zip(devkit.wnids, devkit.words, strict=True)) if devkit else {},
-        class_list=devkit.wnids if devkit else None,
-        devkit_order=devkit.wnids if devkit else None,
+    return dataclasses.replace(
+        devkit_claim([*tars.values(), *sorted(used)], forms, devkit),
         used=frozenset(used | {name for name in tars.values() if name not in unlabelled}),
         unlabelled=unlabelled,
         notes=()

@@ -55,7 +55,7 @@ def recognise(question: Question) -> Answer:
         forms["val"] = _labelled(open_member(root, VAL_TAR), devkit)
     left_out = dict.fromkeys(tars.values(), "a split that is not wanted") | unlabelled | without
     evidence = [*tars.values(), *([devkit_name] if devkit_name else [])]
-    claim = _claim(evidence, forms, devkit)
+    claim = devkit_claim(evidence, forms, devkit)
     used = frozenset({*read.values(), *([devkit_name] if devkit_name else [])})
     return dataclasses.replace(claim, used=used, unlabelled=left_out)
 
@@ -70,13 +70,13 @@ def _split_alone(question: Question, devkit: Devkit | None, name: str) -> Claim 
     if devkit is None:
         return None
     if any(map(names.WNID.fullmatch, root.names.folders)):
-        return _claim([name], {question.only_split(): ClassFolders(root, allow=question.options.allow)}, devkit)
+        return devkit_claim([name], {question.only_split(): ClassFolders(root, allow=question.options.allow)}, devkit)
     if question.labels is None and names.number_of(next(iter(root.names.files), ""))[:2] == (CHALLENGE.year, "val"):
-        return _claim([name], {"val": devkit_form(root, devkit)}, devkit)
+        return devkit_claim([name], {"val": devkit_form(root, devkit)}, devkit)
     return None
 
 
-def _claim(evidence: Sequence[str], forms: Mapping[str, Form], devkit: Devkit | None) -> Claim:
+def devkit_claim(evidence: Sequence[str], forms: Mapping[str, Form], devkit: Devkit | None) -> Claim:
     """The claim of some splits, whose classes and words the devkit lists if there is one."""
     if devkit is None:
         return Claim(", ".join(evidence), forms)

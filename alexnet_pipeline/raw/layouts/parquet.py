@@ -118,8 +118,7 @@ def _complete(question: Question, splits: dict[str, list[Container]]) -> Claim:
     for split, files in splits.items():
         rows[split] = Rows()
         for container in files:
-            path = container.folder.file_path(container.name)
-            assert path is not None
+            path = container.file
             columns = read_columns(path, question.options.columns)
             if given and columns.names and columns.names != given:
                 raise RefusedError(f"{path} names other classes than the files before it")
@@ -139,7 +138,7 @@ def _read_rows(parquet: Any, path: Path, columns: Columns, rows: Rows) -> None:
             place = Place(str(path), "row", group_ends=tuple(accumulate(sizes)), column=columns.image)
             rows.add_place(place, path.stat().st_mtime_ns)
             for batch in file.iter_batches(BATCH_ROWS, columns=wanted):
-                labels = batch.column(0 if batch.schema.names[0] == columns.label else 1).to_pylist()
+                labels = batch.column(batch.schema.names.index(columns.label)).to_pylist()
                 paths = _paths(batch, columns, len(labels))
                 for label, name in zip(labels, paths, strict=True):
                     _add_row(rows, path.stem, row, label, name)

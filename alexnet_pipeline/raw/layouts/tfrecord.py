@@ -61,9 +61,7 @@ def _complete(question: Question, splits: dict[str, list[Container]]) -> Claim:
     for split, files in splits.items():
         rows[split] = Rows()
         for container in files:
-            path = root.file_path(container.name)
-            assert path is not None
-            _read_file(rows[split], path, container.name)
+            _read_file(rows[split], container.file, container.name)
     listed = root.names.files
     text = root.read(CLASS_NAMES).decode("utf-8", "replace") if CLASS_NAMES in listed else ""
     paths = {split: tuple(container.path for container in files) for split, files in splits.items()}

@@ -49,8 +49,7 @@ def recognise(question: Question) -> Answer:
     if not holders or not _is_sample(holders[0], _tars(holders[0])[0]):
         return None
     found = []
-    _check_finished(question, root)
-    for folder in holders:
+    for folder in [root, *(folder for folder in holders if folder is not root)]:
         _check_finished(question, folder)
         found += [Container.of(folder, name, name.removesuffix(TAR)) for name in _tars(folder)]
     wanted = by_split(question, found)
@@ -66,9 +65,7 @@ def _complete(question: Question, splits: dict[str, list[Container]]) -> Claim:
     for split, containers in splits.items():
         rows[split] = Rows()
         for container in containers:
-            path = container.folder.file_path(container.name)
-            assert path is not None
-            _read_tar(rows[split], path, container.path)
+            _read_tar(rows[split], container.file, container.path)
         folder = containers[0].folder
         tables |= {folder.join(each) for each in (MANIFEST, INFO) if each in folder.names.files}
         given = given or _given_classes(folder)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from alexnet_pipeline.raw.claim import Answer, Claim, Question, split_folders, split_forms
-from alexnet_pipeline.raw.forms import ClassFolders, is_class_tar
+from alexnet_pipeline.raw.forms import ClassFolders, has_class_tars, is_class_tar
 
 LOOKS_LIKE = "a tar for each class, at the top or in train/; some classes may be folders already"
 TREE = """\
@@ -20,7 +20,7 @@ def recognise(question: Question) -> Answer:
         form = ClassFolders(root, allow=question.options.allow)
         return Claim(f"{len(tars):,} tars like {tars[0]}", {question.only_split(): form})
     folders = split_folders(question, root)
-    with_tars = [f for f in folders.by_class.values() if any(map(is_class_tar, f.names.files))]
+    with_tars = [f for f in folders.by_class.values() if has_class_tars(f)]
     if not with_tars:
         return None
     forms, unlabelled = split_forms(question, folders, {})
