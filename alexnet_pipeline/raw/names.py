@@ -64,7 +64,6 @@ CLUTTER = frozenset(
 # otherwise.
 ANNOTATIONS = frozenset(
     [
-        ".bin",
         ".csv",
         ".html",
         ".idx",
