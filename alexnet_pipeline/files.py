@@ -1,4 +1,4 @@
-"""Atomic and durable writes, errors that name the file, and lock files."""
+"""Whole files: atomic and durable writes, guarded reads, errors that name the file, and lock files."""
 
 from __future__ import annotations
 
@@ -8,14 +8,26 @@ import functools
 import logging
 import os
 import re
-from collections.abc import Iterator
+import stat
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import BinaryIO, Self, TypeVar
 
 from alexnet_pipeline.errors import PipelineError, RefusedError
 
+Result = TypeVar("Result")
+
 PART = ".part-"
+# Largest file that is read whole. A manifest in which every image of ImageNet is a reject has about 250 MB.
+MAX_WHOLE_BYTES = 512 << 20
+# Errors of reading that pass: of network file systems, of disks, and of limits. They are tried again after these waits.
+PASSING = frozenset(
+    {errno.EAGAIN, errno.EBUSY, errno.ECONNRESET, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EREMOTEIO}
+    | {errno.ESTALE, errno.ETIMEDOUT}
+)
+RETRY_WAITS_S = (0.1, 1.0, 5.0)
 # A URL, also with one slash after the colon, as Path leaves it.
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 # Size of the write buffer: one system call per sample would cost more than writing its bytes.
@@ -39,6 +51,39 @@ def local_path(place: str | os.PathLike[str]) -> Path:
     if _URL.match(os.fspath(place)):
         raise RefusedError(f"{place} is a URL; expected a path on this machine")
     return Path(place)
+
+
+def read_whole(path: Path, most_bytes: int = MAX_WHOLE_BYTES) -> bytes:
+    """Read a file that somebody else may have put there.
+
+    Raises:
+        OSError: it cannot be read, has more bytes, or is no regular file: a FIFO would block, a device might not end.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as handle:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+        if status.st_size > most_bytes:
+            text = f"it has {status.st_size:,} bytes, expected at most {most_bytes:,}"
+            raise OSError(errno.EFBIG, text, str(path))
+        return handle.read(most_bytes)
+
+
+def retry_passing(read: Callable[[], Result]) -> Result:
+    """Call a function, and again after a while if it fails with an error that may pass.
+
+    Raises:
+        OSError: it failed every time, or with an error that does not pass.
+    """
+    for wait_s in RETRY_WAITS_S:
+        try:
+            return read()
+        except OSError as error:
+            if error.errno not in PASSING:
+                raise
+            time.sleep(wait_s)
+    return read()
 
 
 class PartFile:

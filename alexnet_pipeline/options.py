@@ -177,6 +177,19 @@ def make(record: type[Record], given: Mapping[str, Any], base: Record | None = N
     return record(**values) if base is None else dataclasses.replace(base, **values)  # type: ignore[type-var]
 
 
+def check(record: object) -> None:
+    """Check the values of a record that was read from a file, as `make` checks those that are given.
+
+    Raises:
+        ValueError: a value is out of range; the message names the field.
+    """
+    for parameter in parameters_of(type(record)):  # type: ignore[arg-type] # a type is hashable
+        try:
+            parameter.convert(getattr(record, parameter.field))
+        except ValueError as error:
+            raise ValueError(f"{parameter.field}: {error}") from error
+
+
 def takes_options(*records: type) -> Callable[[Function], Function]:
     """Decorate a function so that its `**options` are the parameters declared by records.
 

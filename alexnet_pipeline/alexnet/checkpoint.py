@@ -15,20 +15,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 from torch import Tensor
 
 from alexnet_pipeline.alexnet.recipe import NetworkOptions, Recipe
 from alexnet_pipeline.alexnet.schedule import PlateauState
 from alexnet_pipeline.batches.loader import LoaderState
 from alexnet_pipeline.errors import PipelineError, RefusedError
-from alexnet_pipeline.files import PART, naming, sync_folder, write_whole
+from alexnet_pipeline.files import PART, naming, read_whole, sync_folder, write_whole
 from alexnet_pipeline.options import parameters_of
 from alexnet_pipeline.progress import Report, warn_to
 from alexnet_pipeline.records import from_json, to_json
 
 # The files of tensors, NAME.safetensors, and the one that proves them.
 TENSORS, STATE = ("weights", "momentum", "random"), "state.json"
+# Largest file of tensors that is read; the paper's network has 244 MB of weights.
+MAX_TENSORS_BYTES = 8 << 30
 # Change this with the meaning of a checkpoint's files.
 FORMAT_VERSION = 1
 _DIGEST = re.compile(rb'"digest": "[0-9a-f]{64}"')
@@ -161,7 +163,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         RefusedError: it is whole, but of another version of this package.
     """
     try:
-        text = (path / STATE).read_bytes()
+        text = read_whole(path / STATE)
         if _sealed(_DIGEST.sub(_NO_DIGEST, text, count=1)) != text:
             raise ValueError(f"{STATE} does not match its digest")
         file = _read_state(path, text)
@@ -227,9 +229,10 @@ def _read_state(path: Path, text: bytes) -> _StateFile:
 
 
 def _load(path: Path, digest: str) -> dict[str, Tensor]:
-    if hashlib.sha256(path.read_bytes()).hexdigest() != digest:
+    data = read_whole(path, MAX_TENSORS_BYTES)
+    if hashlib.sha256(data).hexdigest() != digest:
         raise ValueError(f"{path.name} has changed")
-    return load_file(path)
+    return load(data)
 
 
 def _newest_first(folder: Path) -> list[Path]:

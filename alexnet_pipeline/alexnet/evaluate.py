@@ -22,7 +22,7 @@ from alexnet_pipeline.batches.loader import Loader
 from alexnet_pipeline.dataset.manifest import Manifest
 from alexnet_pipeline.dataset.open import ShardSet, open_shards
 from alexnet_pipeline.errors import RefusedError
-from alexnet_pipeline.files import make_folder, write_whole
+from alexnet_pipeline.files import make_folder, read_whole, write_whole
 from alexnet_pipeline.options import make, takes_options
 from alexnet_pipeline.progress import Progress, Report, reporting, warn_to
 from alexnet_pipeline.records import from_json, to_json
@@ -149,7 +149,7 @@ def read_evaluations(run: Path, report: Report) -> tuple[Evaluation, ...]:
     evaluations = []
     for path in sorted((run / EVALUATIONS).glob("*.json")):
         try:
-            evaluations.append(from_json(path.read_bytes(), Evaluation))
+            evaluations.append(from_json(read_whole(path), Evaluation))
         except (OSError, ValueError) as error:
             warn_to(report)(f"{path} is not an evaluation ({error}) and is left out; run `evaluate` again")
     return tuple(evaluations)

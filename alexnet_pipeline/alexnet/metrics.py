@@ -14,7 +14,7 @@ from torch import Tensor
 from alexnet_pipeline.alexnet.error_rates import ErrorRates
 from alexnet_pipeline.alexnet.processes import Process
 from alexnet_pipeline.errors import PipelineError, RefusedError
-from alexnet_pipeline.files import naming
+from alexnet_pipeline.files import naming, read_whole
 from alexnet_pipeline.records import from_json, to_json
 
 METRICS, EVENTS = "metrics.jsonl", "tensorboard"
@@ -176,7 +176,7 @@ def read_metrics(run: Path) -> Log:
         PipelineError: the file cannot be read.
     """
     try:
-        texts = (run / METRICS).read_bytes().splitlines()
+        texts = read_whole(run / METRICS).splitlines()
     except FileNotFoundError:
         texts = []
     except OSError as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from alexnet_pipeline.alexnet.evaluate import Confusion, Evaluation, read_evalua
 from alexnet_pipeline.alexnet.exchange import TOWERS
 from alexnet_pipeline.alexnet.metrics import Log, read_metrics
 from alexnet_pipeline.alexnet.run_folder import CHECKPOINTS, read_run
+from alexnet_pipeline.dataset.npy import read_npy
 from alexnet_pipeline.dataset.open import ShardSet, open_shards
 from alexnet_pipeline.errors import PipelineError
 from alexnet_pipeline.files import write_whole
@@ -161,7 +161,7 @@ def _images(shards: ShardSet, confusion: Confusion) -> list[str]:
         if not same or shards.manifest.classes[shards.read_label(position)] != confusion.truth:
             raise PipelineError(f"{shards.folder} has changed since the evaluation; run `evaluate` again")
         data = shards.read_image(position)
-        uris.append(data_uri(kind, data) if kind else png_uri(np.load(io.BytesIO(data), allow_pickle=False)))
+        uris.append(data_uri(kind, data) if kind else png_uri(read_npy(data)))
     return uris
 
 

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alexnet_pipeline.alexnet.recipe import NetworkOptions, Recipe
+from alexnet_pipeline.dataset.npy import read_npy
 from alexnet_pipeline.dataset.open import ShardSet
 from alexnet_pipeline.errors import PipelineError, RefusedError
-from alexnet_pipeline.files import write_whole
+from alexnet_pipeline.files import read_whole, write_whole
 from alexnet_pipeline.records import from_json, to_json
 
 CHECKPOINTS, RUN, MEAN, LOCK = "checkpoints", "run.json", "mean.npy", ".lock"
@@ -102,7 +103,7 @@ def read_run(run: Path) -> RunRecord:
     if not path.is_file():
         raise RefusedError(f"{run} holds no run: {RUN} is missing; expected a folder that `train` wrote")
     try:
-        return from_json(path.read_bytes(), RunRecord)
+        return from_json(read_whole(path), RunRecord)
     except (OSError, ValueError) as error:
         raise PipelineError(
             f"cannot read {path}: {error}; resuming the run writes it again, if this version trained it"
@@ -116,6 +117,6 @@ def read_mean(run: Path) -> NDArray[np.float32]:
         PipelineError: it cannot be read.
     """
     try:
-        return np.asarray(np.load(run / MEAN, allow_pickle=False), np.float32)
+        return np.asarray(read_npy(read_whole(run / MEAN)), np.float32)
     except (OSError, ValueError) as error:
         raise PipelineError(f"cannot read {run / MEAN}: {error}; resuming the run writes it again") from error

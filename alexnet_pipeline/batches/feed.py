@@ -78,36 +78,40 @@ class Feed:
             self._advance()
         epoch, step = self._next
         views, at = self._views(epoch), self._share.positions(step)
-        samples = [int(sample) for sample in views.order[at]]
-        self.labels[self._next] = torch.tensor([self._shards.read_label(sample) for sample in samples])
+        samples = views.order[at]
+        labels, images = self._shards.read_batch(samples)
+        if self._shards.manifest.options.encoding == "raw":
+            images = [raw_pixels(self._shards, sample, data) for sample, data in zip(samples, images, strict=True)]
+        self.labels[self._next] = torch.tensor(labels)
         self._advance()
+        self._prefetch(epoch, views)
         mean = self._options.mean if self._options.mean.ndim == 1 else np.zeros(3)
         means = (mean - lighting_shift(views.alphas[at], self._shards.statistics())).astype(np.float32)
-        images = [image_bytes(self._shards, sample) for sample in samples]
         if self._options.crops:
             return images, means
         tops, lefts = np.ascontiguousarray((views.corner[at] / self._options.room_px).astype(np.float32).T)
         return images, means, tops, lefts, views.flip[at]
+
+    def _prefetch(self, epoch: int, views: Views) -> None:
+        """Let the operating system read the next batch ahead, unless it is of another epoch, whose order is unknown."""
+        if self._next[0] == epoch:
+            self._shards.prefetch(views.order[self._share.positions(self._next[1])])
 
     def _advance(self) -> None:
         epoch, step = self._next
         self._next = (epoch, step + 1) if step + 1 < self._share.steps() else (epoch + 1, 0)
 
 
-def image_bytes(shards: ShardSet, sample: int) -> NDArray[np.uint8]:
-    """An image without a copy: (bytes,) of a JPEG or PNG file, or (side, side, 3) of a raw one.
+def raw_pixels(shards: ShardSet, sample: int, data: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The pixels of a raw image, (side, side, 3) uint8, in the memory of its `.npy` file.
 
     Raises:
-        PipelineError: a raw image has another shape.
+        PipelineError: it has another shape.
     """
-    offset, size = shards.image[sample].tolist()
-    tar = shards.tars[shards.shard[sample]]
-    if shards.manifest.options.encoding != "raw":
-        return np.frombuffer(tar, np.uint8, size, offset)
-    header = NPY_MAGIC_BYTES + int.from_bytes(tar[offset + NPY_LENGTH_AT : offset + NPY_MAGIC_BYTES], "little")
+    header = NPY_MAGIC_BYTES + int.from_bytes(data[NPY_LENGTH_AT:NPY_MAGIC_BYTES].tobytes(), "little")
     side = shards.manifest.options.size_px
-    if size - header != side * side * 3:
+    if len(data) - header != side * side * 3:
         raise PipelineError(
             f"{shards.folder}: sample {sample} is not a .npy of {side} x {side} x 3 bytes; run `verify`"
         )
-    return np.frombuffer(tar, np.uint8, size - header, offset + header).reshape(side, side, 3)
+    return data[header:].reshape(side, side, 3)

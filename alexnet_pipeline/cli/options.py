@@ -12,6 +12,7 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from alexnet_pipeline.files import read_whole
 from alexnet_pipeline.options import Parameter, parameters_of
 
 PREFIX = "ALEXNET_PIPELINE"
@@ -20,6 +21,8 @@ OTHER_VARIABLES = frozenset({f"{PREFIX}_DATA"})
 # Default values of the global options, by parameter name.
 GLOBALS: dict[str, Any] = {"quiet": False, "verbose": False, "as_json": False, "no_progress": False}
 PATH = click.Path(path_type=Path)
+# Largest TOML file that is read.
+MAX_CONFIG_BYTES = 1 << 20
 # Key of the invoked command in a context's `meta`.
 INVOKED = "alexnet_pipeline.invoked"
 
@@ -193,9 +196,11 @@ def _read_config(ctx: click.Context, option: click.Parameter, path: Path | None)
     if path is None:
         return
     try:
-        tables = tomllib.loads(path.read_text("utf-8-sig"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        tables = tomllib.loads(read_whole(path, MAX_CONFIG_BYTES).decode("utf-8-sig"))
+    except (OSError, ValueError) as error:  # ValueError: neither text nor TOML, or a number of too many digits
         raise click.BadParameter(f"{path}: {getattr(error, 'strerror', None) or error}") from error
+    except RecursionError as error:
+        raise click.BadParameter(f"{path}: it is nested too deeply") from error
     root = ctx.find_root()
     defaults = _defaults(root, root.command, tables, str(path))
     names: list[str] = []

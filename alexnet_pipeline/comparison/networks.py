@@ -19,7 +19,7 @@ from alexnet_pipeline.comparison.records import Comparison, NetworkResults, Shif
 from alexnet_pipeline.comparison.verdict import verdict_of
 from alexnet_pipeline.dataset.open import ShardSet, open_shards
 from alexnet_pipeline.errors import SIGNAL_EXIT, InterruptedRunError, RefusedError
-from alexnet_pipeline.files import write_whole
+from alexnet_pipeline.files import read_whole, write_whole
 from alexnet_pipeline.pixels.kernels import find_method
 from alexnet_pipeline.progress import Message, Report
 from alexnet_pipeline.raw.options import SourceOptions
@@ -179,8 +179,8 @@ def _shift(task: _Task, report: Report) -> ShiftCell:
 
 def _read_cells(path: Path) -> KeptCells | None:
     try:
-        return from_json(path.read_bytes(), KeptCells)
+        return from_json(read_whole(path), KeptCells)
     except FileNotFoundError:
         return None
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise RefusedError(f"{path} is damaged ({error}); remove it, and its network is tested again") from error

@@ -16,6 +16,9 @@ DALI_VERSION = "v1.2"
 WORDS = 4
 MEMBERS = 3
 
+# An offset and a size below this have a sum that fits 64 bits.
+MOST_BYTES = 1 << 62
+
 # (extension, data offset, size, file name) of each member of a sample.
 Components = list[tuple[str, int, int, str]]
 
@@ -53,9 +56,13 @@ def read_dali_index(data: bytes) -> ShardIndex:
     step = WORDS * MEMBERS
     if len(words) != step * (len(lines) - 1):
         raise ValueError(f"it has {len(words)} words, expected {step} per line")
-    spans = {
-        words[at]: np.array([words[at + 1 :: step], words[at + 2 :: step]], np.int64).T for at in range(0, step, WORDS)
-    }
+    columns = {words[at]: [words[at + 1 :: step], words[at + 2 :: step]] for at in range(0, step, WORDS)}
+    try:
+        spans = {extension: np.array(column, np.int64).T for extension, column in columns.items()}
+    except OverflowError as error:
+        raise ValueError("it has an offset or a size beyond 64 bits") from error
+    if any(span.size and not 0 <= span.min() <= span.max() < MOST_BYTES for span in spans.values()):
+        raise ValueError(f"it has an offset or a size outside 0 to {MOST_BYTES - 1}")
     return ShardIndex([name.partition(".")[0] for name in words[WORDS - 1 :: step]], spans)
 
 

@@ -7,24 +7,31 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
 
 from alexnet_pipeline.errors import PipelineError, RefusedError
-from alexnet_pipeline.files import write_whole
+from alexnet_pipeline.files import read_whole, write_whole
+from alexnet_pipeline.options import check
 from alexnet_pipeline.records import Reject, Remark, SetOptions, SourceAccount, from_json
 
 # The version that is written, and the first one, which is still read.
 FORMAT_VERSION, FIRST_VERSION = 2, 1
 MANIFEST, MEAN = "manifest.json", "mean.npy"
 
+# What a stranger's manifest may say: a file lies in the data set's folder, and numbers are no traps for arithmetic.
+FileName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._+-]{0,254}$")]
+Count = Annotated[int, msgspec.Meta(ge=0, lt=1 << 62)]
+Rgb = tuple[float, float, float]
+
 
 @dataclass(frozen=True, slots=True)
 class FileRecord:
     """What a finished file must be: its name, its size in bytes and its sha256 in hex."""
 
-    name: str
-    size_bytes: int
+    name: FileName
+    size_bytes: Count
     sha256: str
 
     @classmethod
@@ -48,11 +55,11 @@ class ShardRecord:
         remarks: the flaws of inputs that became samples nevertheless.
     """
 
-    index: int
+    index: Count
     tar: FileRecord | None
     idx: FileRecord | None
     md5: str
-    samples_images: int
+    samples_images: Count
     first_key: str
     rejects: tuple[Reject, ...]
     remarks: tuple[Remark, ...] = ()
@@ -69,10 +76,10 @@ class PixelStatistics:
         pca_vectors: row i is the unit eigenvector of deviation i.
     """
 
-    mean: tuple[float, ...]
-    covariance: tuple[tuple[float, ...], ...]
-    pca_deviations: tuple[float, ...]
-    pca_vectors: tuple[tuple[float, ...], ...]
+    mean: Rgb
+    covariance: tuple[Rgb, Rgb, Rgb]
+    pca_deviations: Rgb
+    pca_vectors: tuple[Rgb, Rgb, Rgb]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +115,9 @@ class Manifest:
     geometry_definition: str
     versions: dict[str, str]
     classes: tuple[str, ...]
-    class_totals_images: tuple[int, ...]
-    total_images: int
-    upsampled_images: int
+    class_totals_images: tuple[Count, ...]
+    total_images: Count
+    upsampled_images: Count
     shards: tuple[ShardRecord, ...]
     files: tuple[FileRecord, ...]
     statistics: PixelStatistics | None
@@ -157,7 +164,7 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = folder / MANIFEST
     try:
-        text = path.read_bytes()
+        text = read_whole(path)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise RefusedError(_missing(folder)) from error
     except OSError as error:
@@ -165,7 +172,9 @@ def read_manifest(folder: Path) -> Manifest:
     try:
         version = from_json(text, _Version).format_version
         manifest = from_json(text, Manifest) if FIRST_VERSION <= version <= FORMAT_VERSION else None
-    except (ValueError, msgspec.MsgspecError) as error:
+        if manifest:
+            check(manifest.options)
+    except ValueError as error:
         raise PipelineError(f"{path} is damaged: {error}; restore it from a copy, or shard the source again") from error
     if manifest is None:
         raise RefusedError(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import io
-import mmap
+import os
 import resource
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +16,18 @@ from numpy.typing import NDArray
 
 from alexnet_pipeline.dataset.index import ShardIndex, read_dali_index
 from alexnet_pipeline.dataset.manifest import MEAN, FileRecord, Manifest, PixelStatistics, ShardRecord, read_manifest
+from alexnet_pipeline.dataset.npy import read_npy
+from alexnet_pipeline.dataset.tar import OpenTar
 from alexnet_pipeline.errors import PipelineError, RefusedError
+from alexnet_pipeline.files import read_whole
 from alexnet_pipeline.records import EXTENSIONS, from_json
 
 # File descriptors to leave for other uses: decoders, processes, checkpoints.
 SPARE_FILES = 256
 # Bytes of the name field at the start of a USTAR header.
 NAME_BYTES = 100
+# Most bytes between a label and its image: headers, padding and, before a raw image, the record.
+MOST_GAP_BYTES = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +62,7 @@ class ShardSet:
     Attributes:
         folder: the data set's folder.
         manifest: its manifest.
-        tars: (shards,) memory-mapped tars; shards without samples have none.
+        tars: (shards,) open tars; shards without samples have none.
         shard: (samples,) int32 index into `tars`.
         image: (samples, 2) int64 offset and size of the image in its tar.
         label: (samples, 2) int64 offset and size of the `.cls` member.
@@ -66,7 +71,7 @@ class ShardSet:
 
     folder: Path
     manifest: Manifest
-    tars: tuple[mmap.mmap, ...]
+    tars: tuple[OpenTar, ...]
     shard: NDArray[np.int32]
     image: NDArray[np.int64]
     label: NDArray[np.int64]
@@ -87,7 +92,7 @@ class ShardSet:
 
     def read_image(self, sample: int) -> bytes:
         """The encoded image of a sample."""
-        return self._read(sample, self.image)
+        return self._read(sample, self.image).tobytes()
 
     def read_label(self, sample: int) -> int:
         """The label of a sample.
@@ -95,14 +100,7 @@ class ShardSet:
         Raises:
             PipelineError: the label is not a class of this set.
         """
-        text = self._read(sample, self.label)
-        label = int(text) if text.isdigit() else -1
-        if not 0 <= label < len(self.manifest.classes):
-            raise PipelineError(
-                f"{self.folder}: sample {sample} has label {text!r}, expected 0 to {len(self.manifest.classes) - 1}; "
-                "run `verify`"
-            )
-        return label
+        return self._parse_label(sample, self._read(sample, self.label).tobytes())
 
     def read_record(self, sample: int) -> SampleRecord:
         """The record of a sample.
@@ -111,7 +109,7 @@ class ShardSet:
             PipelineError: the record is damaged.
         """
         try:
-            return from_json(self._read(sample, self.record), SampleRecord)
+            return from_json(self._read(sample, self.record).tobytes(), SampleRecord)
         except ValueError as error:
             raise PipelineError(f"{self.folder}: the record of sample {sample} is damaged: {error}") from error
 
@@ -131,11 +129,46 @@ class ShardSet:
         data = _read_file(path)
         if hashlib.sha256(data).hexdigest() != promised:
             raise PipelineError(f"{path} is not the mean image that the manifest names; run `verify`")
-        return np.asarray(np.load(io.BytesIO(data), allow_pickle=False), np.float32)
+        try:
+            return np.asarray(read_npy(data), np.float32)
+        except ValueError as error:
+            raise PipelineError(f"{path} is damaged: {error}; run `verify`") from error
 
-    def _read(self, sample: int, spans: NDArray[np.int64]) -> bytes:
+    def read_batch(self, samples: NDArray[np.int64]) -> tuple[list[int], list[NDArray[np.uint8]]]:
+        """The labels of some samples, and their encoded images, each (bytes,) uint8.
+
+        Raises:
+            PipelineError: a tar cannot be read, or a label is not a class of this set.
+        """
+        labels, images = [], []
+        for sample, (shard, first, digits, image, size) in zip(samples.tolist(), self._spans(samples), strict=True):
+            data = self.tars[shard].read(first, image + size - first)  # the label lies shortly before
+            labels.append(self._parse_label(sample, data[:digits].tobytes()))
+            images.append(data[image - first :])
+        return labels, images
+
+    def prefetch(self, samples: NDArray[np.int64]) -> None:
+        """Let the operating system read the labels and images of some samples ahead."""
+        for shard, first, _, image, size in self._spans(samples):
+            self.tars[shard].prefetch(first, image + size - first)
+
+    def _spans(self, samples: NDArray[np.int64]) -> Iterator[tuple[int, ...]]:
+        """Shard, offset and size of the label, offset and size of the image, for each of some samples."""
+        columns = (self.shard[samples], *self.label[samples].T, *self.image[samples].T)
+        return zip(*(column.tolist() for column in columns), strict=True)
+
+    def _parse_label(self, sample: int, text: bytes) -> int:
+        label = int(text) if text.isdigit() else -1
+        if not 0 <= label < len(self.manifest.classes):
+            raise PipelineError(
+                f"{self.folder}: sample {sample} has label {text!r}, expected 0 to {len(self.manifest.classes) - 1}; "
+                "run `verify`"
+            )
+        return label
+
+    def _read(self, sample: int, spans: NDArray[np.int64]) -> NDArray[np.uint8]:
         offset, size = spans[sample].tolist()
-        return bytes(self.tars[self.shard[sample]][offset : offset + size])
+        return self.tars[int(self.shard[sample])].read(offset, size)
 
 
 def open_shards(folder: Path | str) -> ShardSet:
@@ -161,7 +194,7 @@ def open_shards(folder: Path | str) -> ShardSet:
     if sum(counts) != manifest.total_images:
         raise PipelineError(f"{folder}: indexes list {sum(counts)} samples, the manifest says {manifest.total_images}")
     _allow_files(len(records))
-    tars = tuple(_map(folder, record, index) for record, index in zip(records, indexes, strict=True))
+    tars = tuple(_open_tar(folder, record, index, extension) for record, index in zip(records, indexes, strict=True))
     spans = (np.concatenate([index.spans[name] for index in indexes]) for name in (extension, "cls", "json"))
     shard = np.repeat(np.arange(len(records), dtype=np.int32), counts)
     return ShardSet(folder, manifest, tars, shard, *spans)
@@ -186,7 +219,7 @@ def _read_index(folder: Path, record: ShardRecord, extension: str) -> ShardIndex
 
 
 def _allow_files(count: int) -> None:
-    """Raise the soft limit on open files, usually 1,024: each mapped tar keeps one open, and ImageNet has 1,282."""
+    """Raise the soft limit on open files, usually 1,024: each tar takes one, and ImageNet has 1,282."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = len(list(Path("/proc/self/fd").iterdir())) + count + SPARE_FILES
     wanted = needed if hard == resource.RLIM_INFINITY else min(hard, needed)
@@ -194,31 +227,37 @@ def _allow_files(count: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def _map(folder: Path, record: ShardRecord, index: ShardIndex) -> mmap.mmap:
+def _open_tar(folder: Path, record: ShardRecord, index: ShardIndex, extension: str) -> OpenTar:
     assert record.tar
     path = folder / record.tar.name
     try:
-        with path.open("rb") as handle:
-            size = handle.seek(0, 2)
-            _check_size(path, size, record.tar)
-            mapped = mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ)
+        tar = OpenTar(path)
     except OSError as error:
         hint = "raise `ulimit -n`" if error.errno == errno.EMFILE else "run `verify`"
         raise PipelineError(f"cannot read {path}: {error.strerror}; {hint}") from error
-    first = mapped[:NAME_BYTES].rstrip(b"\0").decode("ascii", "replace")
-    last = max(int(span.sum(1).max()) for span in index.spans.values())
-    if first.rpartition(".")[0] != record.first_key or last > size:
+    _check_status(path, tar.status(), record.tar)
+    first = tar.read(0, NAME_BYTES).tobytes().rstrip(b"\0").decode("ascii", "replace")
+    if first.rpartition(".")[0] != record.first_key:
         raise PipelineError(f"{path} begins with {first!r}, expected sample {record.first_key}; run `verify`")
-    return mapped
+    image, label, _ = (index.spans[name] for name in (extension, "cls", "json"))
+    gaps = image[:, 0] - label.sum(1)
+    if not 0 < gaps.min() <= gaps.max() <= MOST_GAP_BYTES:
+        raise PipelineError(f"{path}: its index does not have each label shortly before its image; run `verify`")
+    last = max(int(span.sum(1).max()) for span in index.spans.values())
+    if last > record.tar.size_bytes:
+        raise PipelineError(f"{path} has {record.tar.size_bytes} bytes, its index names byte {last}; run `verify`")
+    return tar
 
 
-def _check_size(path: Path, size: int, tar: FileRecord) -> None:
-    if size != tar.size_bytes:
-        raise PipelineError(f"{path} has {size} bytes, the manifest says {tar.size_bytes}; run `verify`")
+def _check_status(path: Path, status: os.stat_result, tar: FileRecord) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise PipelineError(f"{path} is not a regular file; run `verify`")
+    if status.st_size != tar.size_bytes:
+        raise PipelineError(f"{path} has {status.st_size} bytes, the manifest says {tar.size_bytes}; run `verify`")
 
 
 def _read_file(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_whole(path)
     except OSError as error:
         raise PipelineError(f"cannot read {path}: {error.strerror}; run `verify`") from error

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from alexnet_pipeline.errors import RefusedError
+from alexnet_pipeline.files import read_whole
 from alexnet_pipeline.raw import names
 
 META = "data/meta.mat"
@@ -87,7 +88,10 @@ def read_devkit(path: Path, challenge: Challenge) -> Devkit:
     """
     wanted = {META, challenge.truth}
     try:
-        files = {name: (path / name).read_bytes() for name in wanted} if path.is_dir() else _members(path, wanted)
+        if path.is_dir():
+            files = {name: read_whole(path / name, MAX_MEMBER_BYTES) for name in wanted}
+        else:
+            files = _members(path, wanted)
         ids = parse_ids(files[challenge.truth])
         wnids, words = _leaves(files[META], challenge.identity)
     except KeyError as error:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from alexnet_pipeline.errors import RefusedError
+from alexnet_pipeline.files import read_whole
 from alexnet_pipeline.raw.names import WNID, in_order, looks_like_image, oddities, split_of, stem_of
 from alexnet_pipeline.raw.tree import MAX_TEXT_BYTES, Folder
 from alexnet_pipeline.text import counted
@@ -294,9 +295,7 @@ def read_text(path: Path) -> str:
         RefusedError: it cannot be read, is too large or is not text.
     """
     try:
-        if path.stat().st_size > MAX_TEXT_BYTES:
-            raise RefusedError(f"{path} has more than {MAX_TEXT_BYTES >> 20} MiB; expected a list")
-        return path.read_text("utf-8-sig")
+        return read_whole(path, MAX_TEXT_BYTES).decode("utf-8-sig")
     except OSError as error:
         raise RefusedError(f"cannot read {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import accumulate, groupby
@@ -12,6 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from alexnet_pipeline.errors import PipelineError, RejectedImageError
+from alexnet_pipeline.files import retry_passing
 from alexnet_pipeline.raw.archive import read_zip_member
 from alexnet_pipeline.records import RawImage, Reason
 
@@ -19,12 +18,6 @@ from alexnet_pipeline.records import RawImage, Reason
 READ_AHEAD = 4
 # Largest size of an image, and of one in a zip when it is inflated; larger ones are no photographs.
 MAX_IMAGE_BYTES = MAX_INFLATED_BYTES = 1 << 30
-# Errors of reading that pass: of network file systems, of disks, and of limits. They are tried again after these waits.
-PASSING = frozenset(
-    {errno.EAGAIN, errno.EBUSY, errno.ECONNRESET, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EREMOTEIO}
-    | {errno.ESTALE, errno.ETIMEDOUT}
-)
-RETRY_WAITS_S = (0.1, 1.0, 5.0)
 # Rows of a Parquet file that are in memory at a time, and bytes that are read from it at a time.
 BATCH_ROWS = 32
 BUFFER_BYTES = 1 << 20
@@ -94,14 +87,10 @@ class Reader:
         image = self._images[position]
         if image.packing == "row":
             return self._read_row(position)
-        for wait_s in (*RETRY_WAITS_S, None):
-            try:
-                return self._read(position, image)
-            except OSError as error:
-                if wait_s is None or error.errno not in PASSING:
-                    raise _unreadable(image, error) from error
-                time.sleep(wait_s)
-        raise AssertionError("the last wait is None")
+        try:
+            return retry_passing(lambda: self._read(position, image))
+        except OSError as error:
+            raise _unreadable(image, error) from error
 
     def _read(self, position: int, image: RawImage) -> bytes:
         if image.size_bytes > MAX_IMAGE_BYTES:

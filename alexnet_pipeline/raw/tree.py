@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from alexnet_pipeline.errors import RefusedError
+from alexnet_pipeline.files import read_whole
 from alexnet_pipeline.raw.names import is_clutter, looks_like_image
 from alexnet_pipeline.records import Packing, Reason
 
@@ -226,9 +227,7 @@ class DiskFolder(Folder):
         """Read one of its files."""
         path = self.directory / name
         try:
-            if path.stat().st_size > MAX_TEXT_BYTES:
-                raise RefusedError(f"{path} has more than {MAX_TEXT_BYTES >> 20} MiB; expected a list of labels")
-            return path.read_bytes()
+            return read_whole(path, MAX_TEXT_BYTES)
         except OSError as error:
             raise RefusedError(f"cannot read {path}: {error.strerror}") from error
 

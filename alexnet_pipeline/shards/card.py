@@ -16,7 +16,7 @@ from alexnet_pipeline.dataset.index import TIMM, timm_index, timm_split
 from alexnet_pipeline.dataset.manifest import Manifest, read_manifest
 from alexnet_pipeline.dataset.open import SampleRecord
 from alexnet_pipeline.errors import PipelineError
-from alexnet_pipeline.files import naming, write_whole
+from alexnet_pipeline.files import naming, read_whole, write_whole
 from alexnet_pipeline.pixels.kernels import find_method
 from alexnet_pipeline.records import EXTENSIONS, Conversion, SetOptions
 from alexnet_pipeline.shards.names import shard_prefix
@@ -52,7 +52,7 @@ def describe(folder: Path, splits: Mapping[str, Manifest]) -> None:
     write_whole(folder / TIMM, splits_index(splits))
     path = folder / CARD
     with naming(path):
-        ours = not path.exists() or MARK.encode() in path.read_bytes()
+        ours = not path.exists() or MARK.encode() in read_whole(path)
     if ours:
         write_whole(path, card(splits))
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from alexnet_pipeline.dataset.index import TIMM, WIDS
 from alexnet_pipeline.dataset.manifest import MANIFEST, MEAN, FileRecord, Manifest
 from alexnet_pipeline.errors import RefusedError
+from alexnet_pipeline.files import read_whole
 from alexnet_pipeline.shards.card import finished_splits, splits_index
 from alexnet_pipeline.shards.names import is_companion, shard_prefix
 
@@ -65,7 +66,7 @@ def check_splits_index(folder: Path) -> Iterator[Problem]:
     """
     path = folder / TIMM
     try:
-        if path.exists() and path.read_bytes() != splits_index(finished_splits(folder)):
+        if path.exists() and read_whole(path) != splits_index(finished_splits(folder)):
             yield Problem(str(path), "does not describe the finished splits beside it")
     except OSError as error:
         yield Problem(str(path), f"cannot be read: {error.strerror}")

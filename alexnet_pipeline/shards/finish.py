@@ -12,7 +12,7 @@ import numpy as np
 from alexnet_pipeline.dataset.index import TIMM, WIDS, timm_index, timm_split, wids_index
 from alexnet_pipeline.dataset.manifest import FORMAT_VERSION, MEAN, FileRecord, Manifest, ShardRecord, write_manifest
 from alexnet_pipeline.errors import PipelineError, RefusedError
-from alexnet_pipeline.files import locked, write_whole
+from alexnet_pipeline.files import locked, read_whole, write_whole
 from alexnet_pipeline.shards.card import describe, finished_splits
 from alexnet_pipeline.shards.journal import SetPlan, SetState
 from alexnet_pipeline.shards.names import STATE, shard_prefix
@@ -84,7 +84,7 @@ def _merge_sums(state: SetState, shards: list[ShardRecord]) -> Sums:
     for shard in shards:
         path = state.sums_path(shard.index)
         try:
-            sums = Sums.from_bytes(path.read_bytes())
+            sums = Sums.from_bytes(read_whole(path))
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise PipelineError(
                 f"{path} cannot be read ({error}); remove it, and `shard` writes its shard again"

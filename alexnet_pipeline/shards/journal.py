@@ -18,7 +18,7 @@ from typing import BinaryIO
 
 from alexnet_pipeline.dataset.manifest import MANIFEST, ShardRecord, is_finished
 from alexnet_pipeline.errors import RefusedError
-from alexnet_pipeline.files import PART, locked, make_folder, naming, write_whole
+from alexnet_pipeline.files import PART, locked, make_folder, naming, read_whole, write_whole
 from alexnet_pipeline.records import Reject, SetOptions, SourceAccount, fingerprint, from_json, to_json
 from alexnet_pipeline.shards.names import STATE, is_written_here
 
@@ -109,7 +109,7 @@ class SetState:
         """
         path = self._state / PLAN
         try:
-            return from_json(path.read_bytes(), SetPlan)
+            return from_json(read_whole(path), SetPlan)
         except FileNotFoundError:
             return None
         except NotADirectoryError as error:

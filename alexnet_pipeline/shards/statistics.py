@@ -6,13 +6,15 @@ import functools
 import io
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from alexnet_pipeline.dataset.manifest import PixelStatistics
 from alexnet_pipeline.pixels.compiled import compiled, keep
+
+Item = TypeVar("Item")
 
 # Most images whose sums over one byte of each still fit 16 bits.
 MAX_RECENT_IMAGES = ((1 << 16) - 1) // 255
@@ -104,10 +106,10 @@ class Sums:
         rows = rows * np.sign(rows[np.arange(3), np.abs(rows).argmax(1)])[:, None]
         deviations = np.sqrt(np.maximum(variances[::-1], 0))
         return PixelStatistics(
-            mean=tuple(mean.tolist()),
-            covariance=tuple(map(tuple, covariance.tolist())),
-            pca_deviations=tuple(deviations.tolist()),
-            pca_vectors=tuple(map(tuple, rows.tolist())),
+            mean=_rgb(*mean.tolist()),
+            covariance=_rgb(*(_rgb(*row) for row in covariance.tolist())),
+            pca_deviations=_rgb(*deviations.tolist()),
+            pca_vectors=_rgb(*(_rgb(*row) for row in rows.tolist())),
         )
 
     def _settle(self) -> None:
@@ -165,6 +167,11 @@ def _add_pixels(
 def _compiled_add() -> Callable[..., None]:
     """Compile on first use, so that merging sums need not import numba."""
     return compiled(_add_pixels)
+
+
+def _rgb(red: Item, green: Item, blue: Item) -> tuple[Item, Item, Item]:
+    """A tuple of three, whose length a type checker knows."""
+    return red, green, blue
 
 
 def _zeros(*shape: int) -> NDArray[np.int64]:
