@@ -13,13 +13,14 @@ from typing import Any
 from alexnet_pipeline.dataset.index import Components, dali_index
 from alexnet_pipeline.dataset.manifest import MANIFEST, Manifest, ShardRecord, read_manifest
 from alexnet_pipeline.dataset.open import ShardSet, open_shards
-from alexnet_pipeline.errors import PipelineError, RefusedError, RejectedImageError
+from alexnet_pipeline.errors import PipelineError, RefusedError
 from alexnet_pipeline.options import make, takes_options
-from alexnet_pipeline.pixels import codec
 from alexnet_pipeline.progress import Advance, Progress, Report, Stage, reporting
 from alexnet_pipeline.raw.tarscan import Member, scan_tar
 from alexnet_pipeline.records import EXTENSIONS
 from alexnet_pipeline.shards.check import Problem, check_file, check_folder, check_splits_index
+from alexnet_pipeline.shards.check_samples import Tally, check_samples, check_totals
+from alexnet_pipeline.shards.find import find_sets
 from alexnet_pipeline.shards.options import VerifyOptions
 from alexnet_pipeline.shards.workers import core_count
 from alexnet_pipeline.text import counted, html_table
@@ -68,8 +69,8 @@ def verify(path: str | os.PathLike[str], *, progress: Progress = True, **options
         RefusedError: there is no data set.
     """
     chosen = make(VerifyOptions, options)
-    folders = find_sets(Path(path))
-    problems: list[Problem] = []
+    found = find_sets(Path(path))
+    folders, problems = sorted(found.sets), list(found.problems)
     manifests = _read_manifests(folders, problems)
     for folder, manifest in manifests.items():
         problems += check_folder(folder, manifest)
@@ -78,12 +79,19 @@ def verify(path: str | os.PathLike[str], *, progress: Progress = True, **options
             problems += check_splits_index(parent)
     shards = [shard for manifest in manifests.values() for shard in manifest.shards if shard.tar]
     with reporting(progress) as report, ThreadPoolExecutor(chosen.workers or core_count()) as pool:
-        check = functools.partial(_run, pool, report, problems)
+        run = functools.partial(_run, pool, report, problems)
         files = [(folder, each, shard) for folder, each in manifests.items() for shard in each.shards]
-        check(Stage("verify", len(files), unit="shards"), lambda task: _check_shard(*task), files)
-        samples = [task for folder in manifests for task in _sample_tasks(folder, problems)]
-        stage = Stage("verify samples", len(samples), unit="parts")
-        check(stage, lambda task: _check_samples(*task, deep=chosen.deep), samples)
+        for more in run(Stage("verify", len(files), unit="shards"), lambda task: list(_check_shard(*task)), files):
+            problems += more
+        opened = [each for each in (_open(folder, problems) for folder in manifests) if each]
+        tallies = [Tally.of(each, deep=chosen.deep) for each in opened]
+        parts = [(number, part) for number, each in enumerate(opened) for part in _parts(each)]
+        check = functools.partial(_check_part, opened, deep=chosen.deep)
+        for number, tally in run(Stage("verify samples", len(parts), unit="parts"), check, parts):
+            tallies[number].merge(tally)
+            problems += tally.problems
+    for each, tally in zip(opened, tallies, strict=True):
+        problems += check_totals(each, tally)
     return Verification(
         folders=tuple(map(str, folders)),
         shards=len(shards),
@@ -106,47 +114,38 @@ def _read_manifests(folders: Sequence[Path], problems: list[Problem]) -> dict[Pa
 def _run(
     pool: ThreadPoolExecutor,
     report: Report,
-    problems: list[Problem],
+    problems: Sequence[Problem],
     stage: Stage,
-    check: Callable[[Any], Iterator[Problem]],
+    check: Callable[[Any], Any],
     tasks: Sequence[Any],
-) -> None:
-    """Check all tasks in threads; hashing and decoding release the GIL."""
+) -> Iterator[Any]:
+    """The result of each task; they are checked in threads, since hashing and decoding release the GIL."""
     report(stage)
-    for done, more in enumerate(pool.map(lambda task: list(check(task)), tasks), 1):
-        problems += more
+    for done, result in enumerate(pool.map(check, tasks), 1):
+        yield result
         report(Advance(done, counted(len(problems), "problem") if problems else ""))
 
 
-def _sample_tasks(folder: Path, problems: list[Problem]) -> list[tuple[ShardSet, range]]:
-    """Divide the samples of a set into tasks; a set that cannot be opened has at least one problem."""
+def _open(folder: Path, problems: list[Problem]) -> ShardSet | None:
+    """Open a set; one that cannot be opened has at least one problem."""
     try:
-        shards = open_shards(folder)
+        return open_shards(folder)
     except RefusedError:  # a set without samples
-        return []
+        return None
     except PipelineError as error:
         if not any(problem.path.startswith(str(folder)) for problem in problems):
             problems.append(Problem(str(folder), str(error)))
-        return []
-    return [
-        (shards, range(first, min(first + PART_IMAGES, len(shards)))) for first in range(0, len(shards), PART_IMAGES)
-    ]
+        return None
 
 
-def find_sets(path: Path) -> list[Path]:
-    """The folders at or below a path that hold shards, finished or not.
+def _parts(shards: ShardSet) -> Iterator[range]:
+    for first in range(0, len(shards), PART_IMAGES):
+        yield range(first, min(first + PART_IMAGES, len(shards)))
 
-    Raises:
-        RefusedError: there are none.
-    """
-    if path.is_file():
-        raise RefusedError(f"{path} is a file; name its folder, {path.parent}")
-    if not path.exists():
-        raise RefusedError(f"{path}: no such file or directory")
-    folders = {p.parent for name in (MANIFEST, "*.tar") for p in (*path.glob(name), *path.glob(f"**/{name}"))}
-    if not folders:
-        raise RefusedError(f"{path} holds no shards; expected a folder that `shard` wrote")
-    return sorted(folders)
+
+def _check_part(opened: Sequence[ShardSet], task: tuple[int, range], *, deep: bool) -> tuple[int, Tally]:
+    number, positions = task
+    return number, check_samples(opened[number], positions, deep=deep)
 
 
 def _check_shard(folder: Path, manifest: Manifest, shard: ShardRecord) -> Iterator[Problem]:
@@ -188,34 +187,3 @@ def _samples(members: list[Member]) -> list[Components]:
                 key = stem
             samples[-1].append((extension, member.offset, member.size_bytes, member.name))
     return samples
-
-
-def _check_samples(shards: ShardSet, positions: range, *, deep: bool) -> Iterator[Problem]:
-    """Check the labels of some samples and, if `deep`, decode their images."""
-    for position in positions:
-        try:
-            shards.read_label(position)
-        except PipelineError as error:
-            yield Problem(_tar_of(shards, position), str(error))
-        if deep:
-            yield from _check_image(shards, position)
-
-
-def _check_image(shards: ShardSet, position: int) -> Iterator[Problem]:
-    options = shards.manifest.options
-    try:
-        height, width = codec.decode_sample(shards.read_image(position), options.encoding).shape[:2]
-    except RejectedImageError as error:
-        yield Problem(_tar_of(shards, position), f"sample {position} does not decode: {error}")
-        return
-    side = options.size_px
-    fits = min(height, width) == side if options.geometry == "shorter" else (height, width) == (side, side)
-    if not fits:
-        yield Problem(
-            _tar_of(shards, position), f"sample {position} is {height}x{width}, expected {options.geometry} {side}"
-        )
-
-
-def _tar_of(shards: ShardSet, position: int) -> str:
-    tars = [record.tar.name for record in shards.manifest.shards if record.tar]
-    return str(shards.folder / tars[shards.shard[position]])

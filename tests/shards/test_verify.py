@@ -1,10 +1,14 @@
 """Whatever is damaged in a finished data set is found and named."""
 
 import dataclasses
+import errno
 import hashlib
+import io
+import os
 import shutil
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -206,6 +210,125 @@ def test_labels_outside_the_classes_are_found(copy) -> None:
     problems = api.verify(copy).problems
     assert len(problems) == 2  # the sample's last class has two images
     assert all("expected 0 to 8" in problem.text for problem in problems)
+
+
+def _edited(folder: Path, **changes: object) -> list[str]:
+    """The problems of a set whose manifest was changed and sealed again, without decoding."""
+    write_manifest(folder, dataclasses.replace(read_manifest(folder), digest="", **changes))
+    return [problem.text for problem in api.verify(folder).problems]
+
+
+def test_wrong_class_totals_are_found(copy) -> None:
+    """Where their sum stays the same, and a digest that was made again fits."""
+    first, second, *others = read_manifest(copy).class_totals_images
+    problems = _edited(copy, class_totals_images=(first + 1, second - 1, *others))
+    assert len(problems) == 2
+    assert all("images of class" in text for text in problems)
+
+
+def test_another_order_of_classes_is_found(copy) -> None:
+    """The record of a sample says its class."""
+    names = read_manifest(copy).classes
+    problems = _edited(copy, classes=(names[1], names[0], *names[2:]))
+    assert problems
+    assert all("by its record, but has label" in text for text in problems)
+
+
+def test_a_wrong_number_of_enlarged_images_is_found(copy) -> None:
+    """Each record says whether its image was."""
+    (problem,) = _edited(copy, upsampled_images=7)
+    assert "says 7 enlarged images" in problem
+
+
+def test_a_key_in_two_shards_is_found(copy) -> None:
+    """A shard that is there twice under two names, with checksums that fit."""
+    manifest = read_manifest(copy)
+    shards = list(manifest.shards)
+    for suffix in (".tar", ".idx"):
+        shutil.copy(*(copy / f"imagenet-antialias-val-00000{number}{suffix}" for number in (0, 1)))
+    shards[1] = dataclasses.replace(
+        shards[0],
+        index=1,
+        tar=dataclasses.replace(shards[0].tar, name=shards[1].tar.name),
+        idx=dataclasses.replace(shards[0].idx, name=shards[1].idx.name),
+    )
+    problems = _edited(copy, shards=tuple(shards))
+    assert sum("occurs 2 times" in text for text in problems) == shards[0].samples_images
+
+
+@pytest.mark.parametrize("encoding", ["jpg", "png"])
+def test_deep_finds_statistics_that_are_not_the_tars(raw_folders, tmp_path, encoding) -> None:
+    """Mean, covariance, its PCA, and the mean image, under checksums that fit."""
+    api.shard(raw_folders, tmp_path, split=["val"], size=64, encoding=encoding)
+    folder = tmp_path / "antialias" / "val"
+    sound = read_manifest(folder)
+    stats = sound.statistics
+    doubled = tuple(tuple(4 * value for value in row) for row in stats.covariance)
+    longer = tuple(2 * value for value in stats.pca_deviations)
+    for wrong, words in (
+        (dataclasses.replace(stats, mean=(0.0, 0.0, 0.0)), "for the mean of the pixels"),
+        (dataclasses.replace(stats, covariance=doubled, pca_deviations=longer), "for deviations of the pixels"),
+        (dataclasses.replace(stats, pca_deviations=longer), "PCA"),
+    ):
+        assert not _edited(folder, statistics=wrong)
+        (problem,) = api.verify(folder, deep=True).problems
+        assert words in problem.text
+    image = io.BytesIO()
+    np.save(image, np.full((64, 64, 3), 7, np.float32))
+    (folder / "mean.npy").write_bytes(image.getvalue())
+    files = [FileRecord.of(file.name, (folder / file.name).read_bytes()) for file in sound.files]
+    assert not _edited(folder, statistics=stats, files=tuple(files))
+    (problem,) = api.verify(folder, deep=True).problems
+    assert problem.path == str(folder / "mean.npy")
+
+
+def test_noise_is_no_wrong_statistic(tmp_path) -> None:
+    """JPEG takes half of the variance of such colours away."""
+    folder = tmp_path / "raw" / "noise"
+    folder.mkdir(parents=True)
+    random = np.random.Generator(np.random.PCG64(0))
+    for number in range(4):
+        pixels = random.integers(0, 2, (64, 64, 3), np.uint8) * 255
+        (folder / f"{number}.png").write_bytes(cv2.imencode(".png", pixels)[1].tobytes())
+    api.shard(folder.parent, tmp_path / "out", size=64, methods=["nearest"], quality=50)
+    assert not api.verify(tmp_path / "out", deep=True).problems
+
+
+def test_a_linked_folder_is_looked_into(method) -> None:
+    """Links to other disks are common; a link to a folder above does not go on for ever."""
+    elsewhere = method.parent / "elsewhere"
+    (method / "val").rename(elsewhere)
+    (method / "val").symlink_to(elsewhere)
+    (elsewhere / "loop").symlink_to(method)
+    found = api.verify(method)
+    assert found.images == 20
+    assert [problem.path for problem in found.problems] == [str(method / "val" / "loop")]
+
+
+def test_what_cannot_be_looked_at_is_a_problem(method, monkeypatch) -> None:
+    """Here as if permissions were missing, which root would not notice."""
+    scan = os.scandir
+
+    def denied(folder):
+        if Path(folder).name == "val":
+            raise PermissionError(errno.EACCES, "Permission denied", str(folder))
+        return scan(folder)
+
+    monkeypatch.setattr(os, "scandir", denied)
+    (problem,) = api.verify(method).problems
+    assert problem.path == str(method / "val")
+    assert "was not checked" in problem.text
+
+
+def test_files_beside_data_sets_are_named(method) -> None:
+    """Once each, whatever a folder holds; what hides belongs to other tools."""
+    (method.parent / "notes.txt").write_text("x")
+    (method / "imagenet-val.zip").write_bytes(b"x")
+    (method / "more" / "deep").mkdir(parents=True)
+    (method / "more" / "deep" / "x.txt").write_text("x")
+    (method / ".cache").mkdir()
+    problems = api.verify(method.parent).problems
+    assert {Path(problem.path).name for problem in problems} == {"notes.txt", "imagenet-val.zip", "more"}
 
 
 def test_deep_decodes_every_image(copy) -> None:
