@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from alexnet_pipeline.shards.build import merge, shard
     from alexnet_pipeline.shards.estimate import estimate
     from alexnet_pipeline.shards.inspect import inspect
+    from alexnet_pipeline.shards.reindex import reindex
     from alexnet_pipeline.shards.verify import verify
     from alexnet_pipeline.synthetic.sample import sample
 
@@ -52,6 +53,7 @@ _NAMES = {
     "shards.build": "merge shard",
     "shards.estimate": "estimate",
     "shards.inspect": "inspect",
+    "shards.reindex": "reindex",
     "shards.verify": "verify",
     "synthetic.sample": "sample",
 }
@@ -71,6 +73,7 @@ __all__ = [
     "merge",
     "methods",
     "open_shards",
+    "reindex",
     "report",
     "resize",
     "sample",

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 COMPLETE_WITH_REJECTS = 3
 PROBLEMS_FOUND = 1
+# Reasons of rejects that may lie in the machine and not in the image.
+MACHINES = frozenset({Reason.UNREADABLE, Reason.DECODER_CRASH, Reason.TIMEOUT})
 # Number of rejects and of problems to print; --json prints all, and the manifest lists all rejects.
 SHOWN = 10
 
@@ -130,6 +132,31 @@ def verify_command(ctx: click.Context, /, path: Path, **options: Any) -> None:
         ctx.exit(PROBLEMS_FOUND)
 
 
+@click.command("reindex", cls=Command, short_help="Rebuild indexes and manifests from sound tars.")
+@click.argument("path", type=PATH)
+@click.pass_context
+def reindex_command(ctx: click.Context, path: Path) -> None:
+    """Rebuild missing and damaged indexes, mean images and manifests of the data sets at or below PATH.
+
+    Tars are never changed. A manifest is rebuilt from the plan and the journal in .state; statistics that are lost are
+    computed from the encoded images. Exit with 1 if something could not be rebuilt.
+
+    \b
+    Example:
+      alexnet-pipeline reindex /data/shards/lanczos
+    """
+    from alexnet_pipeline.shards.reindex import reindex  # noqa: PLC0415
+
+    with reporting(ctx) as report:
+        done = reindex(path, progress=report)
+    problems = [f"{printable(problem.path)}: {printable(problem.text)}" for problem in done.problems[:SHOWN]]
+    counts = f"{counted(len(done.rebuilt), 'file')} rebuilt in {counted(len(done.folders), 'data set')}"
+    left = f", {counted(len(done.problems), 'problem')} left" if done.problems else ""
+    print_result(ctx, done, [*map(printable, done.rebuilt), *problems, f"reindex: {counts}{left}"])
+    if done.problems:
+        ctx.exit(PROBLEMS_FOUND)
+
+
 @click.command("inspect", cls=Command, short_help="Print the first samples of a data set.")
 @click.argument("path", type=PATH)
 @options_of(InspectOptions)
@@ -177,6 +204,10 @@ def set_lines(summaries: Sequence[SetSummary]) -> list[str]:
         lines.append("rejected: " + ", ".join(f"{count:,} {reason}" for reason, count in reasons.most_common()))
         shown = [(split, reject) for (split, _, _), reject in seen.items()][:SHOWN]
         lines += [f"  {split}: {printable(r.name)}: {r.reason}, {printable(r.detail)}" for split, r in shown]
+        if not reasons.keys().isdisjoint(MACHINES):
+            lines.append(
+                "  unreadable, decoder_crash and timeout may be the machine's fault: --retry-rejects tries again"
+            )
     if len(seen) > SHOWN:
         lines.append(f"  and {len(seen) - SHOWN:,} more, all in manifest.json")
     remarked = {(done.split, remark.name): remark for done in summaries for remark in done.remarks}
@@ -241,4 +272,4 @@ def _estimate_lines(planned: Estimate) -> list[str]:
     return lines
 
 
-COMMANDS = (shard_command, layouts_command, merge_command, verify_command, inspect_command)
+COMMANDS = (shard_command, layouts_command, merge_command, verify_command, reindex_command, inspect_command)

@@ -20,6 +20,8 @@ from alexnet_pipeline.records import Reject, Remark, SetOptions, SourceAccount, 
 FORMAT_VERSION, FIRST_VERSION = 2, 1
 MANIFEST, MEAN = "manifest.json", "mean.npy"
 
+_MENDED = "restore it from a copy, or rebuild it with `reindex`"
+
 # What a stranger's manifest may say: a file lies in the data set's folder, and numbers are no traps for arithmetic.
 FileName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._+-]{0,254}$")]
 Count = Annotated[int, msgspec.Meta(ge=0, lt=1 << 62)]
@@ -175,15 +177,13 @@ def read_manifest(folder: Path) -> Manifest:
         if manifest:
             check(manifest.options)
     except ValueError as error:
-        raise PipelineError(f"{path} is damaged: {error}; restore it from a copy, or shard the source again") from error
+        raise PipelineError(f"{path} is damaged: {error}; {_MENDED}") from error
     if manifest is None:
         raise RefusedError(
             f"{path} has format version {version}; this release reads versions {FIRST_VERSION} to {FORMAT_VERSION}"
         )
     if _text(manifest) != text or _digest(manifest) != manifest.digest:
-        raise PipelineError(
-            f"{path} is damaged: its digest does not match; restore it from a copy, or shard the source again"
-        )
+        raise PipelineError(f"{path} is damaged: its digest does not match; {_MENDED}")
     return manifest
 
 
@@ -215,4 +215,7 @@ def _missing(folder: Path) -> str:
     below = sorted(path.parent for depth in ("*", "*/*") for path in folder.glob(f"{depth}/{MANIFEST}"))
     if below:
         return f"{folder} holds several data sets; name one, like {below[0]}"
-    return f"{folder} holds no finished data set: {MANIFEST} is missing; `shard` resumes an unfinished one"
+    return (
+        f"{folder} holds no finished data set: {MANIFEST} is missing; `shard` resumes an unfinished one, and `reindex` "
+        "rebuilds what a copy lost"
+    )

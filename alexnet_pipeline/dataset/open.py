@@ -184,7 +184,11 @@ def open_shards(folder: Path | str) -> ShardSet:
         PipelineError: a file is missing or damaged, or does not match the manifest.
     """
     folder = Path(folder)
-    manifest = read_manifest(folder)
+    return open_manifest(folder, read_manifest(folder))
+
+
+def open_manifest(folder: Path, manifest: Manifest) -> ShardSet:
+    """Open the data set that a manifest describes; see `open_shards`."""
     records = [shard for shard in manifest.shards if shard.tar and shard.idx]
     if not records:
         raise RefusedError(f"{folder} holds no samples, because every input was rejected; its manifest says why")

@@ -21,7 +21,8 @@ from alexnet_pipeline.shards.finish import finish
 from alexnet_pipeline.shards.journal import JournalEntry, SetPlan, find_states
 from alexnet_pipeline.shards.options import RunOptions, Selection
 from alexnet_pipeline.shards.plan import Plan, ShardJob, Target
-from alexnet_pipeline.shards.resume import check_restart, check_resumable
+from alexnet_pipeline.shards.reopen import reopen
+from alexnet_pipeline.shards.resume import check_restart, resumed
 from alexnet_pipeline.shards.sets import PlannedSet, plan_sets, select
 from alexnet_pipeline.shards.workers import core_count, run_jobs, start_server
 from alexnet_pipeline.text import counted, html_table
@@ -134,17 +135,20 @@ def _build(sets: list[PlannedSet], run: RunOptions, report: Report) -> SetSummar
     if run.restart:
         check_restart(sets, run.shard_range)
     else:
-        for planned in sets:
-            check_resumable(planned)
+        sets = [resumed(planned, run) for planned in sets]
     spans = {planned.state.folder: planned.range(run.shard_range) for planned in sets}
-    unfinished = [planned for planned in sets if run.restart or not planned.state.finished]
+    unfinished = [
+        planned for planned in sets if run.restart or not planned.state.finished or _has_rejects(planned, run)
+    ]
     with ExitStack() as stack:
         for planned in unfinished:
             stack.enter_context(planned.state.locked(*spans[planned.state.folder]))
         for planned in unfinished:
             if run.restart:
                 planned.state.clear()
-            if planned.state.begun() is None:
+            elif planned.state.finished:
+                reopen(planned, report)
+            if planned.state.begun() != planned.record:
                 planned.state.begin(planned.record)
             stack.callback(planned.state.clear_parts, *spans[planned.state.folder])
         _write_missing(unfinished, run, report)
@@ -198,12 +202,15 @@ class _Jobs(Sequence[ShardJob]):
         for planned in sets:
             by_split.setdefault(planned.record.split, []).append(planned)
         for split, group in by_split.items():
-            missing = [(planned, _missing(planned, run.shard_range)) for planned in group]
+            missing = [(planned, _missing(planned, run)) for planned in group]
             plan = group[0].plan
             for index in range(plan.shards):
                 lacking = [planned for planned, indices in missing if index in indices]
                 if lacking:
-                    targets = tuple(Target(planned.state.folder, planned.record.options) for planned in lacking)
+                    targets = tuple(
+                        Target(planned.state.folder, planned.record.options, planned.record.format_version)
+                        for planned in lacking
+                    )
                     self._jobs.append((plan, split, index, targets))
                     self.images += len(plan.positions(index))
 
@@ -215,15 +222,24 @@ class _Jobs(Sequence[ShardJob]):
         return ShardJob(split, index, plan.images(index), targets, len(plan.listing.classes))
 
 
-def _missing(planned: PlannedSet, shard_range: tuple[int, int] | None) -> set[int]:
-    """The shards to write: not committed, without statistics, or from inputs that were modified since."""
+def _has_rejects(planned: PlannedSet, run: RunOptions) -> bool:
+    """Whether rejects of a finished set are to be tried again."""
+    return run.retry_rejects and any(shard.rejects for shard in read_manifest(planned.state.folder).shards)
+
+
+def _missing(planned: PlannedSet, run: RunOptions) -> set[int]:
+    """The shards to write: not committed, without statistics, or from inputs that were modified since.
+
+    With `retry_rejects` also those that lack a rejected image.
+    """
     journal = planned.state.journal()
     return {
         index
-        for index in range(*planned.range(shard_range))
+        for index in range(*planned.range(run.shard_range))
         if index not in journal
         or journal[index].source_stamp != planned.plan.stamp(index)
         or not planned.state.sums_path(index).exists()
+        or (run.retry_rejects and journal[index].shard.rejects)
     }
 
 

@@ -15,6 +15,8 @@ from alexnet_pipeline.shards.card import finished_splits, splits_index
 from alexnet_pipeline.shards.names import is_companion, shard_prefix
 
 READ_BYTES = 1 << 20
+# How all files but the tars are mended.
+REINDEX = "; `reindex` rebuilds it from sound tars"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,28 +37,28 @@ def check_folder(folder: Path, manifest: Manifest) -> Iterator[Problem]:
     if {file.name for file in manifest.files} != {WIDS, TIMM, MEAN}:
         yield Problem(str(folder / MANIFEST), f"lists other files than {WIDS}, {TIMM} and {MEAN}")
     for file in manifest.files:
-        yield from check_file(folder, file)
+        yield from check_file(folder, file, REINDEX)
     yield from _check_totals(folder, manifest)
     yield from _check_names(folder, manifest)
 
 
-def check_file(folder: Path, file: FileRecord) -> Iterator[Problem]:
-    """A file's size and its sha256."""
+def check_file(folder: Path, file: FileRecord, hint: str = "") -> Iterator[Problem]:
+    """A file's size and its sha256; the hint says how it is mended."""
     path = folder / file.name
     state = hashlib.sha256()
     try:
         size = path.stat().st_size
         if size != file.size_bytes:
-            yield Problem(str(path), f"has {size} bytes, the manifest says {file.size_bytes}")
+            yield Problem(str(path), f"has {size} bytes, the manifest says {file.size_bytes}{hint}")
             return
         with path.open("rb") as handle:
             while block := handle.read(READ_BYTES):
                 state.update(block)
     except OSError as error:
-        yield Problem(str(path), f"cannot be read: {error.strerror}")
+        yield Problem(str(path), f"cannot be read: {error.strerror}{hint}")
         return
     if state.hexdigest() != file.sha256:
-        yield Problem(str(path), "does not have the sha256 that the manifest says")
+        yield Problem(str(path), f"does not have the sha256 that the manifest says{hint}")
 
 
 def check_splits_index(folder: Path) -> Iterator[Problem]:
@@ -67,7 +69,7 @@ def check_splits_index(folder: Path) -> Iterator[Problem]:
     path = folder / TIMM
     try:
         if path.exists() and read_whole(path) != splits_index(finished_splits(folder)):
-            yield Problem(str(path), "does not describe the finished splits beside it")
+            yield Problem(str(path), f"does not describe the finished splits beside it{REINDEX}")
     except OSError as error:
         yield Problem(str(path), f"cannot be read: {error.strerror}")
 

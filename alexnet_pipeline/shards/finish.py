@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import io
+import dataclasses
 import zipfile
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from alexnet_pipeline.dataset.index import TIMM, WIDS, timm_index, timm_split, wids_index
-from alexnet_pipeline.dataset.manifest import FORMAT_VERSION, MEAN, FileRecord, Manifest, ShardRecord, write_manifest
+from alexnet_pipeline.dataset.manifest import MEAN, FileRecord, Manifest, ShardRecord, write_manifest
 from alexnet_pipeline.errors import PipelineError, RefusedError
 from alexnet_pipeline.files import locked, read_whole, write_whole
 from alexnet_pipeline.shards.card import describe, finished_splits
@@ -24,10 +23,10 @@ def finish(state: SetState, plan: SetPlan) -> Manifest:
     """Write the indexes, the mean image and the manifest of a data set, and describe it in its method's folder.
 
     Raises:
-        RefusedError: shards are missing, or of another format version.
+        RefusedError: shards are missing, or of a later format version.
         PipelineError: a shard's statistics cannot be read, or a file cannot be written.
     """
-    check_version(state, plan)
+    check_version(state.folder, plan.format_version)
     journal = state.journal()
     missing = [index for index in range(plan.shards) if index not in journal]
     if missing:
@@ -37,16 +36,31 @@ def finish(state: SetState, plan: SetPlan) -> Manifest:
         )
     shards = [journal[index].shard for index in range(plan.shards)]
     sums = _merge_sums(state, shards)
-    name = shard_prefix(plan.options, plan.split)
+    name = shard_prefix(plan.options, plan.split, plan.format_version)
     files = {
         WIDS: wids_index(name, shards),
         TIMM: timm_index({plan.split: timm_split(name, shards)}),
-        MEAN: _npy(sums.mean_image()),
+        MEAN: sums.mean_file(),
     }
     for filename, data in files.items():
         write_whole(state.folder / filename, data)
-    manifest = Manifest(
-        format_version=FORMAT_VERSION,
+    manifest = dataclasses.replace(
+        manifest_of(plan, shards),
+        class_totals_images=tuple(sums.labels.tolist()),
+        total_images=int(sums.counts[1]),
+        upsampled_images=int(sums.counts[2]),
+        files=tuple(FileRecord.of(filename, data) for filename, data in files.items()),
+        statistics=sums.statistics(),
+    )
+    sealed = _publish(state.folder, manifest)
+    state.drop_sums()
+    return sealed
+
+
+def manifest_of(plan: SetPlan, shards: Sequence[ShardRecord]) -> Manifest:
+    """What a plan and the records of its shards say of a data set, without statistics."""
+    return Manifest(
+        format_version=plan.format_version,
         split=plan.split,
         options=plan.options,
         fingerprint=plan.fingerprint,
@@ -54,19 +68,16 @@ def finish(state: SetState, plan: SetPlan) -> Manifest:
         geometry_definition=plan.geometry_definition,
         versions=plan.versions,
         classes=plan.classes,
-        class_totals_images=tuple(sums.labels.tolist()),
-        total_images=int(sums.counts[1]),
-        upsampled_images=int(sums.counts[2]),
+        class_totals_images=(),
+        total_images=sum(shard.samples_images for shard in shards),
+        upsampled_images=0,
         shards=tuple(shards),
-        files=tuple(FileRecord.of(filename, data) for filename, data in files.items()),
-        statistics=sums.statistics(),
+        files=(),
+        statistics=None,
         source_rejects=plan.source_rejects,
         class_words=plan.class_words,
         source=plan.source,
     )
-    sealed = _publish(state.folder, manifest)
-    state.drop_sums()
-    return sealed
 
 
 def _publish(folder: Path, manifest: Manifest) -> Manifest:
@@ -86,8 +97,10 @@ def _merge_sums(state: SetState, shards: list[ShardRecord]) -> Sums:
         try:
             sums = Sums.from_bytes(read_whole(path))
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            with suppress(OSError):
+                path.unlink()
             raise PipelineError(
-                f"{path} cannot be read ({error}); remove it, and `shard` writes its shard again"
+                f"{path} cannot be read ({error}); run the same command again, which writes its shard again"
             ) from error
         if total is None:
             total = sums
@@ -96,9 +109,3 @@ def _merge_sums(state: SetState, shards: list[ShardRecord]) -> Sums:
     if total is None:
         raise PipelineError(f"{state.folder}: there are no shards to merge")
     return total
-
-
-def _npy(array: np.ndarray[Any, Any]) -> bytes:
-    buffer = io.BytesIO()
-    np.save(buffer, array, allow_pickle=False)
-    return buffer.getvalue()

@@ -8,6 +8,7 @@ each shard until the manifest holds them) and `lock`.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -16,11 +17,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from alexnet_pipeline.dataset.manifest import MANIFEST, ShardRecord, is_finished
-from alexnet_pipeline.errors import RefusedError
-from alexnet_pipeline.files import PART, locked, make_folder, naming, read_whole, write_whole
+from alexnet_pipeline.dataset.index import TIMM, WIDS
+from alexnet_pipeline.dataset.manifest import (
+    FIRST_VERSION,
+    MANIFEST,
+    MEAN,
+    FileRecord,
+    Manifest,
+    ShardRecord,
+    is_finished,
+    read_manifest,
+)
+from alexnet_pipeline.errors import PipelineError, RefusedError
+from alexnet_pipeline.files import PART, locked, make_folder, naming, read_whole, sync_folder, write_whole
 from alexnet_pipeline.records import Reject, SetOptions, SourceAccount, fingerprint, from_json, to_json
-from alexnet_pipeline.shards.names import STATE, is_written_here
+from alexnet_pipeline.shards.names import STATE, shard_prefix
 
 PLAN = "plan.json"
 
@@ -67,6 +78,8 @@ class SetPlan:
         """The same plan with its fingerprint filled in."""
         data = dataclasses.asdict(self)
         del data["fingerprint"], data["class_words"], data["source"]
+        if self.format_version == FIRST_VERSION:
+            del data["options"]["orientation"]
         return dataclasses.replace(self, fingerprint=fingerprint(data))
 
 
@@ -118,20 +131,30 @@ class SetState:
             raise RefusedError(f"{path} cannot be read ({error}); `restart=True` begins again") from error
 
     def begin(self, plan: SetPlan) -> None:
-        """Record the plan of a run that starts."""
+        """Record the plan of a run that starts, or that goes on in another way."""
         make_folder(self._state)
         write_whole(self._state / PLAN, to_json(plan, indent=1))
 
     def clear(self) -> None:
-        """Remove what an earlier run wrote; the manifest first, because without it the rest is not a data set."""
+        """Remove what an earlier run wrote, by its manifest, plan and journal; any other file is the user's.
+
+        The manifest goes first, because without it the rest is not a data set.
+        """
+        written = self._written()
         with naming(self.folder):
             (self.folder / MANIFEST).unlink(missing_ok=True)
             for path in sorted(self.folder.glob("*")):
-                if is_written_here(path.name):
+                if path.name.removeprefix(PART) in written:
                     path.unlink()
             for path in self._state.glob("*"):
                 if path.name != "lock":
                     path.unlink()
+
+    def reopen(self) -> None:
+        """Make an unfinished set of a finished one, by removing its manifest; all other files stay."""
+        with naming(self.folder):
+            (self.folder / MANIFEST).unlink(missing_ok=True)
+        sync_folder(self.folder)
 
     def clear_parts(self, first: int, last: int) -> None:
         """Remove partial files of shards [first, last) that stopped workers left; the caller holds their lock."""
@@ -150,16 +173,20 @@ class SetState:
         busy = f"another run is writing {self.folder}; wait for it, or choose another folder"
         return locked(self._state / "lock", busy, first=first, count=max(1, last - first))
 
-    def journal(self) -> dict[int, JournalEntry]:
-        """The committed shards by index, without those whose files are gone or whose line a crash truncated."""
-        entries: dict[int, JournalEntry] = {}
-        for path in sorted(self._state.glob("journal-*.jsonl"), key=_written_ns):
-            for line in path.read_bytes().splitlines(keepends=True):
-                if line.endswith(b"\n"):
-                    with suppress(ValueError):
-                        entry = from_json(line, JournalEntry)
-                        entries[entry.shard.index] = entry
-        return {index: entry for index, entry in entries.items() if self._is_there(entry.shard)}
+    def journal(self, *, with_index: bool = True) -> dict[int, JournalEntry]:
+        """The committed shards by index, without those whose files are gone or whose line a crash truncated.
+
+        Args:
+            with_index: whether a shard without its index is gone, too.
+
+        Raises:
+            PipelineError: a journal cannot be read.
+        """
+        entries: dict[int, list[JournalEntry]] = {}
+        for entry in self._lines():
+            entries.setdefault(entry.shard.index, []).append(entry)
+        chosen = {index: self._of_the_tar(each, with_index=with_index) for index, each in entries.items()}
+        return {index: entry for index, entry in chosen.items() if entry is not None}
 
     @contextmanager
     def journal_writer(self, first: int, last: int) -> Iterator[JournalWriter]:
@@ -179,8 +206,54 @@ class SetState:
         for path in self._state.glob("sums-*.npz"):
             path.unlink(missing_ok=True)
 
-    def _is_there(self, record: ShardRecord) -> bool:
-        files = [file for file in (record.tar, record.idx) if file]
+    def _lines(self) -> Iterator[JournalEntry]:
+        """The last entry of each journal for each shard; overlapping ranges have one in several journals."""
+        for path in sorted(self._state.glob("journal-*.jsonl")):
+            entries: dict[int, JournalEntry] = {}
+            try:
+                lines = read_whole(path).splitlines(keepends=True)
+            except OSError as error:
+                raise PipelineError(f"cannot read {path}: {error.strerror}") from error
+            for line in lines:
+                if line.endswith(b"\n"):
+                    with suppress(ValueError):
+                        entry = from_json(line, JournalEntry)
+                        entries[entry.shard.index] = entry
+            yield from entries.values()
+
+    def _of_the_tar(self, entries: list[JournalEntry], *, with_index: bool) -> JournalEntry | None:
+        """The entry that describes the files that are there, by their content where entries differ; None if none does.
+
+        No clock tells which writer came last: those of two machines may differ.
+        """
+        there = [entry for entry in entries if self._is_there(entry.shard, with_index=with_index)]
+        if len({entry.shard for entry in there}) > 1:
+            there = [entry for entry in there if entry.shard.tar and self._is_content(entry.shard.tar)]
+        return there[-1] if there else None
+
+    def _is_content(self, file: FileRecord) -> bool:
+        with (self.folder / file.name).open("rb") as handle:
+            return hashlib.file_digest(handle, "sha256").hexdigest() == file.sha256
+
+    def _written(self) -> set[str]:
+        """The names of all files that a run wrote here, or would have written next."""
+        about: list[SetPlan | Manifest] = []
+        with suppress(PipelineError):
+            about += filter(None, [self.begun()])
+        with suppress(PipelineError):
+            about += [read_manifest(self.folder)] if self.finished else []
+        names = {MANIFEST, MEAN, WIDS, TIMM} if about else {MANIFEST}
+        for each in about:
+            with suppress(RefusedError):
+                prefix = shard_prefix(each.options, each.split, each.format_version)
+                shards = each.shards if isinstance(each, SetPlan) else len(each.shards)
+                names |= {f"{prefix}-{index:06d}{suffix}" for index in range(shards) for suffix in (".tar", ".idx")}
+        with suppress(PipelineError):
+            names |= {file.name for entry in self._lines() for file in (entry.shard.tar, entry.shard.idx) if file}
+        return names
+
+    def _is_there(self, record: ShardRecord, *, with_index: bool) -> bool:
+        files = [file for file in (record.tar, record.idx if with_index else None) if file]
         try:
             return all((self.folder / file.name).stat().st_size == file.size_bytes for file in files)
         except FileNotFoundError:
@@ -217,7 +290,3 @@ def free_bytes(folder: Path) -> int:
     while not folder.exists():
         folder = folder.parent
     return shutil.disk_usage(folder).free
-
-
-def _written_ns(path: Path) -> int:
-    return path.stat().st_mtime_ns

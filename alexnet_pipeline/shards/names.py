@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import re
 
-from alexnet_pipeline.dataset.index import TIMM, WIDS
-from alexnet_pipeline.dataset.manifest import FIRST_VERSION, FORMAT_VERSION, MANIFEST, MEAN
-from alexnet_pipeline.files import PART
+from alexnet_pipeline.dataset.manifest import FIRST_VERSION, FORMAT_VERSION
 from alexnet_pipeline.pixels.kernels import find_method
 from alexnet_pipeline.records import SetOptions
 
 STATE = ".state"
 # Files that other tools keep beside shards: WebDataset indexes and Energon's folder, and what `datasets` once wrote.
 _COMPANIONS = re.compile(r".+\.tar\.idx|\.nv-meta|dataset_infos\.json")
-# `+` is in the folder name of `opencv:area+cubic`. Version 1 had the same form without the method.
-_SHARD = re.compile(r"[A-Za-z0-9_+-]+-\d{6,}\.(?:tar|idx)")
 
 
 def shard_prefix(options: SetOptions, split: str, version: int = FORMAT_VERSION) -> str:
@@ -29,12 +25,6 @@ def shard_prefix(options: SetOptions, split: str, version: int = FORMAT_VERSION)
     if version == FIRST_VERSION:
         return f"{options.name}-{split}"
     return f"{options.name}-{find_method(options.method).directory}-{split}"
-
-
-def is_written_here(name: str) -> bool:
-    """Whether a file of a data set's folder has a name that this or an earlier version gives its files."""
-    whole = name.removeprefix(PART)
-    return whole in {MANIFEST, MEAN, WIDS, TIMM} or bool(_SHARD.fullmatch(whole))
 
 
 def is_companion(name: str) -> bool:

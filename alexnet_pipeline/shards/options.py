@@ -37,6 +37,12 @@ class RunOptions:
         None, "Stop when more images than this are rejected.", least=0, metavar="N", default_text="never"
     )
     restart: bool = option(False, "Remove what an earlier run wrote, and begin again.")
+    retry_rejects: bool = option(
+        False, "Try rejected images again: write the shards that lack them anew, also those of a finished data set."
+    )
+    other_versions: bool = option(
+        False, "Resume with other versions of the libraries that determine the bytes; the manifest will name both."
+    )
     shard_range: tuple[int, int] | None = option(
         None, "Write only shards A to B-1 of each split; `merge` completes the set.", default_text="all"
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from alexnet_pipeline.dataset.manifest import FORMAT_VERSION
 from alexnet_pipeline.raw.listing import Listing, TextColumn
 from alexnet_pipeline.records import RawImage, Reason, SetOptions
 
@@ -70,10 +71,12 @@ class Target:
     Attributes:
         folder: folder of the data set.
         options: the options that determine its bytes.
+        format_version: format version of its shards; one that an earlier version began is completed in its format.
     """
 
     folder: Path
     options: SetOptions
+    format_version: int = FORMAT_VERSION
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,18 +1,22 @@
-"""Refuse to resume or restart with other settings, with other inputs, or over files of unknown origin."""
+"""Resume a data set as it was started, or refuse: other settings, other inputs, or files of unknown origin."""
 
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
-from alexnet_pipeline.dataset.manifest import FORMAT_VERSION, read_manifest
+from alexnet_pipeline.dataset.manifest import FORMAT_VERSION, Manifest, read_manifest
 from alexnet_pipeline.errors import RefusedError
 from alexnet_pipeline.options import parameters_of
 from alexnet_pipeline.records import SetOptions
-from alexnet_pipeline.shards.journal import SetPlan, SetState
+from alexnet_pipeline.shards.journal import SetPlan
+from alexnet_pipeline.shards.options import RunOptions
 from alexnet_pipeline.shards.sets import PlannedSet
 
-# Fields of a plan that are too long for a message, or that may differ.
-LONG_FIELDS = frozenset({"options", "fingerprint", "classes", "class_words", "source", "source_rejects", "input"})
+# The fields of a plan that decide the bytes and are short enough for a message.
+SHORT_FIELDS = ("format_version", "split", "definition", "geometry_definition", "images", "shards")
+# Between the versions of a library that were used for one set.
+AND = " and "
 
 
 def check_restart(sets: list[PlannedSet], shard_range: tuple[int, int] | None) -> None:
@@ -31,61 +35,113 @@ def check_restart(sets: list[PlannedSet], shard_range: tuple[int, int] | None) -
             raise RefusedError(f"{tars[0]} was not written by `shard`, so `restart` will not remove it")
 
 
-def check_resumable(planned: PlannedSet) -> None:
-    """Refuse to resume a data set that was started with other settings or other inputs.
+def resumed(planned: PlannedSet, run: RunOptions) -> PlannedSet:
+    """A planned set as it is to be resumed: in the format, and with the versions, that it was started with.
 
     Raises:
-        RefusedError: the message names what differs.
+        RefusedError: it was started with other settings or inputs; the message names what differs.
     """
-    state, begun = planned.state, planned.state.begun()
-    if state.finished:
-        manifest = read_manifest(state.folder)
-        if begun is None or begun.fingerprint != manifest.fingerprint:
-            raise RefusedError(f"{state.folder} is finished, but its .state belongs to another; choose another folder")
+    state = planned.state
+    manifest = read_manifest(state.folder) if state.finished else None
+    begun: SetPlan | Manifest | None = state.begun() or manifest
     if begun is None:
         tars = sorted(state.folder.glob("*.tar"))
         if tars:
             raise RefusedError(f"{tars[0]} exists, but there is no record of how it was made; choose another folder")
-        return
-    check_version(state, begun)
-    if begun != planned.record:
-        raise RefusedError(
-            f"{state.folder} was started with other settings ({_difference(begun, planned.record)}); repeat those to "
-            "resume, choose another folder, or begin again with `restart=True`"
-        )
-    if state.finished:
-        _check_inputs(planned)
+        return planned
+    if manifest and begun.fingerprint != manifest.fingerprint:
+        raise RefusedError(f"{state.folder} is finished, but its .state belongs to another; choose another folder")
+    check_version(state.folder, begun.format_version)
+    record = _in_format(planned.record, begun.format_version)
+    joined = _joined(begun.versions, record.versions)
+    if begun.versions in (record.versions, joined):
+        record = dataclasses.replace(record, versions=begun.versions).sealed()
+    elif run.other_versions and not manifest:
+        before = dataclasses.replace(record, versions=begun.versions).sealed()
+        if before.fingerprint == begun.fingerprint:
+            return dataclasses.replace(planned, record=dataclasses.replace(record, versions=joined).sealed())
+    if begun.fingerprint != record.fingerprint:
+        raise RefusedError(_refusal(state.folder, begun, record))
+    planned = dataclasses.replace(planned, record=record)
+    if manifest:
+        _check_inputs(planned, run)
+    return planned
 
 
-def check_version(state: SetState, begun: SetPlan) -> None:
-    """Refuse to complete a data set of another format version, because its shards have other names and members.
+def check_version(folder: Path, format_version: int) -> None:
+    """Refuse to complete a data set of a later format version.
 
     Raises:
         RefusedError: the message names both versions.
     """
-    if begun.format_version == FORMAT_VERSION:
-        return
-    writer = "an earlier" if begun.format_version < FORMAT_VERSION else "a later"
-    raise RefusedError(
-        f"{state.folder} was written by {writer} version (format {begun.format_version}, this one writes "
-        f"{FORMAT_VERSION}); choose another folder, or begin again with `restart=True`"
-    )
-
-
-def _check_inputs(planned: PlannedSet) -> None:
-    journal = planned.state.journal()
-    stale = [i for i, entry in journal.items() if entry.source_stamp != planned.plan.stamp(i)]
-    if stale:
+    if format_version > FORMAT_VERSION:
         raise RefusedError(
-            f"{planned.state.folder} is finished, but inputs of {len(stale)} of its shards were modified since (first: "
-            f"shard {stale[0]}); choose another folder, or begin again with `restart=True`"
+            f"{folder} was written by a later version (format {format_version}, this one writes up to "
+            f"{FORMAT_VERSION}); install that version, or choose another folder"
         )
 
 
-def _difference(begun: SetPlan, now: SetPlan) -> str:
-    """The fields that differ, as `size: 64, now 96`."""
+def _in_format(record: SetPlan, format_version: int) -> SetPlan:
+    """The plan of the same set in a format version; the first one had no other orientation than `apply`."""
+    return dataclasses.replace(record, format_version=format_version).sealed()
+
+
+def _joined(then: dict[str, str], now: dict[str, str]) -> dict[str, str]:
+    """Versions of libraries that include those of now, like `5.0.0 and 5.0.1`."""
+    used = {name: then.get(name, "none").split(AND) for name in {*then, *now}}
+    for name, versions in used.items():
+        version = now.get(name, "none")
+        if version not in versions:
+            versions.append(version)
+    return {name: AND.join(versions) for name, versions in used.items()}
+
+
+def _check_inputs(planned: PlannedSet, run: RunOptions) -> None:
+    """Refuse to go on with a finished set whose inputs were modified, apart from shards that are written anew."""
+    journal = planned.state.journal()
+    stale = [
+        index
+        for index, entry in journal.items()
+        if entry.source_stamp != planned.plan.stamp(index) and not (run.retry_rejects and entry.shard.rejects)
+    ]
+    if stale:
+        lacking = any(journal[index].shard.rejects for index in stale)
+        hint = ", or try what was rejected again with `retry_rejects=True`" if lacking else ""
+        raise RefusedError(
+            f"{planned.state.folder} is finished, but inputs of {len(stale)} of its shards were modified since (first: "
+            f"shard {stale[0]}); choose another folder{hint}; `restart=True` would remove what is there and begin again"
+        )
+
+
+def _refusal(folder: Path, begun: SetPlan | Manifest, now: SetPlan) -> str:
+    """Why a set is not resumed; nothing here is to be removed, so the way to remove it comes last."""
+    removal = "`restart=True` would remove what is there and begin again"
+    if isinstance(begun, SetPlan) and dataclasses.replace(now, versions=begun.versions).sealed() == begun:
+        return (
+            f"{folder} was started with other versions of libraries that determine the bytes "
+            f"({_difference(begun, now)}); install those to resume, or go on with `other_versions=True`, which the "
+            f"manifest will say; {removal}"
+        )
+    return (
+        f"{folder} was started with other settings ({_difference(begun, now)}); repeat those to resume, or choose "
+        f"another folder; {removal}"
+    )
+
+
+def _difference(begun: SetPlan | Manifest, now: SetPlan) -> str:
+    """What differs, as `size: 64, now 96; opencv: 5.0.0, now 5.0.1`."""
+    then, new = _short(begun), _short(now)
+    parts = [
+        f"{name}: {then.get(name, 'none')}, now {new.get(name, 'none')}"
+        for name in sorted({*then, *new})
+        if then.get(name) != new.get(name) and not (isinstance(begun, Manifest) and name in {"images", "shards"})
+    ]
+    return "; ".join(parts) or "the source has other images, classes or damaged files"
+
+
+def _short(plan: SetPlan | Manifest) -> dict[str, object]:
+    """What a message can tell of a plan, by the names that users know."""
     names = {parameter.field: parameter.name for parameter in parameters_of(SetOptions)}
-    then, new = ({**dataclasses.asdict(plan), **dataclasses.asdict(plan.options)} for plan in (begun, now))
-    fields = sorted(field for field in then.keys() - LONG_FIELDS if then[field] != new[field])
-    parts = [f"{names.get(field, field)}: {then[field]}, now {new[field]}" for field in fields]
-    return ", ".join(parts) or "the source has other images, classes or damaged files"
+    options = {names.get(field, field): value for field, value in dataclasses.asdict(plan.options).items()}
+    fields = {name: getattr(plan, name) for name in SHORT_FIELDS if hasattr(plan, name)}
+    return {**fields, **options, **plan.versions}

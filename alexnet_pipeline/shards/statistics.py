@@ -92,6 +92,12 @@ class Sums:
         self._settle()
         return (self.image / max(1, int(self.counts[1]))).astype(np.float32)
 
+    def mean_file(self) -> bytes:
+        """The mean image as a `.npy` file."""
+        buffer = io.BytesIO()
+        np.save(buffer, self.mean_image(), allow_pickle=False)
+        return buffer.getvalue()
+
     def statistics(self) -> PixelStatistics | None:
         """Mean, covariance and PCA over all pixels; None without pixels."""
         pixels = int(self.counts[0])

@@ -10,18 +10,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from alexnet_pipeline.dataset.index import Components, dali_index
+from alexnet_pipeline.dataset.index import dali_index
 from alexnet_pipeline.dataset.manifest import MANIFEST, Manifest, ShardRecord, read_manifest
 from alexnet_pipeline.dataset.open import ShardSet, open_shards
 from alexnet_pipeline.errors import PipelineError, RefusedError
+from alexnet_pipeline.files import read_whole
 from alexnet_pipeline.options import make, takes_options
 from alexnet_pipeline.progress import Advance, Progress, Report, Stage, reporting
-from alexnet_pipeline.raw.tarscan import Member, scan_tar
 from alexnet_pipeline.records import EXTENSIONS
-from alexnet_pipeline.shards.check import Problem, check_file, check_folder, check_splits_index
+from alexnet_pipeline.shards.check import REINDEX, Problem, check_file, check_folder, check_splits_index
 from alexnet_pipeline.shards.check_samples import Tally, check_samples, check_totals
 from alexnet_pipeline.shards.find import find_sets
 from alexnet_pipeline.shards.options import VerifyOptions
+from alexnet_pipeline.shards.scan import scan_samples
 from alexnet_pipeline.shards.workers import core_count
 from alexnet_pipeline.text import counted, html_table
 
@@ -154,18 +155,21 @@ def _check_shard(folder: Path, manifest: Manifest, shard: ShardRecord) -> Iterat
         if shard.tar or shard.idx or shard.samples_images:
             yield Problem(str(folder / MANIFEST), f"shard {shard.index} has samples, but no tar or no index")
         return
-    damage = [*check_file(folder, shard.tar), *check_file(folder, shard.idx)]
-    yield from damage
-    if damage:
+    problems = [*check_file(folder, shard.tar), *check_file(folder, shard.idx, REINDEX)]
+    yield from problems
+    if problems:
         return
     path = folder / shard.tar.name
-    with path.open("rb") as handle:
-        members = list(scan_tar(handle.fileno(), 0, shard.tar.size_bytes))
-    samples = _samples(members)
+    try:
+        samples, damage = scan_samples(path)
+        index = read_whole(folder / shard.idx.name)
+    except OSError as error:
+        yield Problem(str(path), f"cannot be read: {error.strerror}")
+        return
     wanted = {EXTENSIONS[manifest.options.encoding], "cls", "json"}
-    if any(member.kind != "file" for member in members):
-        yield Problem(str(path), f"is not a sound tar: {members[-1].name}")
-    if dali_index(samples) != (folder / shard.idx.name).read_bytes():
+    if damage:
+        yield Problem(str(path), damage)
+    if dali_index(samples) != index:
         yield Problem(str(folder / shard.idx.name), "does not describe its tar")
     if len(samples) != shard.samples_images:
         yield Problem(str(path), f"holds {len(samples)} samples, the manifest says {shard.samples_images}")
@@ -174,16 +178,3 @@ def _check_shard(folder: Path, manifest: Manifest, shard: ShardRecord) -> Iterat
         if set(extensions) != wanted or len(extensions) != len(wanted):
             key = components[0][3].partition(".")[0]
             yield Problem(str(path), f"sample {key} has the members {', '.join(sorted(extensions))}")
-
-
-def _samples(members: list[Member]) -> list[Components]:
-    samples: list[Components] = []
-    key = None
-    for member in members:
-        if member.kind == "file":
-            stem, _, extension = member.name.partition(".")
-            if stem != key:
-                samples.append([])
-                key = stem
-            samples[-1].append((extension, member.offset, member.size_bytes, member.name))
-    return samples

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alexnet_pipeline.dataset.index import Components, dali_index
-from alexnet_pipeline.dataset.manifest import FileRecord, ShardRecord
+from alexnet_pipeline.dataset.manifest import FIRST_VERSION, FileRecord, ShardRecord
 from alexnet_pipeline.errors import RejectedImageError
 from alexnet_pipeline.files import PartFile, sync_folder, write_whole
 from alexnet_pipeline.pixels import codec, resample
@@ -115,7 +115,7 @@ class _SharedMembers:
     """The label and record members of an image, which are made once because all methods share them."""
 
     def __init__(self, image: RawImage, data: bytes, decoded: codec.Decoded, digits: int) -> None:
-        self._key, self._made = image.key, dict[bool, tuple[_Member, _Member]]()
+        self._key, self._made = image.key, dict[tuple[bool, int], tuple[_Member, _Member]]()
         self._label = _Member.of(image.key, "cls", b"%0*d" % (digits, image.label))
         self._record = {
             "height": decoded.pixels.shape[0],
@@ -128,12 +128,15 @@ class _SharedMembers:
             "wnid": image.wnid,
         }
 
-    def members(self, *, upsampled: bool) -> tuple[_Member, _Member]:
+    def members(self, format_version: int, *, upsampled: bool) -> tuple[_Member, _Member]:
         """The label and record members of a sample that was enlarged, or was not."""
-        if upsampled not in self._made:
-            record = RECORD_JSON.encode({**self._record, "upsampled": upsampled}).encode("ascii")
-            self._made[upsampled] = self._label, _Member.of(self._key, "json", record)
-        return self._made[upsampled]
+        if (upsampled, format_version) not in self._made:
+            record = {**self._record, "upsampled": upsampled}
+            if format_version == FIRST_VERSION:
+                record = {name: value for name, value in record.items() if name not in {"label", "remark"}}
+            member = _Member.of(self._key, "json", RECORD_JSON.encode(record).encode("ascii"))
+            self._made[upsampled, format_version] = self._label, member
+        return self._made[upsampled, format_version]
 
 
 class _TimeLimit:
@@ -164,9 +167,10 @@ class _ShardWriter:
 
     def __init__(self, job: ShardJob, target: Target) -> None:
         self._options = options = target.options
+        self._version = target.format_version
         self._index = job.index
         self._state = SetState(target.folder)
-        self._name = f"{shard_prefix(options, job.split)}-{job.index:06d}"
+        self._name = f"{shard_prefix(options, job.split, target.format_version)}-{job.index:06d}"
         self._part = PartFile(target.folder / f"{self._name}.tar")
         self._sha256, self._md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
         self._size_bytes, self._first_key = 0, ""
@@ -189,7 +193,7 @@ class _ShardWriter:
         """Add the sample of a position, its members sorted by name."""
         extension = EXTENSIONS[self._options.encoding]
         encoded = _Member.of(image.key, extension, codec.encode(pixels, self._options))
-        self._waiting[position] = sorted((encoded, *shared.members(upsampled=upsampled)))
+        self._waiting[position] = sorted((encoded, *shared.members(self._version, upsampled=upsampled)))
         self._sums.add(pixels, image.label, upsampled=upsampled)
         self._write_next()
 

@@ -1,10 +1,13 @@
 """Plans are compared by what determines the shards, and a restart removes only what a run wrote."""
 
 import dataclasses
+import hashlib
+import os
 from pathlib import Path
 
+from alexnet_pipeline.dataset.manifest import FileRecord, ShardRecord
 from alexnet_pipeline.records import Ignored, SetOptions, SourceAccount
-from alexnet_pipeline.shards.journal import PLAN, SetPlan, SetState
+from alexnet_pipeline.shards.journal import PLAN, JournalEntry, SetPlan, SetState
 
 PLANNED = SetPlan(
     format_version=2,
@@ -43,24 +46,46 @@ def test_a_recorded_plan_is_read_with_its_source(tmp_path: Path) -> None:
 
 
 def test_clearing_removes_what_was_written_and_nothing_else(tmp_path: Path) -> None:
-    """Files of this version and of version 1, whole and partial; other tools' files and the user's stay."""
-    ours = [
-        "manifest.json",
-        "_info.json",
-        "shardindex.json",
-        "mean.npy",
-        "a-lanczos-val-000000.tar",
-        "a-val-000001.idx",
-    ]
-    ours += [".part-a-lanczos-val-000002.tar"]
-    theirs = ["a-lanczos-val-000000.tar.idx", "dataset_infos.json", "notes.json", "mine.npy", "mine.tar"]
+    """The planned shards and those of the journal, whole and partial; other tools' files and the user's stay."""
+    ours = ["manifest.json", "_info.json", "shardindex.json", "mean.npy", ".part-imagenet-antialias-val-000001.tar"]
+    ours += ["imagenet-antialias-val-000000.tar", "imagenet-antialias-val-000000.idx", "imagenet-val-000007.tar"]
+    theirs = ["imagenet-antialias-val-000000.tar.idx", "dataset_infos.json", "notes.json", "mine.npy", "mine.tar"]
+    theirs += ["imagenet-antialias-val-000002.tar", "photos-000000.tar", ".part-photos-000000.tar"]
     for name in (*ours, *theirs):
         (tmp_path / name).write_bytes(b"x")
     (tmp_path / ".nv-meta").mkdir()
     (tmp_path / ".nv-meta" / "index.json").write_bytes(b"x")
     state = SetState(tmp_path)
-    state.begin(PLANNED)
+    state.begin(PLANNED)  # of two shards
+    with state.journal_writer(0, 2) as writer:
+        writer.append(_entry(1, "imagenet-val-000007.tar", b"x"))
     state.clear()
     assert {path.name for path in tmp_path.iterdir()} == {*theirs, ".nv-meta", ".state"}
     assert (tmp_path / ".nv-meta" / "index.json").exists()
     assert not (tmp_path / ".state" / PLAN).exists()
+
+
+def test_of_two_journals_the_one_that_describes_the_tar_counts(tmp_path: Path) -> None:
+    """Ranges that overlapped, written on machines whose clocks differ: only the content tells which came last."""
+    state = SetState(tmp_path)
+    state.begin(PLANNED)
+    for name, content in (("a.tar", b"first"), ("b.tar", b"other")):
+        (tmp_path / name).write_bytes(content)
+    for first, content in ((0, b"first"), (1, b"other")):
+        with state.journal_writer(first, 2) as writer:
+            writer.append(_entry(1, "a.tar", content))
+    names = sorted((tmp_path / ".state").glob("journal-*"))
+    for newest in (0, 1):
+        for at, path in enumerate(names):
+            os.utime(path, (at == newest, at == newest))
+        for content in (b"first", b"other"):
+            (tmp_path / "a.tar").write_bytes(content)
+            tar = state.journal()[1].shard.tar
+            assert tar is not None
+            assert tar.sha256 == hashlib.sha256(content).hexdigest()
+    (tmp_path / "a.tar").write_bytes(b"third")
+    assert not state.journal()
+
+
+def _entry(index: int, name: str, content: bytes) -> JournalEntry:
+    return JournalEntry(ShardRecord(index, FileRecord.of(name, content), None, "", 1, "k", ()), "stamp")
