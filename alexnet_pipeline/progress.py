@@ -93,7 +93,7 @@ def reporting(progress: Progress) -> Iterator[Report]:
 
 def _log_warnings(event: Event) -> None:
     if isinstance(event, Message) and event.warning:
-        LOG.warning("%s", event.text)
+        LOG.warning("%s", printable(event.text))
 
 
 class Rate:

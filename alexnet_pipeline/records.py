@@ -7,7 +7,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 
@@ -31,6 +31,10 @@ EXTENSIONS: dict[Encoding, str] = {"jpg": "jpg", "png": "png", "raw": "npy"}
 MAX_SIZE_PX = 4096
 # Most images per shard: sums over one byte of each of them still fit 32 bits.
 MAX_SHARD_IMAGES = ((1 << 32) - 1) // 255
+
+
+# A path in a file that somebody else may have written; no file has a zero byte in its name.
+PathText = Annotated[str, msgspec.Meta(pattern="^[^\\x00]*$", max_length=4096)]
 
 
 class Reason(StrEnum):

@@ -11,6 +11,11 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
+def html_text(text: str) -> str:
+    """Text from outside as HTML or SVG: markup and control characters are escaped."""
+    return html.escape(printable(text))
+
+
 def recorded(text: str) -> str:
     """Text for records in JSON, with undecodable bytes as escapes; JSON cannot hold them."""
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
@@ -32,6 +37,6 @@ def text_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]
 
 def html_table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """An HTML table for `_repr_html_`; all texts are escaped."""
-    head = "".join(f"<th>{html.escape(text)}</th>" for text in heads)
-    body = "".join(f"<tr>{''.join(f'<td>{html.escape(str(cell))}</td>' for cell in row)}</tr>" for row in rows)
+    head = "".join(f"<th>{html_text(text)}</th>" for text in heads)
+    body = "".join(f"<tr>{''.join(f'<td>{html_text(str(cell))}</td>' for cell in row)}</tr>" for row in rows)
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

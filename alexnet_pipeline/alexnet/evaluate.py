@@ -25,7 +25,7 @@ from alexnet_pipeline.errors import RefusedError
 from alexnet_pipeline.files import make_folder, read_whole, write_whole
 from alexnet_pipeline.options import make, takes_options
 from alexnet_pipeline.progress import Progress, Report, reporting, warn_to
-from alexnet_pipeline.records import from_json, to_json
+from alexnet_pipeline.records import PathText, from_json, to_json
 from alexnet_pipeline.text import html_table
 
 EVALUATIONS = "evaluations"
@@ -87,9 +87,9 @@ class Evaluation:
         confusions: the most frequent, most frequent first.
     """
 
-    shards: str
+    shards: PathText
     method: str
-    runs: tuple[str, ...]
+    runs: tuple[PathText, ...]
     steps: tuple[int, ...]
     errors: ErrorRates
     classes: tuple[ClassErrors, ...]

@@ -32,6 +32,7 @@ SHOWN_CONFUSIONS = 12
 # A loss that spans more than this factor is drawn on a logarithmic axis.
 LOG_FROM = 10.0
 MIME = {"jpg": "image/jpeg", "png": "image/png"}
+MAGIC = {"image/jpeg": b"\xff\xd8\xff", "image/png": b"\x89PNG\r\n\x1a\n"}
 
 
 def report(run: Path | str, output: Path | str | None = None, *, progress: Progress = True) -> Path:
@@ -161,6 +162,8 @@ def _images(shards: ShardSet, confusion: Confusion) -> list[str]:
         if not same or shards.manifest.classes[shards.read_label(position)] != confusion.truth:
             raise PipelineError(f"{shards.folder} has changed since the evaluation; run `evaluate` again")
         data = shards.read_image(position)
+        if kind and not data.startswith(MAGIC[kind]):  # a page must not carry a file that only claims to be an image
+            raise PipelineError(f"{shards.folder}: image {position} is no {kind}; run `verify`")
         uris.append(data_uri(kind, data) if kind else png_uri(read_npy(data)))
     return uris
 

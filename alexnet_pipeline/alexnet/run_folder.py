@@ -14,7 +14,7 @@ from alexnet_pipeline.dataset.npy import read_npy
 from alexnet_pipeline.dataset.open import ShardSet
 from alexnet_pipeline.errors import PipelineError, RefusedError
 from alexnet_pipeline.files import read_whole, write_whole
-from alexnet_pipeline.records import from_json, to_json
+from alexnet_pipeline.records import PathText, from_json, to_json
 
 CHECKPOINTS, RUN, MEAN, LOCK = "checkpoints", "run.json", "mean.npy", ".lock"
 
@@ -30,7 +30,7 @@ class ShardsRecord:
         total_images: in it.
     """
 
-    folder: str
+    folder: PathText
     method: str
     fingerprint: str
     total_images: int

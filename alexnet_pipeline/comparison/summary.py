@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import html
 import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from alexnet_pipeline.text import html_table, text_table
+from alexnet_pipeline.text import html_table, html_text, text_table
 
 if TYPE_CHECKING:
     from alexnet_pipeline.comparison.records import Comparison, MethodResult, Metric, MetricMean
@@ -83,7 +82,7 @@ def as_lines(comparison: Comparison) -> list[str]:
 
 def as_html(comparison: Comparison) -> str:
     """The table of means and the verdict, for a notebook."""
-    verdict = "".join(f"<p>{html.escape(sentence)}</p>" for sentence in comparison.verdict)
+    verdict = "".join(f"<p>{html_text(sentence)}</p>" for sentence in comparison.verdict)
     return html_table(*_table(comparison)) + verdict
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import html
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from alexnet_pipeline.text import html_text
 
 Floats = NDArray[np.float64]
 
@@ -87,7 +88,7 @@ def y_axis(axis: ChartAxis, height_px: int, text: Callable[[float], str]) -> lis
     heights = height_px * (1 - axis.share(np.array(axis.ticks)))
     return [
         f'<line class="grid" x1="0" x2="100%" y1="{y:.1f}" y2="{y:.1f}"/>'
-        f'<text class="tick" text-anchor="end" x="-8" y="{y:.1f}" dy=".35em">{html.escape(text(value))}</text>'
+        f'<text class="tick" text-anchor="end" x="-8" y="{y:.1f}" dy=".35em">{html_text(text(value))}</text>'
         for value, y in zip(axis.ticks, heights, strict=True)
     ]
 
@@ -103,9 +104,7 @@ def x_axis(axis: ChartAxis, height_px: int, unit: str) -> list[str]:
     ]
     parts.append(f'<line class="base" x1="0" x2="100%" y1="{height_px}" y2="{height_px}"/>')
     beside = len(names[-1]) * DIGIT_PX / 2 + 6
-    parts.append(
-        f'<text class="tick" x="{places[-1]}" dx="{beside:.0f}" y="{height_px + 18}">{html.escape(unit)}</text>'
-    )
+    parts.append(f'<text class="tick" x="{places[-1]}" dx="{beside:.0f}" y="{height_px + 18}">{html_text(unit)}</text>')
     return parts
 
 

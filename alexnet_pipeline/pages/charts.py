@@ -7,7 +7,6 @@ size on a wide screen, on a phone and on paper. The page gives `svg.chart` its m
 from __future__ import annotations
 
 import base64
-import html
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -18,6 +17,7 @@ from scipy.optimize import isotonic_regression
 
 from alexnet_pipeline.errors import PipelineError
 from alexnet_pipeline.pages.axes import ChartAxis, Floats, linear_axis, log_axis, x_axis, y_axis
+from alexnet_pipeline.text import html_text
 
 # Points of a line: charts are some 450 pixels wide, so more could not be seen.
 MOST_POINTS = 300
@@ -100,7 +100,7 @@ def line_chart(
 
 def svg_chart(title: str, parts: Sequence[str], height_px: int, style: str = "chart") -> str:
     """A chart of some parts; the title is its tooltip, and read by screen readers."""
-    name = html.escape(title)
+    name = html_text(title)
     return (
         f'<svg class="{style}" role="img" aria-label="{name}" height="{height_px}">'
         f"<title>{name}</title>{''.join(parts)}</svg>"
@@ -162,7 +162,7 @@ def _strips(
             rows.append(f"{line.label}: {text(float(line.y[nearest]))}{band}")
         parts.append(
             f'<rect class="strip" x="{100 * number / STRIPS:.2f}%" width="{100 / STRIPS:.2f}%" height="{height_px}">'
-            f"<title>{html.escape(chr(10).join(rows))}</title></rect>"
+            f"<title>{chr(10).join(map(html_text, rows))}</title></rect>"
         )
     return parts
 
@@ -201,9 +201,9 @@ def _labels(lines: Sequence[Series], axis: ChartAxis, height_px: int, text: Call
     for y, (end, line) in zip(spread([end + 4 for end, _ in ends], high, height_px - below), ends, strict=True):
         if not text:
             parts.append(f'<svg x="100%"><path class="leader {line.style}" d="M1,{end:.1f}L7,{y - 4:.1f}"/></svg>')
-        parts.append(f'<text class="label {line.style}" x="100%" dx="8" y="{y:.1f}">{html.escape(line.label)}</text>')
+        parts.append(f'<text class="label {line.style}" x="100%" dx="8" y="{y:.1f}">{html_text(line.label)}</text>')
         if text:
-            value = html.escape(text(float(line.y[-1])))
+            value = html_text(text(float(line.y[-1])))
             parts.append(f'<text class="value" x="100%" dx="8" y="{y + VALUE_PX:.1f}">{value}</text>')
     return parts
 

@@ -15,6 +15,10 @@ BLOCK_BYTES = 512
 # A long name or a PAX header beyond this is an attack, not a name.
 MAX_EXTENSION_BYTES = 1 << 20
 MAX_PATH_BYTES = 4096
+# Digits of the largest size that a file can have.
+MAX_SIZE_DIGITS = 19
+# Padding is read in pieces of this size.
+ZEROS_BYTES = 1 << 20
 
 Kind = Literal["file", "folder", "link", "special", "damage"]
 # Type flags of POSIX.1-1988 and GNU; all other types are special.
@@ -52,7 +56,7 @@ def scan_tar(descriptor: int, start: int, end: int, *, folders: bool = False) ->
     while at + BLOCK_BYTES <= end:
         header = os.pread(descriptor, BLOCK_BYTES, at)
         if not header.strip(b"\0"):
-            ended, at = True, at + BLOCK_BYTES
+            ended, at = True, _after_zeros(descriptor, at + BLOCK_BYTES, end)
             continue
         size = _size(header)
         if size is None or not _checks(header):
@@ -77,6 +81,17 @@ def scan_tar(descriptor: int, start: int, end: int, *, folders: bool = False) ->
                 yield Member(name.rstrip("/"), "folder", data, 0)
     if not ended:
         yield Member(f"no end-of-archive mark in {end - start} bytes", "damage", at, 0)
+
+
+def _after_zeros(descriptor: int, at: int, end: int) -> int:
+    """The next block that is not all zeros, or the end."""
+    zeros = bytes(ZEROS_BYTES)
+    while at < end:
+        blocks = os.pread(descriptor, min(ZEROS_BYTES, end - at), at)
+        if not blocks or not zeros.startswith(blocks):
+            return at + (len(blocks) - len(blocks.lstrip(b"\0"))) // BLOCK_BYTES * BLOCK_BYTES
+        at += len(blocks)
+    return end
 
 
 def _checks(header: bytes) -> bool:
@@ -110,12 +125,15 @@ def _text(raw: bytes) -> str:
 def _pax(data: bytes) -> dict[str, str]:
     """Read path and size from the records `LENGTH KEY=VALUE` of a PAX header; malformed ones are ignored."""
     records: dict[str, str] = {}
-    while data:
-        length, _, _ = data.partition(b" ")
-        if not length.isdigit() or not 0 < int(length) <= len(data):
+    at = 0
+    while at < len(data):
+        length = data[at : at + MAX_SIZE_DIGITS].partition(b" ")[0]
+        if not length.isdigit() or not 0 < int(length) <= len(data) - at:
             break
-        record, data = data[: int(length)], data[int(length) :]
+        record = data[at : at + int(length)]
+        at += int(length)
         key, found, value = record.partition(b" ")[2].rstrip(b"\n").partition(b"=")
-        if found and key in {b"path", b"size"} and (key != b"size" or value.isdigit()):
+        is_size = value.isdigit() and len(value) <= MAX_SIZE_DIGITS
+        if found and (key == b"path" or (key == b"size" and is_size)):
             records[_text(key)] = _text(value)[:MAX_PATH_BYTES]
     return records

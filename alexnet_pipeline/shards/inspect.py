@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import cv2
 import numpy as np
@@ -18,6 +18,7 @@ from alexnet_pipeline.errors import PipelineError, RejectedImageError
 from alexnet_pipeline.files import make_folder, write_whole
 from alexnet_pipeline.options import make, takes_options
 from alexnet_pipeline.pixels import codec
+from alexnet_pipeline.raw.tarscan import scan_tar
 from alexnet_pipeline.records import EXTENSIONS, Encoding, from_json
 from alexnet_pipeline.shards.options import InspectOptions
 from alexnet_pipeline.text import html_table
@@ -29,6 +30,9 @@ GAP_PX = 4
 COLUMNS = 8
 FONT, FONT_SCALE = cv2.FONT_HERSHEY_SIMPLEX, 0.32
 BACKGROUND = 255
+# Largest member of a tar, and longest label, that are read.
+MAX_MEMBER_BYTES = 256 << 20
+MAX_LABEL_DIGITS = 9
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -119,25 +123,42 @@ def _of_set(folder: Path) -> Iterator[SampleView]:
 
 def _of_tar(tar: Path) -> Iterator[SampleView]:
     # Imported here: webdataset imports torch where that is installed, which nothing else here needs.
-    from webdataset.tariterators import group_by_keys, tar_file_iterator  # noqa: PLC0415
+    from webdataset.tariterators import group_by_keys  # noqa: PLC0415
 
-    with tar.open("rb") as stream:
-        members = ({**member, "__url__": str(tar)} for member in tar_file_iterator(stream))
-        for sample in group_by_keys(members):
-            yield _view(tar, sample)
+    try:
+        with tar.open("rb") as stream:
+            for sample in group_by_keys(_members(tar, stream)):
+                yield _view(tar, sample)
+    except OSError as error:
+        raise PipelineError(f"cannot read {tar}: {error.strerror}") from error
+    except ValueError as error:  # two members of one name
+        raise PipelineError(f"{tar}: {' '.join(str(error).split())}") from error
+
+
+def _members(tar: Path, stream: BinaryIO) -> Iterator[dict[str, Any]]:
+    """The files of a tar, as webdataset groups them into samples."""
+    for member in scan_tar(stream.fileno(), 0, stream.seek(0, os.SEEK_END)):
+        if member.kind == "damage":
+            raise PipelineError(f"{tar} is not a sound, uncompressed tar: {member.name}")
+        if member.kind == "file":
+            if member.size_bytes > MAX_MEMBER_BYTES:
+                raise PipelineError(f"{tar}: {member.name} has {member.size_bytes:,} bytes, more than any sample")
+            data = os.pread(stream.fileno(), member.size_bytes, member.offset)
+            yield {"fname": member.name, "data": data, "__url__": str(tar)}
 
 
 def _view(tar: Path, sample: dict[str, Any]) -> SampleView:
     encodings: dict[str, Encoding] = {extension: name for name, extension in EXTENSIONS.items()}
     extension = next((extension for extension in encodings if extension in sample), None)
-    if extension is None or not sample.get("cls", b"").isdigit():
+    label = sample.get("cls", b"")
+    if extension is None or not label.isdigit() or len(label) > MAX_LABEL_DIGITS:
         raise PipelineError(f"{tar}: sample {sample.get('__key__')} lacks an image or a label")
     try:
         record = from_json(sample.get("json", b""), SampleRecord)
     except ValueError:
         record = None
     image = codec.decode_sample(sample[extension], encodings[extension])
-    return SampleView(sample["__key__"], int(sample["cls"]), "", record, image, len(sample[extension]))
+    return SampleView(sample["__key__"], int(label), "", record, image, len(sample[extension]))
 
 
 def _caption(sample: SampleView) -> str:

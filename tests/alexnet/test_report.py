@@ -269,3 +269,33 @@ def test_confusions_show_their_images(run: Path, raw_folders: Path, tmp_path: Pa
     (uri,) = re.findall(rf'src="data:image/{kind};base64,([^"]+)" alt="disc taken for n2"', page)
     image = cv2.imdecode(np.frombuffer(base64.b64decode(uri), np.uint8), cv2.IMREAD_COLOR)
     assert image.shape == (32, 32, 3)
+
+
+def test_a_page_carries_images_only(run, raw_folders, tmp_path):
+    """A stranger's run may name a data set whose image is a file of the reader's machine."""
+    shard(raw_folders, tmp_path / "set", methods=["area"], split=["val"], size=24, progress=False)
+    folder = tmp_path / "set" / "area" / "val"
+    shards = open_shards(folder)
+    truth = shards.manifest.classes[shards.read_label(0)]
+    one = evaluation(run, shards=str(folder), confusions=(Confusion(truth, "n2", 1, (0,)),))
+    (run / "evaluations" / "10-crops.json").write_bytes(to_json(one))
+    assert "data:image/jpeg" in page_of(run)
+    with shards.tars[0].path.open("r+b") as tar:
+        tar.seek(int(shards.image[0, 0]))
+        tar.write(b"root:x:0:0:root:/root:/bin/bash")
+    warnings = []
+    page = page_of(run, warnings)
+    assert "data:image/jpeg" not in page
+    assert base64.b64encode(b"root:x:0:0") not in page.encode()
+    assert any("image 0 is no image/jpeg" in line for line in warnings)
+
+
+@pytest.mark.parametrize("field", ["shards", "runs"])
+def test_a_path_with_a_zero_byte_is_no_evaluation(run, field):
+    """No file has such a name; the evaluation is left out."""
+    text = to_json(evaluation(run)).replace(b'"' + field.encode() + b'":', b'"' + field.encode() + b'":', 1)
+    where = text.index(b'"/', text.index(field.encode()))
+    (run / "evaluations" / "10-crops.json").write_bytes(text[: where + 2] + b"a\\u0000b" + text[where + 2 :])
+    warnings = []
+    page_of(run, warnings)
+    assert any("is not an evaluation" in line for line in warnings)

@@ -3,13 +3,14 @@
 import dataclasses
 import hashlib
 import json
+import os
 import tarfile
 
 import numpy as np
 import pytest
 
 from alexnet_pipeline import open_shards, shard
-from alexnet_pipeline.dataset.manifest import MANIFEST, read_manifest, write_manifest
+from alexnet_pipeline.dataset.manifest import MANIFEST, FileRecord, read_manifest, write_manifest
 from alexnet_pipeline.errors import PipelineError, RefusedError
 from alexnet_pipeline.pixels.codec import decode_sample
 
@@ -138,3 +139,74 @@ def test_a_manifest_of_another_version_or_shape_is_one_line(copy) -> None:
     (copy / MANIFEST).write_text("[" * 100_000)
     with pytest.raises(PipelineError, match="damaged"):
         read_manifest(copy)
+
+
+def _hostile(folder, change) -> None:
+    """A manifest that says what `write_manifest` would not let it say, with a digest that fits."""
+    path = folder / MANIFEST
+    data = json.loads(path.read_text())
+    change(data)
+    data["digest"] = ""
+    text = json.dumps(data, sort_keys=True, indent=1) + "\n"
+    data["digest"] = hashlib.sha256(text.encode()).hexdigest()
+    path.write_text(json.dumps(data, sort_keys=True, indent=1) + "\n")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda data: data["shards"][0]["tar"].update(name="../../../etc/passwd"),
+        lambda data: data["shards"][0]["tar"].update(name="/dev/zero"),
+        lambda data: data["shards"][0]["tar"].update(name="a\0"),
+        lambda data: data["shards"][0]["tar"].update(name=".."),
+        lambda data: data["shards"][0]["tar"].update(name=5),
+        lambda data: data["shards"][0]["idx"].update(size_bytes="x"),
+        lambda data: data["shards"][0]["idx"].update(size_bytes=-1),
+        lambda data: data["shards"][0].update(samples_images=None),
+        lambda data: data["shards"][0].update(index=10**30),
+        lambda data: data["files"][0].update(name="x/y"),
+        lambda data: data.update(class_totals_images=["a"]),
+        lambda data: data["options"].update(encoding="zz"),
+        lambda data: data["options"].update(size_px=10**9),
+        lambda data: data["statistics"].update(mean=[1, 2]),
+    ],
+)
+def test_hostile_manifests_are_refused(copy, change) -> None:
+    """Names lead nowhere else, and types and numbers are what the code expects, however well the digest fits."""
+    _hostile(copy, change)
+    with pytest.raises(PipelineError, match=r"manifest\.json is damaged: "):
+        open_shards(copy)
+
+
+@pytest.mark.parametrize("text", [b"[" * 100_000, b"{" * 100_000, b'{"a":' * 100_000, b"\xff", b"", b"9" * 10_000])
+def test_what_is_no_manifest_is_refused(copy, text) -> None:
+    """Deep, huge and empty JSON."""
+    (copy / MANIFEST).write_bytes(text)
+    with pytest.raises(PipelineError, match=r"manifest\.json is damaged: "):
+        open_shards(copy)
+
+
+@pytest.mark.parametrize("name", [MANIFEST, "imagenet-area-val-000000.idx", "imagenet-area-val-000000.tar", "mean.npy"])
+def test_a_fifo_does_not_block(copy, name) -> None:
+    """Neither does a device, which might never end."""
+    (copy / name).unlink()
+    os.mkfifo(copy / name)
+    with pytest.raises(PipelineError, match="not a regular file"):
+        open_shards(copy).mean_image()
+
+
+@pytest.mark.parametrize("wrong", ["-512", "99999999999999999999", "4611686018427387904"])
+def test_hostile_offsets_are_refused(copy, wrong) -> None:
+    """An index whose checksum fits must not lead out of its tar, nor far from the label."""
+    path = next(copy.glob("*.idx"))
+    lines = path.read_text().splitlines()
+    words = lines[1].split(" ")
+    words[5] = wrong
+    path.write_text("\n".join([lines[0], " ".join(words), *lines[2:]]) + "\n")
+    record = FileRecord.of(path.name, path.read_bytes())
+    shards = list(read_manifest(copy).shards)
+    at = next(at for at, each in enumerate(shards) if each.idx.name == path.name)
+    shards[at] = dataclasses.replace(shards[at], idx=record)
+    reseal(copy, shards=tuple(shards))
+    with pytest.raises(PipelineError, match="index"):
+        open_shards(copy)

@@ -97,3 +97,38 @@ def test_hostile_sizes_end_the_scan(tmp_path, field) -> None:
     data[148:156] = b"%06o\0 " % sum(data[:512])
     path.write_bytes(bytes(data))
     assert [m.kind for m in scan(path)] == ["damage"]
+
+
+def _header(name: str, size_bytes: int, kind: bytes) -> bytes:
+    member = tarfile.TarInfo(name)
+    member.size, member.type = size_bytes, kind
+    return member.tobuf(tarfile.USTAR_FORMAT)
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        b"9" * 5000 + b" path=x\n",
+        b"6000 size=" + b"9" * 5989 + b"\n",
+        b"10 a=bcde\n" * 100_000,
+        b"0 path=x\n",
+        b"-5 path=x\n",
+    ],
+)
+def test_hostile_pax_records_are_ignored(tmp_path, records) -> None:
+    """Numbers of thousands of digits and a hundred thousand records; the member behind them keeps its own name."""
+    path = tmp_path / "x.tar"
+    padding = bytes(-len(records) % 512)
+    head = _header("pax", len(records), b"x") + records + padding
+    path.write_bytes(head + _header("f", 3, b"0") + b"abc".ljust(512, b"\0") + bytes(1024))
+    (member,) = scan(path)
+    assert (member.name, member.kind, member.size_bytes) == ("f", "file", 3)
+
+
+def test_padding_of_any_length_is_skipped(tmp_path) -> None:
+    """Zeros that do not end at the size of a read, before a second archive."""
+    path = make(tmp_path / "x.tar")
+    data = path.read_bytes()
+    for blocks in (1, 2047, 2048, 2049, 5000):
+        path.write_bytes(data + bytes(512 * blocks) + data)
+        assert [member.name for member in scan(path)] == ["a", "b/c", "d" * 90] * 2

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,6 +11,7 @@ from alexnet_pipeline.comparison.page.pareto import pareto_parts, points_of
 from alexnet_pipeline.comparison.records import Comparison, Response
 from alexnet_pipeline.pages.axes import ChartAxis, Frame, framed_axes, linear_axis
 from alexnet_pipeline.pages.charts import path_data, spread
+from alexnet_pipeline.text import html_text
 
 Floats = NDArray[np.float64]
 
@@ -45,7 +45,7 @@ def paper_figure(comparison: Comparison) -> str:
     responses = [method.responses[0] for method in comparison.methods]
     width, height = (side * UNITS_PER_MM for side in SIZE_MM)
     scale = f"{responses[0].scale:.4g}"
-    title = html.escape(f"Downsampling by {scale}: {', '.join(response.method for response in responses)}")
+    title = html_text(f"Downsampling by {scale}: {', '.join(response.method for response in responses)}")
     parts = [
         *_response_parts(responses),
         *pareto_parts(points_of(comparison, "white"), PARETO),
@@ -92,6 +92,6 @@ def _curves(responses: Sequence[Response], top: float) -> list[str]:
         parts.append(
             f'<path class="leader" fill="none" d="M{right + 2:g},{end:.1f}L{right + 8:g},{at:.1f}"/>'
             f'<path class="curve" {look} d="M{right + 8:g},{at:.1f}h22"/>'
-            f'<text x="{right + 34:g}" y="{at + 3.3:.1f}">{html.escape(name)}</text>'
+            f'<text x="{right + 34:g}" y="{at + 3.3:.1f}">{html_text(name)}</text>'
         )
     return parts

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import math
 from collections.abc import Sequence
 from itertools import pairwise
@@ -12,6 +11,7 @@ from alexnet_pipeline.comparison.page.name_placement import Box, Mark, NamePosit
 from alexnet_pipeline.comparison.records import Comparison
 from alexnet_pipeline.comparison.summary import fixed
 from alexnet_pipeline.pages.axes import MINUS, Frame, framed_axes, roomy_axis, text_at
+from alexnet_pipeline.text import html_text
 
 Weighting = Literal["white", "natural"]
 
@@ -89,7 +89,7 @@ def pareto_parts(points: Sequence[Point], frame: Frame) -> list[str]:
     path = "L".join(f"{x:.1f},{y:.1f}" for x, y in corners)
     bubbles = [
         f'<circle class="bubble {style}" cx="{mark.x:.1f}" cy="{mark.y:.1f}" r="{mark.radius:.1f}">'
-        f"<title>{html.escape(_tooltip(point))}</title></circle>"
+        f"<title>{html_text(_tooltip(point))}</title></circle>"
         for point, mark, style in sorted(zip(points, marks, styles, strict=True), key=lambda drawn: -drawn[1].radius)
     ]
     names = ("pass band kept (%)", "alias energy (dB)")
@@ -128,7 +128,7 @@ def _name(name: str, mark: Mark, position: NamePosition, style: str, size: float
         anchor, at = "start", box.left
     elif box.right <= mark.x:
         anchor, at = "end", box.right
-    return leader + text_at(f"label {style}", anchor, at, box.bottom - 0.32 * size, html.escape(name))
+    return leader + text_at(f"label {style}", anchor, at, box.bottom - 0.32 * size, html_text(name))
 
 
 def _staircase(steps: Sequence[Mark]) -> list[tuple[float, float]]:

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 from alexnet_pipeline.comparison.accuracy import mean_and_deviation
 from alexnet_pipeline.comparison.inference import LEVEL
@@ -27,7 +28,7 @@ from alexnet_pipeline.pages.axes import MINUS
 from alexnet_pipeline.pages.charts import png_uri
 from alexnet_pipeline.pages.page import page_environment
 from alexnet_pipeline.records import to_json
-from alexnet_pipeline.text import counted
+from alexnet_pipeline.text import counted, printable
 
 FOLDER = Path(__file__).parent
 TEMPLATE, SCRIPT = "template.html", "report.js"
@@ -83,9 +84,21 @@ def _consistency(training: NetworkResults, method: str) -> str:
 
 
 def _embedded_json(comparison: Comparison) -> str:
-    """All numbers as JSON in which no text can end the script element; infinities and NaN become null."""
+    """All numbers as JSON in which no text can end the script element; infinities and NaN become null.
+
+    The page's downloads are made from it, so control characters in names are escaped here.
+    """
     finite = json.loads(to_json(comparison), parse_constant=lambda name: None)
-    text = json.dumps(finite, separators=(",", ":"), allow_nan=False)
+    text = json.dumps(_shown(finite), separators=(",", ":"), allow_nan=False)
     for letter in "<>&":
         text = text.replace(letter, f"\\u{ord(letter):04x}")
     return text
+
+
+def _shown(value: Any) -> Any:
+    """Plain data with its texts as they may be shown."""
+    if isinstance(value, dict):
+        return {printable(name): _shown(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_shown(inner) for inner in value]
+    return printable(value) if isinstance(value, str) else value

@@ -172,3 +172,21 @@ def test_the_figure_for_papers_is_xml(methods):
     assert root.get("width").endswith("mm")
     texts = [element.text for element in root.iter("{http://www.w3.org/2000/svg}text")]
     assert all(texts.count(method) == 2 for method in methods)
+
+
+def test_no_control_character_reaches_the_page_or_its_downloads(tmp_path):
+    """Names with terminal escapes and marks that turn the direction of text round are shown as escapes."""
+    name = "a\x1b]0;owned\x07\u202eb\x9b"
+    found = comparison()
+    found = dataclasses.replace(
+        found,
+        source=name,
+        command=name,
+        images=tuple(dataclasses.replace(image, name=name, key=name) for image in found.images),
+        rejects=tuple(dataclasses.replace(reject, name=name, detail=name) for reject in found.rejects),
+        methods=tuple(dataclasses.replace(each, definition=name) for each in found.methods),
+    )
+    page = page_of(tmp_path, found)
+    assert "\\x1b]0;owned\\x07\\u202eb\\x9b" in page
+    assert not re.findall(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069]", page)
+    assert "\\u001b" not in numbers_of(page)
