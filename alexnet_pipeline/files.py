@@ -9,6 +9,7 @@ import logging
 import os
 import re
 import stat
+import struct
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -37,6 +38,8 @@ BUFFER_BYTES = 1 << 20
 NOT_SUPPORTED = frozenset({errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF})
 NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EINVAL})
 HELD = frozenset({errno.EACCES, errno.EAGAIN})
+# `struct flock` on 64 bits: type, whence, start, length, process.
+FLOCK = "@hhqqi4x"
 CANNOT_SYNC = "the file system of the output cannot sync folders, so a power failure may lose the last file"
 CANNOT_LOCK = "the file system of the output has no locks; make sure that no other run writes to the same folder"
 LOG = logging.getLogger("alexnet_pipeline")
@@ -157,16 +160,16 @@ def sync_folder(folder: Path) -> None:
 def locked(path: Path, busy: str | None, *, first: int = 0, count: int = 0) -> Iterator[None]:
     """Lock a range of a lock file, or all of it.
 
-    The kernel holds the lock, and releases it when the process dies.
+    The kernel holds the lock, and releases it when the process dies. It excludes other threads, too.
 
     Args:
         path: the lock file; its folder is made if it is missing.
-        busy: the error's message if another process holds the lock; None waits for it.
+        busy: the error's message if somebody else holds the lock; None waits for it.
         first: start of the range; what its numbers mean is up to the callers.
         count: length of the range, 0 for all that follows `first`.
 
     Raises:
-        RefusedError: another process holds part of the range, or the lock fails for another reason than a file system
+        RefusedError: another writer holds part of the range, or the lock fails for another reason than a file system
             without locks, which is warned of.
     """
     make_folder(path.parent)
@@ -174,7 +177,7 @@ def locked(path: Path, busy: str | None, *, first: int = 0, count: int = 0) -> I
         handle = path.open("ab")
     with handle:
         try:
-            fcntl.lockf(handle, fcntl.LOCK_EX | (fcntl.LOCK_NB if busy else 0), count, first)
+            _lock(handle, first, count, wait=busy is None)
         except OSError as error:
             if error.errno in HELD and busy:
                 raise RefusedError(busy) from error
@@ -182,6 +185,12 @@ def locked(path: Path, busy: str | None, *, first: int = 0, count: int = 0) -> I
                 raise RefusedError(f"cannot lock {path}: {error.strerror}; choose another folder") from error
             _warn_once(CANNOT_LOCK)
         yield
+
+
+def _lock(handle: BinaryIO, first: int, count: int, *, wait: bool) -> None:
+    """Take a lock that belongs to the open file, as `fcntl.lockf` does not: that one is the whole process's."""
+    command = fcntl.F_OFD_SETLKW if wait else fcntl.F_OFD_SETLK
+    fcntl.fcntl(handle, command, struct.pack(FLOCK, fcntl.F_WRLCK, os.SEEK_SET, first, count, 0))
 
 
 @functools.cache

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -50,7 +51,7 @@ def test_a_file_system_without_locks_is_used(tmp_path: Path, monkeypatch, caplog
     def refusing(*arguments: object) -> None:
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr(files.fcntl, "lockf", refusing)
+    monkeypatch.setattr(files.fcntl, "fcntl", refusing)
     with files.locked(tmp_path / "lock", "busy"):
         pass
     assert [record.message for record in caplog.records] == [files.CANNOT_LOCK]
@@ -63,6 +64,27 @@ def test_a_lock_that_fails_says_why(tmp_path: Path, monkeypatch, code: int, word
     def refusing(*arguments: object) -> None:
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr(files.fcntl, "lockf", refusing)
+    monkeypatch.setattr(files.fcntl, "fcntl", refusing)
     with pytest.raises(RefusedError, match=words), files.locked(tmp_path / "lock", "busy"):
         pass
+
+
+def test_threads_of_one_process_exclude_each_other(tmp_path: Path) -> None:
+    """A second lock is refused, and giving up one of two ranges leaves the other held."""
+    path = tmp_path / "lock"
+    refused = []
+
+    def try_it(first: int, count: int) -> None:
+        try:
+            with files.locked(path, "busy", first=first, count=count):
+                pass
+        except RefusedError as error:
+            refused.append((first, str(error)))
+
+    with files.locked(path, "busy", first=0, count=2):
+        for span in ((1, 1), (2, 3), (0, 2)):
+            thread = threading.Thread(target=try_it, args=span)
+            thread.start()
+            thread.join()
+    try_it(0, 5)
+    assert refused == [(1, "busy"), (0, "busy")]

@@ -14,7 +14,7 @@ import cv2
 from alexnet_pipeline.errors import PipelineError
 from alexnet_pipeline.pixels import codec
 from alexnet_pipeline.progress import Advance, Report, Stage
-from alexnet_pipeline.shards.workers import core_count, set_up_worker
+from alexnet_pipeline.shards.workers import core_count, ctrl_c_held, set_up_worker
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -52,7 +52,9 @@ def run_all(
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, context, initializer=_begin, initargs=(prepare,)) as pool:
         try:
-            return _collect(pool.map(_run, items, chunksize=CHUNK_ITEMS), report)
+            with ctrl_c_held():
+                results = pool.map(_run, items, chunksize=CHUNK_ITEMS)
+            return _collect(results, report)
         except BrokenProcessPool as error:
             raise PipelineError(
                 "a worker process died: if memory was short, use fewer `workers`; a script that calls `compare` must "

@@ -20,9 +20,10 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
@@ -77,7 +78,22 @@ def start_server() -> None:
     """
     _choose_socket_folder()
     multiprocessing.get_context("forkserver").set_forkserver_preload(["alexnet_pipeline.shards.preload"])
-    multiprocessing.forkserver.ensure_running()
+    with ctrl_c_held():
+        multiprocessing.forkserver.ensure_running()
+
+
+@contextmanager
+def ctrl_c_held() -> Iterator[None]:
+    """Hold back Ctrl-C from processes that are started here, which would else print a traceback while they load.
+
+    They inherit this thread's signal mask. This process gets a Ctrl-C at the end of the block.
+    """
+    resource_tracker.ensure_running()  # the first process to start one would start it too, and then unblock the signal
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def _choose_socket_folder() -> None:

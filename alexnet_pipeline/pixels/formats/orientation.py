@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+import zlib
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +13,11 @@ ORIENTATION_TAG = 0x0112
 # Format of a value by its type; Exif prescribes SHORT, but some writers use LONG, and Pillow and OpenCV read it.
 VALUE_FORMATS = {3: "H", 4: "I"}
 UPRIGHT = 1
+# What stands before the TIFF structure in JPEG, and in some other files.
+EXIF_HEADER = b"Exif\0\0"
+# Keywords of ImageMagick's text chunks with EXIF, and the most bytes of such a text; EXIF of JPEG has at most 64 kB.
+RAW_PROFILES = frozenset({b"Raw profile type exif", b"Raw profile type APP1"})
+MAX_PROFILE_BYTES = 1 << 18
 
 
 def exif_orientation(tiff: bytes) -> int:
@@ -34,23 +41,45 @@ def exif_orientation(tiff: bytes) -> int:
 
 
 def png_orientation(data: bytes) -> int:
-    """The orientation in a PNG's eXIf chunk."""
-    return _riff_like(data, 8, b"eXIf", ">", name_first=False)
+    """The orientation in a PNG's eXIf chunk, or else in the text chunk in which ImageMagick keeps EXIF."""
+    texts = []
+    for name, content in _chunks(data, 8, ">", name_first=False):
+        if name == b"eXIf":
+            return exif_orientation(content.removeprefix(EXIF_HEADER))
+        if name in {b"tEXt", b"zTXt"}:
+            texts.append((name, content))
+    profiles = (_raw_profile(name, content) for name, content in texts)
+    return next((exif_orientation(profile) for profile in profiles if profile), UPRIGHT)
 
 
 def webp_orientation(data: bytes) -> int:
     """The orientation in a WebP's EXIF chunk."""
-    return _riff_like(data, 12, b"EXIF", "<", name_first=True)
+    for name, content in _chunks(data, 12, "<", name_first=True):
+        if name == b"EXIF":
+            return exif_orientation(content.removeprefix(EXIF_HEADER))
+    return UPRIGHT
 
 
-def _riff_like(data: bytes, at: int, wanted: bytes, order: str, *, name_first: bool) -> int:
+def _chunks(data: bytes, at: int, order: str, *, name_first: bool) -> Iterator[tuple[bytes, bytes]]:
+    """(name, content) of each chunk of a PNG, or of a RIFF file."""
     while at + 8 <= len(data):
         name = data[at : at + 4] if name_first else data[at + 4 : at + 8]
         (size,) = struct.unpack_from(order + "I", data, at + 4 if name_first else at)
-        if name == wanted:
-            return exif_orientation(data[at + 8 : at + 8 + size].removeprefix(b"Exif\0\0"))
+        yield name, data[at + 8 : at + 8 + size]
         at += 8 + (size + size % 2 if name_first else size + 4)
-    return UPRIGHT
+
+
+def _raw_profile(name: bytes, content: bytes) -> bytes:
+    """The EXIF in a text chunk `Raw profile type exif`: name, length and hexadecimal digits in lines; b"" if none."""
+    keyword, _, text = content.partition(b"\0")
+    if keyword not in RAW_PROFILES:
+        return b""
+    try:
+        if name == b"zTXt":  # the first byte is the compression method, of which there is one
+            text = zlib.decompressobj().decompress(text[1:], MAX_PROFILE_BYTES)
+        return bytes.fromhex("".join(text.decode("ascii").split()[2:])).removeprefix(EXIF_HEADER)
+    except (zlib.error, ValueError):
+        return b""
 
 
 def upright(image: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:

@@ -3,6 +3,8 @@
 import csv
 import re
 import struct
+import textwrap
+import zlib
 
 import cv2
 import numpy as np
@@ -34,10 +36,21 @@ def jpeg(image: np.ndarray, tags: bytes = b"") -> bytes:
     return plain[:2] + segment(0xE1, b"Exif\0\0" + tags) + plain[2:] if tags else plain
 
 
+def raw_profile(tags: bytes, *, packed: bool, keyword: bytes = b"Raw profile type exif") -> bytes:
+    """EXIF in a text chunk, as ImageMagick writes it."""
+    digits = "\n".join(textwrap.wrap(tags.hex(), 72))
+    text = f"\nexif\n{len(tags):8}\n{digits}\n".encode()
+    if packed:
+        return chunk(b"zTXt", keyword + b"\0\0" + zlib.compress(text))
+    return chunk(b"tEXt", keyword + b"\0" + text)
+
+
 def containers(image: np.ndarray, orientation: int) -> dict[str, bytes]:
     """The image in every lossless format that can hold an orientation."""
     return {
         "png": png(5, 7, rows_of(image), extra=chunk(b"eXIf", exif(orientation))),
+        "png, zTXt": png(5, 7, rows_of(image), extra=raw_profile(exif(orientation), packed=True)),
+        "png, tEXt": png(5, 7, rows_of(image), extra=raw_profile(b"Exif\0\0" + exif(orientation), packed=False)),
         "webp": webp(image, exif(orientation, "<")),
         "webp with JPEG's prefix": webp(image, b"Exif\0\0" + exif(orientation)),
         "tiff": tiff(image, orientation),
@@ -74,6 +87,23 @@ def test_only_the_preset_torchvision_ignores_orientation() -> None:
         "torchvision": "ignore",
         "cuda-convnet2": "apply",
     }
+
+
+def test_damaged_text_profiles_are_upright() -> None:
+    """No hexadecimal digits, no zlib stream, a bomb, another keyword; and eXIf counts before text."""
+    image = numbered(5, 7)
+    good = raw_profile(exif(6), packed=True)
+    bomb = b"Raw profile type exif\0\0" + zlib.compress(b"\nexif\n 9\n" + b"0" * (1 << 24))
+    for extra in (
+        chunk(b"zTXt", b"Raw profile type exif\0\0nonsense"),
+        chunk(b"tEXt", b"Raw profile type exif\0\nexif\n 3\nxyz\n"),
+        chunk(b"zTXt", b"Raw profile type exif"),
+        chunk(b"zTXt", bomb),
+        raw_profile(exif(6), packed=True, keyword=b"Comment"),
+        good + chunk(b"eXIf", exif(1)),
+    ):
+        assert np.array_equal(decode(png(5, 7, rows_of(image), extra=extra)), image)
+    assert np.array_equal(decode(png(5, 7, rows_of(image), extra=good)), turned(image, 6))
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
