@@ -24,13 +24,23 @@ def summarise(
     train_images: int,
     cells: Sequence[TrainedCell],
     shifts: Sequence[ShiftCell],
+    *,
+    planned: int,
 ) -> NetworkResults:
-    """Compute what follows from the networks' errors; see `NetworkResults` for the arguments."""
-    methods = list(dict.fromkeys(cell.train for cell in cells))
+    """Compute what follows from the errors of the networks so far; see `NetworkResults` for the arguments.
+
+    Args:
+        planned: number of networks when all are trained; pairs are tested over the seeds of which all are.
+    """
+    trained, methods = (list(dict.fromkeys(names)) for names in zip(*((c.train, c.test) for c in cells), strict=True))
     seeds = tuple(sorted({cell.seed for cell in cells}))
-    pairs = _pairs(methods, seeds, cells)
-    matrix = tuple(_entry(train, test, cells) for train in methods for test in methods)
-    finding = _finding(pairs, len(seeds), cells[0].total_images)
+    whole = [seed for seed in seeds if {cell.train for cell in cells if cell.seed == seed} == {*methods}]
+    pairs = _pairs(methods, whole, cells)
+    matrix = tuple(_entry(train, test, cells) for train in trained for test in methods)
+    finding = _finding(pairs, len(whole), cells[0].total_images)
+    if len(shifts) < planned:
+        soon = f"{len(shifts)} of {planned} networks are trained so far; the same command trains the others."
+        finding = f"{soon} {finding}" if pairs else soon
     return NetworkResults(
         preset, steps, batch_images, seeds, train_images, tuple(cells), tuple(shifts), matrix, pairs, finding
     )

@@ -21,10 +21,10 @@ from alexnet_pipeline.comparison.page.paper_figure import paper_figure
 from alexnet_pipeline.comparison.page.report import write_page
 from alexnet_pipeline.comparison.records import Comparison
 from alexnet_pipeline.comparison.sets import compare_sets
-from alexnet_pipeline.errors import RefusedError
+from alexnet_pipeline.errors import PipelineError, RefusedError
 from alexnet_pipeline.files import write_whole
 from alexnet_pipeline.options import make, takes_options
-from alexnet_pipeline.progress import Progress, Stage, reporting
+from alexnet_pipeline.progress import Progress, Report, Stage, reporting, warn_to
 from alexnet_pipeline.raw.options import SourceOptions
 from alexnet_pipeline.raw.source import Source, open_source
 
@@ -82,9 +82,11 @@ def compare(
         gallery = gallery_of(comparison, read) if choices.output else Gallery()
         _write(comparison, gallery, choices)  # before the networks, which take long and may fail
         if source is not None and networks:
-            comparison = networks.add_networks(
+            for with_networks in networks.add_networks(
                 comparison, Path(source), choices, training, reading=reading, report=report, stop=stop
-            )
+            ):
+                comparison = with_networks
+                _write_interim(comparison, gallery, choices, report)
             _write(comparison, gallery, choices)
     return comparison
 
@@ -125,6 +127,14 @@ def _import_networks(opened: Source, source: StrPath, training: NetworkTraining)
     except ImportError as error:
         raise RefusedError(f"`train=True` needs {error.name}; pip install 'alexnet-pipeline[train]'") from error
     return networks
+
+
+def _write_interim(comparison: Comparison, gallery: Gallery, choices: CompareOptions, report: Report) -> None:
+    """Write the page while networks are trained; if it cannot be written, training goes on all the same."""
+    try:
+        _write(comparison, gallery, choices)
+    except PipelineError as error:
+        warn_to(report)(f"{error}; training goes on")
 
 
 def _write(comparison: Comparison, gallery: Gallery, choices: CompareOptions) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -64,10 +64,13 @@ def add_networks(
     reading: SourceOptions,
     report: Report,
     stop: Stop | None = None,
-) -> Comparison:
+) -> Iterator[Comparison]:
     """Add to a comparison what networks say that are trained on its methods' shards of `source`.
 
     All methods are sharded in one decoding pass. The same call resumes what it began in `training.work_dir`.
+
+    Yields:
+        The comparison with the networks so far, after each of them; the last one has all.
 
     Raises:
         RefusedError: the folder holds runs with other options.
@@ -91,20 +94,20 @@ def add_networks(
     trainer = partial(
         train, threads=choices.workers, resume="auto", progress=report, stop=stop, command=comparison.command
     )
-    networks = _train_all(choices.methods, training, trainer, report)
     rejects = {
         (reject.name, reject.reason): reject
         for reject in (*comparison.rejects, *(reject for summary in summaries for reject in summary.rejects))
     }
     installed = [each for package in PACKAGES for each in importlib.metadata.distributions(name=package)]
     versions = comparison.versions | {each.name: each.version for each in installed}
-    comparison = dataclasses.replace(comparison, training=networks, rejects=tuple(rejects.values()), versions=versions)
-    return dataclasses.replace(comparison, verdict=verdict_of(comparison))
+    for networks in _train_all(choices.methods, training, trainer, report):
+        found = dataclasses.replace(comparison, training=networks, rejects=tuple(rejects.values()), versions=versions)
+        yield dataclasses.replace(found, verdict=verdict_of(found))
 
 
 def _train_all(
     methods: Sequence[str], training: NetworkTraining, trainer: Callable[..., object], report: Report
-) -> NetworkResults:
+) -> Iterator[NetworkResults]:
     """Train and test a network for each method and seed, by a function that takes what differs between them."""
     assert training.work_dir
     recipe, runs = find_recipe({"preset": training.preset}), training.work_dir / RUNS
@@ -118,14 +121,16 @@ def _train_all(
         for seed in range(training.seeds)
         for method in methods
     ]
-    kept = []
-    for number, task in enumerate(tasks, 1):
-        report(Message(f"network {number} of {len(tasks)}: {task.method}, seed {task.seed}"))
-        kept.append(_network(task, recipe, training.steps, trainer, report))
-    cells = [cell for each in kept for cell in each.cells]
     images = len(train_sets[methods[0]])
     steps = training.steps or recipe.epochs * -(-images // recipe.batch_images)
-    return summarise(recipe.preset, steps, recipe.batch_images, images, cells, [each.shift for each in kept])
+    cells: list[TrainedCell] = []
+    shifts: list[ShiftCell] = []
+    for number, task in enumerate(tasks, 1):
+        report(Message(f"network {number} of {len(tasks)}: {task.method}, seed {task.seed}"))
+        kept = _network(task, recipe, training.steps, trainer, report)
+        cells += kept.cells
+        shifts.append(kept.shift)
+        yield summarise(recipe.preset, steps, recipe.batch_images, images, cells, shifts, planned=len(tasks))
 
 
 def _network(

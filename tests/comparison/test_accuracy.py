@@ -22,7 +22,7 @@ def cells(errors: dict[str, list[float]]) -> list[TrainedCell]:
 
 def summary(errors: dict[str, list[float]]):
     shifts = [ShiftCell(method, 0, 400, 0.9) for method in errors]
-    return summarise("quarter", 10, 32, 1000, cells(errors), shifts)
+    return summarise("quarter", 10, 32, 1000, cells(errors), shifts, planned=len(shifts))
 
 
 def test_matrix_and_pairs() -> None:
@@ -104,3 +104,23 @@ def test_detectable_differences_are_results_four_times_in_five() -> None:
     draws = random.normal(size, 1.0, (4000, count))
     power = (stats.ttest_1samp(draws, 0.0, axis=1).pvalue < 0.05).mean()
     assert 0.76 < power < 0.86
+
+
+def test_an_unfinished_training_counts_whole_seeds() -> None:
+    """Every network so far is in the matrix, and pairs are tested over the seeds of which all networks are there."""
+    errors = {"nearest": [0.40, 0.43, 0.41], "lanczos": [0.30, 0.31, 0.33], "antialias": [0.31, 0.30, 0.34]}
+    every = cells(errors)
+    order = [(method, seed) for seed in range(3) for method in METHODS]
+    for done in range(1, 10):
+        kept = [cell for cell in every if (cell.train, cell.seed) in order[:done]]
+        shifts = [ShiftCell(method, seed, 400, 0.9) for method, seed in order[:done]]
+        results = summarise("quarter", 10, 32, 1000, kept, shifts, planned=9)
+        assert len(results.matrix) == 3 * min(done, 3)
+        assert results.finding.startswith(f"{done} of 9 networks are trained so far") == (done < 9)
+        whole = done // 3
+        expected = _pairs_of({method: values[:whole] for method, values in errors.items()}) if whole > 1 else ()
+        assert results.pairs == expected
+
+
+def _pairs_of(errors: dict[str, list[float]]):
+    return summary(errors).pairs

@@ -9,12 +9,13 @@ import torch
 from alexnet_pipeline.alexnet.evaluate import read_evaluations
 from alexnet_pipeline.alexnet.predict import Predictions
 from alexnet_pipeline.alexnet.run_folder import read_run
+from alexnet_pipeline.comparison import compare as compare_module
 from alexnet_pipeline.comparison import networks
 from alexnet_pipeline.comparison.compare import compare
 from alexnet_pipeline.comparison.records import Comparison
 from alexnet_pipeline.dataset.manifest import read_manifest
 from alexnet_pipeline.dataset.open import open_shards
-from alexnet_pipeline.errors import InterruptedRunError, RefusedError
+from alexnet_pipeline.errors import InterruptedRunError, PipelineError, RefusedError
 from alexnet_pipeline.pixels.kernels import find_method
 from alexnet_pipeline.progress import Message, silent
 
@@ -141,3 +142,38 @@ def test_a_stopped_training_can_be_resumed(raw_folders: Path, tmp_path: Path, mo
     comparison = run(raw_folders, tmp_path / "work", **changes)
     assert comparison.training.steps == 2
     assert "One seed has no standard deviation" in comparison.verdict[2]
+
+
+def test_the_page_is_written_after_each_network(
+    raw_folders: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is finished can be read when a later network fails; a page that cannot be written stops no training."""
+    output = tmp_path / "r.html"
+    changes = {"seeds": 1, "output": output}
+    train = networks.train
+
+    def failing(folder: Path, **options: object) -> object:
+        if "lanczos3" in str(folder):
+            raise PipelineError("the second network")
+        return train(folder, **options)
+
+    monkeypatch.setattr(networks, "train", failing)
+    with pytest.raises(PipelineError, match="the second network"):
+        run(raw_folders, tmp_path / "work", **changes)
+    assert "1 of 2 networks are trained so far" in output.read_text()
+    monkeypatch.undo()
+    writes, events = [], []
+    write = compare_module.write_page
+
+    def full_disk(comparison: Comparison, *rest: object) -> None:
+        writes.append(comparison)
+        if comparison.training and len(comparison.training.shifts) == 1:
+            raise PipelineError("no space left")
+        write(comparison, *rest)
+
+    monkeypatch.setattr(compare_module, "write_page", full_disk)
+    run(raw_folders, tmp_path / "work", progress=events.append, **changes)
+    warnings = [event.text for event in events if isinstance(event, Message) and event.warning]
+    assert warnings == ["no space left; training goes on"]
+    assert "networks are trained so far" not in output.read_text()
+    assert len(writes) == 4

@@ -107,7 +107,7 @@ def training(methods):
         for seed in range(3)
     ]
     shifts = [ShiftCell(train, seed, 100, 0.9 + 0.01 * seed) for train in methods for seed in range(3)]
-    return summarise("quarter", 100, 32, 1000, cells, shifts)
+    return summarise("quarter", 100, 32, 1000, cells, shifts, planned=len(shifts))
 
 
 def gallery(methods=METHODS, photos=1, side=64, name="class/file.JPEG"):
