@@ -7,8 +7,9 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import msgspec
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -90,7 +91,7 @@ class Evaluation:
     shards: PathText
     method: str
     runs: tuple[PathText, ...]
-    steps: tuple[int, ...]
+    steps: Annotated[tuple[int, ...], msgspec.Meta(min_length=1)]
     errors: ErrorRates
     classes: tuple[ClassErrors, ...]
     confusions: tuple[Confusion, ...]

@@ -25,6 +25,8 @@ _MENDED = "restore it from a copy, or rebuild it with `reindex`"
 # What a stranger's manifest may say: a file lies in the data set's folder, and numbers are no traps for arithmetic.
 FileName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._+-]{0,254}$")]
 Count = Annotated[int, msgspec.Meta(ge=0, lt=1 << 62)]
+ShardCount = Annotated[int, msgspec.Meta(ge=0, lt=1 << 24)]
+SplitName = Annotated[str, msgspec.Meta(pattern="^(train|val|test)$")]
 Rgb = tuple[float, float, float]
 
 
@@ -110,7 +112,7 @@ class Manifest:
     """
 
     format_version: int
-    split: str
+    split: SplitName
     options: SetOptions
     fingerprint: str
     definition: str

@@ -22,14 +22,18 @@ from alexnet_pipeline.dataset.manifest import (
     FIRST_VERSION,
     MANIFEST,
     MEAN,
+    Count,
     FileRecord,
     Manifest,
+    ShardCount,
     ShardRecord,
+    SplitName,
     is_finished,
     read_manifest,
 )
 from alexnet_pipeline.errors import PipelineError, RefusedError
 from alexnet_pipeline.files import PART, locked, make_folder, naming, read_whole, sync_folder, write_whole
+from alexnet_pipeline.options import check
 from alexnet_pipeline.records import Reject, SetOptions, SourceAccount, fingerprint, from_json, to_json
 from alexnet_pipeline.shards.names import STATE, shard_prefix
 
@@ -60,14 +64,14 @@ class SetPlan:
     """
 
     format_version: int
-    split: str
+    split: SplitName
     options: SetOptions
     definition: str
     geometry_definition: str
     versions: dict[str, str]
     classes: tuple[str, ...]
-    images: int
-    shards: int
+    images: Count
+    shards: ShardCount
     input: str
     source_rejects: tuple[Reject, ...]
     class_words: tuple[str, ...] = field(default=(), compare=False)
@@ -122,7 +126,11 @@ class SetState:
         """
         path = self._state / PLAN
         try:
-            return from_json(read_whole(path), SetPlan)
+            plan = from_json(read_whole(path), SetPlan)
+            check(plan.options)
+            if plan.sealed().fingerprint != plan.fingerprint:
+                raise ValueError("it does not have the fingerprint that it says")
+            return plan
         except FileNotFoundError:
             return None
         except NotADirectoryError as error:

@@ -1,0 +1,1 @@
+"""Parts of `fuzz.py`: how inputs are damaged, and what reads them."""
