@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 import shlex
 import sys
 import time
@@ -53,6 +54,14 @@ def note(ctx: click.Context, line: str) -> None:
 def warn(line: str) -> None:
     """Print a warning on stderr, even when quiet."""
     say(f"warning: {printable(line)}", err=True)
+
+
+class LoggedWarnings(logging.Handler):
+    """Prints what the library logs as warnings of the command line."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a record."""
+        warn(record.getMessage())
 
 
 def print_result(ctx: click.Context, result: Any, lines: Sequence[str]) -> None:

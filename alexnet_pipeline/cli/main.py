@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import logging
 import os
 import re
 import signal
@@ -15,7 +16,7 @@ from typing import Any
 import click
 
 from alexnet_pipeline.cli import compare, demo, shard, train
-from alexnet_pipeline.cli.console import print_result, warn
+from alexnet_pipeline.cli.console import LoggedWarnings, print_result, warn
 from alexnet_pipeline.cli.options import INVOKED, Command, global_options, name_variables, settings, unknown_variables
 from alexnet_pipeline.cli.output import drop, prepare_streams, say
 from alexnet_pipeline.errors import SIGNAL_EXIT, InterruptedRunError, PipelineError, RefusedError
@@ -240,4 +241,5 @@ def main() -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # OpenCV would print warnings about broken images, which the pipeline itself reports by name.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+    logging.getLogger("alexnet_pipeline").addHandler(LoggedWarnings())
     cli(prog_name="alexnet-pipeline")

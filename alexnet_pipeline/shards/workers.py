@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import gc
+import logging
 import multiprocessing
 import multiprocessing.forkserver
 import multiprocessing.util
@@ -309,6 +310,7 @@ def set_up_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_exit_with_parent, daemon=True).start()
     codec.quiet_opencv()
+    logging.getLogger("alexnet_pipeline").setLevel(logging.ERROR)  # what it warns of, its parent meets, too
 
 
 def _exit_with_parent() -> None:

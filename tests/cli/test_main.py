@@ -93,7 +93,7 @@ def test_messages_of_the_library_name_parameters(raw_folders, tmp_path) -> None:
     done = run(*shard, "--quality", 80)
     assert done.exit_code == 2
     assert "quality: 95, now 80" in done.stderr
-    assert "begin again with --restart" in done.stderr
+    assert "--restart would remove what is there" in done.stderr
 
 
 def test_help_and_version() -> None:

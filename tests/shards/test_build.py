@@ -24,6 +24,7 @@ from alexnet_pipeline.dataset.manifest import read_manifest
 from alexnet_pipeline.errors import PipelineError, RefusedError
 from alexnet_pipeline.pixels.codec import decode, decode_sample
 from alexnet_pipeline.records import Ignored, SourceAccount
+from alexnet_pipeline.shards import sets
 from alexnet_pipeline.shards.journal import SetState
 
 TWO = ("lanczos", "nearest")
@@ -313,31 +314,33 @@ def test_other_settings_are_refused(raw_folders, tmp_path) -> None:
     assert not api.verify(tmp_path).problems
 
 
-def as_version_1(state: SetState) -> None:
-    """Rewrite a recorded plan as version 1 wrote it."""
-    plan = json.loads((state.folder / ".state" / "plan.json").read_text())
-    del plan["class_words"], plan["source"], plan["options"]["orientation"]
-    (state.folder / ".state" / "plan.json").write_text(json.dumps({**plan, "format_version": 1}))
+def test_a_run_of_an_earlier_version_goes_on_in_its_format(raw_folders, tmp_path, monkeypatch) -> None:
+    """Its shards have other names, and their records no label; the result is as if one version had written it."""
+    only = {"split": ["val"], "shard_size": 8}
+    with monkeypatch.context() as then:
+        then.setattr(sets, "FORMAT_VERSION", 1)
+        api.shard(raw_folders, tmp_path / "then", **only)
+        api.shard(raw_folders, tmp_path / "both", shard_range=(0, 1), **only)
+    api.shard(raw_folders, tmp_path / "both", shard_range=(1, 3), **only)
+    api.merge(tmp_path / "both")
+    for out in ("then", "both"):
+        shutil.rmtree(tmp_path / out / "antialias" / "val" / ".state")
+    assert content(tmp_path / "both") == content(tmp_path / "then")
+    assert (tmp_path / "both" / "antialias" / "val" / "imagenet-val-000002.tar").exists()
+    assert not api.verify(tmp_path / "both").problems
 
 
-def test_a_run_of_an_earlier_version_is_refused(raw_folders, tmp_path) -> None:
-    """Its shards have other names; `shard` and `merge` say so and change nothing, and a restart begins again."""
+def test_a_run_of_a_later_version_is_refused(raw_folders, tmp_path) -> None:
+    """`shard` and `merge` say so and change nothing."""
     only = {"split": ["val"], "shard_size": 8}
     api.shard(raw_folders, tmp_path, shard_range=(0, 1), **only)
     state = SetState(tmp_path / "antialias" / "val")
-    as_version_1(state)
-    for suffix in (".tar", ".idx"):
-        new = state.folder / f"imagenet-antialias-val-000000{suffix}"
-        new.rename(state.folder / f"imagenet-val-000000{suffix}")
+    state.begin(dataclasses.replace(state.begun(), format_version=3))
     before = content(tmp_path)
-    words = r"written by an earlier version \(format 1, this one writes 2\); choose another folder, or .*restart=True"
     for call in (lambda: api.shard(raw_folders, tmp_path, **only), lambda: api.merge(tmp_path)):
-        with pytest.raises(RefusedError, match=words):
+        with pytest.raises(RefusedError, match=r"written by a later version \(format 3, this one writes up to 2\)"):
             call()
     assert content(tmp_path) == before
-    api.shard(raw_folders, tmp_path, restart=True, **only)
-    assert not list(state.folder.glob("imagenet-val-*"))
-    assert not api.verify(tmp_path).problems
 
 
 def test_words_and_source_reach_the_manifest_and_forbid_nothing(raw_folders, tmp_path) -> None:

@@ -1,10 +1,10 @@
-"""Names say which files a restart may remove, and which `verify` leaves alone."""
+"""Names of shards, and names that `verify` leaves alone."""
 
 import pytest
 
 from alexnet_pipeline.errors import RefusedError
 from alexnet_pipeline.records import SetOptions
-from alexnet_pipeline.shards.names import is_companion, is_written_here, shard_prefix
+from alexnet_pipeline.shards.names import is_companion, shard_prefix
 
 
 def test_a_prefix_holds_the_method() -> None:
@@ -16,35 +16,13 @@ def test_a_prefix_holds_the_method() -> None:
         shard_prefix(SetOptions(method="unheard-of"), "val")
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "manifest.json",
-        "mean.npy",
-        "shardindex.json",
-        "_info.json",
-        "imagenet-lanczos-train-000000.tar",
-        "imagenet-opencv-area+cubic-train-1000000.idx",
-        "imagenet-val-000012.tar",
-        ".part-imagenet-val-000012.idx",
-        ".part-manifest.json",
-    ],
-)
-def test_names_of_this_and_of_version_1_are_ours(name: str) -> None:
-    """With the partial files that a killed run leaves."""
-    assert is_written_here(name)
-    assert not is_companion(name)
-
-
 @pytest.mark.parametrize("name", ["imagenet-lanczos-train-000000.tar.idx", ".nv-meta", "dataset_infos.json", ".state"])
-def test_companions_are_neither_ours_nor_strays(name: str) -> None:
+def test_companions_are_no_strays(name: str) -> None:
     """Other tools made them, or they are the state of a run."""
     assert is_companion(name)
-    assert not is_written_here(name)
 
 
 @pytest.mark.parametrize("name", ["mine.tar", "notes.json", "mine.npy", "a-00001.tar", "x.idx", "a-000001.tar.gz", ""])
-def test_what_is_neither_is_the_users(name: str) -> None:
-    """It is reported, and never removed."""
-    assert not is_written_here(name)
+def test_what_is_none_is_the_users(name: str) -> None:
+    """It is reported."""
     assert not is_companion(name)
