@@ -132,10 +132,9 @@ def _body(first: Manifest, splits: Mapping[str, Manifest]) -> Iterator[str]:
         yield f"| {split} | {each.total_images:,} | {len(tars):,} | {size_bytes:,} |"
     yield from ("", "`manifest.json` in a split's folder says how it was made, to the byte. To read the images:", "")
     yield from ("```python", "from datasets import load_dataset", "", 'load_dataset("path/of/this/folder")', "```")
-    words = first.class_words or ("",) * len(first.classes)
     yield from ("", "## Classes", "", "| label | class | words |", "|--:|---|---|")
-    for label, (name, text) in enumerate(zip(first.classes, words, strict=True)):
-        yield f"| {label} | {_cell(name)} | {_cell(text)} |"
+    for label, name in enumerate(first.classes):
+        yield f"| {label} | {_cell(name)} | {_cell(first.words(label))} |"
 
 
 def _encoding(options: SetOptions) -> str:
