@@ -13,7 +13,7 @@ from click.core import ParameterSource
 from alexnet_pipeline.cli.console import command_line, note, print_result, reporting
 from alexnet_pipeline.cli.options import PATH, Command, given, options_of
 from alexnet_pipeline.cli.shard import COMPLETE_WITH_REJECTS, accept_option
-from alexnet_pipeline.cli.train import StopRequest, noting
+from alexnet_pipeline.cli.signals import StopRequest, noting
 from alexnet_pipeline.comparison.options import CompareOptions, NetworkTraining, idle_parameters
 from alexnet_pipeline.raw.options import SourceOptions
 from alexnet_pipeline.text import counted

@@ -9,8 +9,6 @@ import re
 import signal
 import sys
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -19,6 +17,7 @@ from alexnet_pipeline.cli import compare, demo, shard, train
 from alexnet_pipeline.cli.console import LoggedWarnings, print_result, warn
 from alexnet_pipeline.cli.options import INVOKED, Command, global_options, name_variables, settings, unknown_variables
 from alexnet_pipeline.cli.output import drop, prepare_streams, say
+from alexnet_pipeline.cli.signals import ignore_signals, interrupting
 from alexnet_pipeline.errors import SIGNAL_EXIT, InterruptedRunError, PipelineError, RefusedError
 from alexnet_pipeline.text import printable
 
@@ -62,7 +61,7 @@ class Group(click.Group):
         for line in unknown_variables(self):
             warn(line)
         try:
-            with _terminated_as_error():
+            with interrupting():
                 return super().invoke(ctx)
         except KeyboardInterrupt as interruption:
             _fail(ctx, _interrupted(signal.SIGINT, interruption))
@@ -70,18 +69,6 @@ class Group(click.Group):
             _fail(ctx, error)
         except OSError as error:
             _fail(ctx, PipelineError(f"{error.filename or 'input or output'}: {error.strerror or error}"))
-
-
-@contextmanager
-def _terminated_as_error() -> Iterator[None]:
-    def terminate(number: int, frame: object) -> None:
-        raise InterruptedRunError(number, "Interrupted.")
-
-    before = signal.signal(signal.SIGTERM, terminate)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _fail(ctx: click.Context, error: PipelineError) -> None:
@@ -242,4 +229,7 @@ def main() -> None:
     # OpenCV would print warnings about broken images, which the pipeline itself reports by name.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
     logging.getLogger("alexnet_pipeline").addHandler(LoggedWarnings())
-    cli(prog_name="alexnet-pipeline")
+    try:
+        cli(prog_name="alexnet-pipeline")
+    finally:
+        ignore_signals()

@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import signal
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,16 +13,13 @@ from alexnet_pipeline.alexnet.options import EvaluateOptions, LoadOptions, StepO
 from alexnet_pipeline.alexnet.recipe import RecipeChanges
 from alexnet_pipeline.cli.console import command_line, print_result, reporting
 from alexnet_pipeline.cli.options import PATH, Command, given, options_of
-from alexnet_pipeline.errors import InterruptedRunError, RefusedError
+from alexnet_pipeline.cli.signals import stopping
+from alexnet_pipeline.errors import RefusedError
 from alexnet_pipeline.text import counted
 
 if TYPE_CHECKING:
     from alexnet_pipeline.alexnet.evaluate import Evaluation
     from alexnet_pipeline.alexnet.train import TrainSummary
-
-# Signals that follow the first one this soon are the same request: a terminal, torchrun and a job manager may each
-# send theirs.
-SAME_REQUEST_S = 5.0
 
 
 @click.command("train", cls=Command)
@@ -156,51 +148,6 @@ def need_train() -> None:
             missing = True
         if missing:
             raise RefusedError(f"{package} is not installed; pip install 'alexnet-pipeline[train]'")
-
-
-class StopRequest:
-    """Remembers the first signal, so that training can end with a checkpoint; a later one ends it at once."""
-
-    def __init__(self) -> None:
-        self._number, self._first_s = 0, 0.0
-
-    def __call__(self) -> int:
-        """The number of the signal that asks to stop, 0 for none."""
-        return self._number
-
-    def note(self, number: int, frame: FrameType | None = None) -> None:
-        """Handle a signal."""
-        if not self._number:
-            self._number, self._first_s = number, time.monotonic()
-        elif time.monotonic() - self._first_s > SAME_REQUEST_S:
-            raise KeyboardInterrupt
-
-
-@contextmanager
-def noting(request: StopRequest) -> Iterator[None]:
-    """Let a request note SIGTERM and SIGINT, as long as the block lasts."""
-    before = {number: signal.signal(number, request.note) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
-def stopping() -> Iterator[StopRequest]:
-    """Turn SIGTERM and SIGINT into a request to stop, as long as the block lasts.
-
-    Raises:
-        InterruptedRunError: a second request came before the first was heeded.
-    """
-    request = StopRequest()
-    try:
-        with noting(request):
-            yield request
-    except KeyboardInterrupt as error:
-        text = "Interrupted at once, without a new checkpoint; --resume auto continues from the last one."
-        raise InterruptedRunError(request() or signal.SIGINT, text) from error
 
 
 def train_lines(done: TrainSummary) -> list[str]:

@@ -22,8 +22,6 @@ from alexnet_pipeline.alexnet.options import EvaluateOptions, LoadOptions, StepO
 from alexnet_pipeline.alexnet.recipe import RecipeChanges
 from alexnet_pipeline.cli import train as commands
 from alexnet_pipeline.cli.main import cli
-from alexnet_pipeline.cli.train import SAME_REQUEST_S, StopRequest, stopping
-from alexnet_pipeline.errors import InterruptedRunError
 from alexnet_pipeline.options import parameters_of
 from tests.alexnet.made import FLAGS, digest, one_thread, run, small_shards
 
@@ -226,48 +224,3 @@ def test_a_signal_saves_and_says_so(shards: Path, uninterrupted: Path, tmp_path:
     assert "Traceback" not in text
     run(shards, tmp_path, resume="auto", checkpoint_every=2)
     assert digest(tmp_path) == digest(uninterrupted)
-
-
-def test_signals_soon_after_the_first_are_the_same_request(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A later one ends the run at once."""
-    now = [100.0]
-    monkeypatch.setattr(commands, "time", SimpleNamespace(monotonic=lambda: now[0]))
-    request = StopRequest()
-    assert request() == 0
-    request.note(signal.SIGTERM)
-    now[0] += SAME_REQUEST_S
-    request.note(signal.SIGINT)
-    assert request() == signal.SIGTERM
-    now[0] += 0.1
-    with pytest.raises(KeyboardInterrupt):
-        request.note(signal.SIGINT)
-
-
-def test_a_second_signal_ends_the_command_at_once(shards: Path, tmp_path: Path, monkeypatch) -> None:
-    """Whatever the library does meanwhile; the line says that the last steps are lost."""
-    now = [100.0]
-    monkeypatch.setattr(commands, "time", SimpleNamespace(monotonic=lambda: now[0]))
-
-    def busy(*arguments, stop, **options):
-        os.kill(os.getpid(), signal.SIGTERM)
-        assert stop() == signal.SIGTERM
-        now[0] += SAME_REQUEST_S + 1
-        os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(30)
-        pytest.fail("the second signal did not end it")
-
-    monkeypatch.setattr(importlib.import_module("alexnet_pipeline.alexnet.train"), "train", busy)
-    done = invoke("train", shards, "--run-dir", tmp_path)
-    assert done.exit_code == 128 + signal.SIGTERM
-    assert "at once, without a new checkpoint; --resume auto continues from the last one" in done.stderr
-
-
-def test_handlers_are_put_back() -> None:
-    """However the block ends."""
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    before = [signal.getsignal(number) for number in numbers]
-    with pytest.raises(InterruptedRunError) as error, stopping() as stop:
-        assert [signal.getsignal(number) for number in numbers] == [stop.note] * 2
-        raise KeyboardInterrupt
-    assert error.value.exit_code == 128 + signal.SIGINT
-    assert [signal.getsignal(number) for number in numbers] == before
