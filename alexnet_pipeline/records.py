@@ -35,6 +35,8 @@ MAX_SHARD_IMAGES = ((1 << 32) - 1) // 255
 
 # A path in a file that somebody else may have written; no file has a zero byte in its name.
 PathText = Annotated[str, msgspec.Meta(pattern="^[^\\x00]*$", max_length=4096)]
+# Steps of the checkpoints of one or more runs.
+Steps = Annotated[tuple[int, ...], msgspec.Meta(min_length=1)]
 
 
 class Reason(StrEnum):

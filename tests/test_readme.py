@@ -16,6 +16,7 @@ from alexnet_pipeline.dataset.open import SampleRecord, ShardSet
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 FORMAT = (ROOT / "shards" / "README.md").read_text()
+FAULTS = (ROOT / "docs" / "faults.md").read_text()
 
 
 def test_every_command_is_in_the_table() -> None:
@@ -75,3 +76,18 @@ def test_the_tree_shows_every_file() -> None:
     drawn = re.findall(r"\b\w+\.py\b", tree)
     files = [path.name for path in (ROOT / "alexnet_pipeline").rglob("*.py") if path.name not in {"__main__.py"}]
     assert set(drawn) == set(files)
+
+
+def test_every_fault_has_its_test() -> None:
+    """Each row names at least one, and all of them exist."""
+    tests = {
+        name
+        for path in ROOT.glob("tests/**/test_*.py")
+        for name in re.findall(r"^def (test_\w+)", path.read_text(), re.MULTILINE)
+    }
+    rows = [line for line in FAULTS.splitlines() if line.startswith("| ") and not line.startswith("| fault")]
+    assert len(rows) > 30
+    for row in rows:
+        named = re.findall(r"`(test_\w+)`", row)
+        assert named, row
+        assert set(named) <= tests, row

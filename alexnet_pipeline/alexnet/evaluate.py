@@ -7,9 +7,8 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import msgspec
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -26,7 +25,7 @@ from alexnet_pipeline.errors import RefusedError
 from alexnet_pipeline.files import make_folder, read_whole, write_whole
 from alexnet_pipeline.options import make, takes_options
 from alexnet_pipeline.progress import Progress, Report, reporting, warn_to
-from alexnet_pipeline.records import PathText, from_json, to_json
+from alexnet_pipeline.records import PathText, Steps, from_json, to_json
 from alexnet_pipeline.text import html_table
 
 EVALUATIONS = "evaluations"
@@ -91,7 +90,7 @@ class Evaluation:
     shards: PathText
     method: str
     runs: tuple[PathText, ...]
-    steps: Annotated[tuple[int, ...], msgspec.Meta(min_length=1)]
+    steps: Steps
     errors: ErrorRates
     classes: tuple[ClassErrors, ...]
     confusions: tuple[Confusion, ...]

@@ -47,7 +47,8 @@ def test_a_run_of_two_processes_is_resumed_by_one(shards: Path, tmp_path: Path) 
     expected = weights(tmp_path / "one")
     for name, value in weights(two).items():
         if name.endswith(("weight", "bias")):
-            torch.testing.assert_close(value, expected[name], rtol=0, atol=2e-6, msg=name)
+            # Rounding differs by 2.4e-6 between processors; one step moves the weights of conv1 by 5e-4.
+            torch.testing.assert_close(value, expected[name], rtol=0, atol=1e-5)
 
 
 def test_a_dead_process_ends_the_job(shards: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Batches are exactly what the manifest, the seed and the definition of a view say."""
 
+import os
 import resource
 import shutil
 from pathlib import Path
@@ -195,13 +196,27 @@ def test_damage_is_seen_before_the_first_batch(jpeg_folder: Path, tmp_path: Path
         Loader(folder, 8, crop_px=CROP)
 
 
+def test_a_shard_that_is_cut_while_it_is_read_is_named(jpeg_folder: Path, tmp_path: Path) -> None:
+    """As `cp` over it does; a mapped file would end the process."""
+    folder = tmp_path / "train"
+    shutil.copytree(jpeg_folder, folder)
+    loader = Loader(folder, 8, crop_px=CROP)
+    for tar in folder.glob("*.tar"):
+        tar.chmod(0o644)
+        os.truncate(tar, 512)
+    with pytest.raises(PipelineError, match=r"\.tar became shorter after it was opened") as found:
+        list(loader)
+    assert "\n" not in str(found.value)
+
+
 def test_many_shards_under_a_low_limit_of_files(jpeg_folder: Path) -> None:
     """Each tar keeps a descriptor, and ImageNet has more than the usual limit: it is raised."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (40, before[1]))
+    limit = max(int(path.name) for path in Path("/proc/self/fd").iterdir()) + 20
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, before[1]))
     try:
         loaders = [Loader(jpeg_folder, 8, crop_px=CROP) for _ in range(20)]
-        assert sum(len(loader.shards.tars) for loader in loaders) > 40
+        assert sum(len(loader.shards.tars) for loader in loaders) > 20
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
 

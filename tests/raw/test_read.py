@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from alexnet_pipeline import files
 from alexnet_pipeline.errors import PipelineError, RejectedImageError
 from alexnet_pipeline.raw import read as module
 from alexnet_pipeline.raw.read import READ_AHEAD, Reader, read_image
@@ -71,7 +72,7 @@ def test_what_passes_is_tried_again(listed, monkeypatch, code) -> None:
         return pread(*arguments)
 
     monkeypatch.setattr(module.os, "pread", failing)
-    monkeypatch.setattr(module.time, "sleep", waits.append)
+    monkeypatch.setattr(files.time, "sleep", waits.append)
     assert read_image(listed[3]) == bytes(range(30, 40))
     assert waits == [0.1, 1.0]
     failures = 99
