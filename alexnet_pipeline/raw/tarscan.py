@@ -60,7 +60,8 @@ def scan_tar(descriptor: int, start: int, end: int, *, folders: bool = False) ->
             continue
         size = _size(header)
         if size is None or not _checks(header):
-            yield Member(f"damaged header at byte {at - start}", "damage", at, 0)
+            damage = _no_tar(header) if at == start else f"damaged header at byte {at - start}"
+            yield Member(damage, "damage", at, 0)
             return
         ended, kind, data = False, header[156:157], at + BLOCK_BYTES
         size = int(overrides.get("size", size))
@@ -80,7 +81,16 @@ def scan_tar(descriptor: int, start: int, end: int, *, folders: bool = False) ->
             elif folders:
                 yield Member(name.rstrip("/"), "folder", data, 0)
     if not ended:
-        yield Member(f"no end-of-archive mark in {end - start} bytes", "damage", at, 0)
+        short = os.pread(descriptor, end - start, start) if at == start else b""
+        damage = _no_tar(short) if short else f"no end-of-archive mark in {end - start} bytes"
+        yield Member(damage, "damage", at, 0)
+
+
+def _no_tar(beginning: bytes) -> str:
+    """What a file is that does not begin as a tar."""
+    if beginning.startswith(b"\x1f\x8b"):
+        return "it is compressed by gzip, so it has no random access; unpack it with `gunzip`"
+    return f"no tar, it begins with {beginning[:8].hex(' ')}"
 
 
 def _after_zeros(descriptor: int, at: int, end: int) -> int:

@@ -1,5 +1,6 @@
 """Tars without extraction: the same members as Python's tarfile finds, and a word where it says none."""
 
+import gzip
 import io
 import os
 import tarfile
@@ -132,3 +133,20 @@ def test_padding_of_any_length_is_skipped(tmp_path) -> None:
     for blocks in (1, 2047, 2048, 2049, 5000):
         path.write_bytes(data + bytes(512 * blocks) + data)
         assert [member.name for member in scan(path)] == ["a", "b/c", "d" * 90] * 2
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (gzip.compress(bytes(99)), "it is compressed by gzip"),
+        (gzip.compress(os.urandom(2000)), "it is compressed by gzip"),
+        (b"\xff\xd8\xff\xe0" * 500, "no tar, it begins with ff d8 ff e0 ff d8 ff e0"),
+        (b"", "no end-of-archive mark in 0 bytes"),
+    ],
+)
+def test_what_is_no_tar_is_told_by_its_first_bytes(tmp_path, data, words) -> None:
+    """A file of another kind under a tar's name."""
+    path = tmp_path / "x.tar"
+    path.write_bytes(data)
+    (member,) = scan(path)
+    assert (member.kind, member.name.startswith(words)) == ("damage", True)
