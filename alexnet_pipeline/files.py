@@ -8,6 +8,7 @@ import functools
 import logging
 import os
 import re
+import secrets
 import stat
 import struct
 import time
@@ -37,6 +38,7 @@ BUFFER_BYTES = 1 << 20
 # without -o flock), and whose lock another process holds.
 NOT_SUPPORTED = frozenset({errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF})
 NO_LOCKS = frozenset({errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EINVAL})
+NO_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK})
 HELD = frozenset({errno.EACCES, errno.EAGAIN})
 # `struct flock` on 64 bits: type, whence, start, length, process.
 FLOCK = "@hhqqi4x"
@@ -136,6 +138,34 @@ def write_whole(path: Path, data: bytes) -> None:
     sync_folder(path.parent)
 
 
+def create(path: Path, data: bytes) -> None:
+    """Write a file that may not be there with other content; several processes may do so at once.
+
+    Raises:
+        FileExistsError: it is there with other content.
+        PipelineError: it cannot be written.
+    """
+    part = path.with_name(f"{PART}{os.getpid()}-{secrets.token_hex(4)}-{path.name}")
+    with naming(path):
+        try:
+            with part.open("xb") as handle:
+                handle.write(data)
+                handle.flush()
+                os.fsync(handle.fileno())
+            try:
+                path.hardlink_to(part)
+            except OSError as error:
+                if error.errno not in NO_LINKS:
+                    raise
+                part.rename(path)  # the file system has no hard links
+        except FileExistsError:
+            if path.read_bytes() != data:
+                raise
+        finally:
+            part.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
 def make_folder(folder: Path) -> None:
     """Make a folder and its missing parents; an error names the folder."""
     with naming(folder):
@@ -208,7 +238,7 @@ class naming:  # noqa: N801 - used as a function, once per sample, where a gener
         pass
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if not isinstance(error, OSError):
+        if not isinstance(error, OSError) or isinstance(error, FileExistsError):
             return
         code = errno.errorcode.get(error.errno or 0, "OSError")
         hint = "free some space" if error.errno in {errno.ENOSPC, errno.EDQUOT} else "check the output folder"

@@ -132,10 +132,10 @@ class RawImage:
         label: index into the set's classes.
         wnid: class name, for ImageNet the WordNet ID.
         name: `CLASS/FILE`, the same in every layout.
-        path: the file that holds the bytes.
+        path: path or URL of the file that holds the bytes.
         offset: offset of the image's bytes in that file; of the local header in a zip; the row in a Parquet file.
         size_bytes: size of the bytes in that file; 0 for a row, whose size is not known before it is read.
-        modified_ns: modification time of that file, to detect a change between runs.
+        version: of that file, to detect a change between runs; see `raw.tree.Entry`.
         packing: how the bytes lie in that file.
         column: dotted path of the column of a row.
     """
@@ -147,7 +147,7 @@ class RawImage:
     path: str
     offset: int
     size_bytes: int
-    modified_ns: int
+    version: int
     packing: Packing = "plain"
     column: str = ""
 

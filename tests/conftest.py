@@ -1,6 +1,7 @@
 """What tests of several rooms share: real data where it lies, and a small raw set."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,13 @@ import pytest
 from alexnet_pipeline.synthetic.sample import sample
 
 ROOT = Path(__file__).parent.parent
+
+
+def pytest_configure() -> None:
+    """Take signals as on a terminal, also where the tests run in the background or under nohup, which ignore some."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session")

@@ -12,16 +12,17 @@ PACKAGE = Path(__file__).parent.parent / "alexnet_pipeline"
 COMMON = {"errors", "options", "records", "files", "progress", "text"}
 # What each room may import beside that and itself.
 ROOMS = {
-    "raw": set(),
+    "raw": {"storage"},
     "pixels": set(),
-    "dataset": set(),
+    "dataset": {"storage"},
     "synthetic": {"pixels"},
+    "storage": set(),
     "pages": set(),
-    "shards": {"raw", "pixels", "dataset"},
-    "batches": {"dataset"},
-    "alexnet": {"batches", "dataset", "pages"},
-    "comparison": {"raw", "pixels", "shards", "dataset", "batches", "alexnet", "pages"},
-    "cli": {"raw", "pixels", "shards", "dataset", "batches", "alexnet", "comparison", "synthetic"},
+    "shards": {"storage", "raw", "pixels", "dataset"},
+    "batches": {"storage", "dataset"},
+    "alexnet": {"storage", "batches", "dataset", "pages"},
+    "comparison": {"storage", "raw", "pixels", "shards", "dataset", "batches", "alexnet", "pages"},
+    "cli": {"storage", "raw", "pixels", "shards", "dataset", "batches", "alexnet", "comparison", "synthetic"},
 }
 # The files beside the rooms import only each other.
 FILES_BESIDE = {

@@ -26,6 +26,7 @@ from alexnet_pipeline.files import make_folder, read_whole, write_whole
 from alexnet_pipeline.options import make, takes_options
 from alexnet_pipeline.progress import Progress, Report, reporting, warn_to
 from alexnet_pipeline.records import PathText, Steps, from_json, to_json
+from alexnet_pipeline.storage.place import Location
 from alexnet_pipeline.text import html_table
 
 EVALUATIONS = "evaluations"
@@ -112,7 +113,7 @@ class Evaluation:
 
 @takes_options(EvaluateOptions)
 def evaluate(
-    runs: Path | str | Sequence[Path | str], *, shards: Path | str, progress: Progress = True, **options: Any
+    runs: Path | str | Sequence[Path | str], *, shards: Location | str, progress: Progress = True, **options: Any
 ) -> Evaluation:
     """Count the errors of a run's newest network, or of the mean of several runs' probabilities.
 

@@ -14,6 +14,8 @@ from click.shell_completion import CompletionItem
 
 from alexnet_pipeline.files import read_whole
 from alexnet_pipeline.options import Parameter, parameters_of
+from alexnet_pipeline.storage.place import Location, locate
+from alexnet_pipeline.storage.remote import is_url
 
 PREFIX = "ALEXNET_PIPELINE"
 # Variables with the prefix that are not options: the folder where the tests find real images.
@@ -27,6 +29,17 @@ MAX_CONFIG_BYTES = 1 << 20
 INVOKED = "alexnet_pipeline.invoked"
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+class _LocationType(click.Path):
+    """A path on this machine, or the URL of an object store."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Take URLs apart, and leave paths to click."""
+        return locate(value) if is_url(str(value)) else super().convert(value, param, ctx)
+
+
+LOCATION = _LocationType(path_type=Path)
 
 
 class Command(click.Command):
@@ -172,6 +185,8 @@ def _decorator(parameter: Parameter, default: str) -> Decorator:
         kind = click.Choice([str(choice) for choice in parameter.choices])
     elif parameter.kind is Path:
         kind = PATH
+    elif parameter.kind == Location:
+        kind = LOCATION
     if parameter.many:
         common |= {"multiple": True, "callback": _split_commas if parameter.kind is str else None}
     elif parameter.choices and parameter.kind is int:

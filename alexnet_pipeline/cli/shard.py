@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from alexnet_pipeline.cli.console import note, print_result, reporting, size_text, time_text
-from alexnet_pipeline.cli.options import PATH, Command, given, options_of
+from alexnet_pipeline.cli.options import LOCATION, Command, given, options_of
 from alexnet_pipeline.raw.options import SourceOptions
 from alexnet_pipeline.records import Reason, SetOptions
 from alexnet_pipeline.shards.options import InspectOptions, RunOptions, Selection, VerifyOptions
+from alexnet_pipeline.storage.place import Location
 from alexnet_pipeline.text import counted, printable
 
 if TYPE_CHECKING:
@@ -39,14 +39,14 @@ accept_option = click.option(
 
 
 @click.command("shard", cls=Command, short_help="Convert raw images to shards.")
-@click.argument("source", type=PATH)
-@click.argument("out", type=PATH)
+@click.argument("source", type=LOCATION)
+@click.argument("out", type=LOCATION)
 @options_of(Selection, SourceOptions, SetOptions, RunOptions)
 @accept_option
 @click.option("--dry-run", is_flag=True, help="Estimate time and disk space; write nothing.")
 @click.pass_context
 def shard_command(
-    ctx: click.Context, /, source: Path, out: Path, dry_run: bool, accept: tuple[str, ...], **options: Any
+    ctx: click.Context, /, source: Location, out: Location, dry_run: bool, accept: tuple[str, ...], **options: Any
 ) -> None:
     """Convert the raw images of SOURCE to shards under OUT; run the same command again to resume.
 
@@ -98,9 +98,9 @@ def layouts_command(ctx: click.Context) -> None:
 
 
 @click.command("merge", cls=Command, short_help="Combine shard ranges that separate jobs wrote.")
-@click.argument("out", type=PATH)
+@click.argument("out", type=LOCATION)
 @click.pass_context
-def merge_command(ctx: click.Context, out: Path) -> None:
+def merge_command(ctx: click.Context, out: Location) -> None:
     """Combine shard ranges that separate jobs wrote below OUT with `shard --shard-range`.
 
     \b
@@ -113,10 +113,10 @@ def merge_command(ctx: click.Context, out: Path) -> None:
 
 
 @click.command("verify", cls=Command, short_help="Check data sets against their manifests.")
-@click.argument("path", type=PATH)
+@click.argument("path", type=LOCATION)
 @options_of(VerifyOptions)
 @click.pass_context
-def verify_command(ctx: click.Context, /, path: Path, **options: Any) -> None:
+def verify_command(ctx: click.Context, /, path: Location, **options: Any) -> None:
     """Check every data set at or below PATH against its manifest; exit with 1 if anything is wrong.
 
     \b
@@ -133,9 +133,9 @@ def verify_command(ctx: click.Context, /, path: Path, **options: Any) -> None:
 
 
 @click.command("reindex", cls=Command, short_help="Rebuild indexes and manifests from sound tars.")
-@click.argument("path", type=PATH)
+@click.argument("path", type=LOCATION)
 @click.pass_context
-def reindex_command(ctx: click.Context, path: Path) -> None:
+def reindex_command(ctx: click.Context, path: Location) -> None:
     """Rebuild missing and damaged indexes, mean images and manifests of the data sets at or below PATH.
 
     Tars are never changed. A manifest is rebuilt from the plan and the journal in .state; statistics that are lost are
@@ -158,10 +158,10 @@ def reindex_command(ctx: click.Context, path: Path) -> None:
 
 
 @click.command("inspect", cls=Command, short_help="Print the first samples of a data set.")
-@click.argument("path", type=PATH)
+@click.argument("path", type=LOCATION)
 @options_of(InspectOptions)
 @click.pass_context
-def inspect_command(ctx: click.Context, /, path: Path, **options: Any) -> None:
+def inspect_command(ctx: click.Context, /, path: Location, **options: Any) -> None:
     """Print the first samples of a data set, or of any WebDataset tar.
 
     \b
@@ -266,8 +266,11 @@ def _estimate_lines(planned: Estimate) -> list[str]:
     ]
     lines += [f"{method}: about {size_text(size)}" for method, size in planned.methods.items()]
     needed = sum(planned.methods.values())
-    room = "" if needed < planned.free_bytes else " -- NOT ENOUGH"
-    lines.append(f"needs about {size_text(needed)} of {size_text(planned.free_bytes)} free{room}")
+    if planned.free_bytes is None:
+        lines.append(f"needs about {size_text(needed)}")
+    else:
+        room = "" if needed < planned.free_bytes else " -- NOT ENOUGH"
+        lines.append(f"needs about {size_text(needed)} of {size_text(planned.free_bytes)} free{room}")
     lines.append(f"takes about {time_text(planned.seconds)}")
     return lines
 

@@ -6,15 +6,17 @@ import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated
 
 import msgspec
 
 from alexnet_pipeline.errors import PipelineError, RefusedError
-from alexnet_pipeline.files import read_whole, write_whole
 from alexnet_pipeline.options import check
 from alexnet_pipeline.records import Reject, Remark, SetOptions, SourceAccount, from_json
+from alexnet_pipeline.storage.place import Location
+from alexnet_pipeline.storage.reading import exists, read_whole
+from alexnet_pipeline.storage.remote import RemotePath
+from alexnet_pipeline.storage.writing import write_whole
 
 # The version that is written, and the first one, which is still read.
 FORMAT_VERSION, FIRST_VERSION = 2, 1
@@ -147,19 +149,22 @@ class _Version:
     format_version: int
 
 
-def is_finished(folder: Path) -> bool:
+def is_finished(folder: Location) -> bool:
     """Whether a folder holds a finished data set."""
-    return (folder / MANIFEST).exists()
+    try:
+        return exists(folder / MANIFEST)
+    except OSError as error:
+        raise PipelineError(f"cannot read {folder / MANIFEST}: {error.strerror}") from error
 
 
-def write_manifest(folder: Path, manifest: Manifest) -> Manifest:
+def write_manifest(folder: Location, manifest: Manifest) -> Manifest:
     """Write a data set's manifest, the last of its files, and return it with its digest."""
     sealed = dataclasses.replace(manifest, digest=_digest(manifest))
     write_whole(folder / MANIFEST, _text(sealed))
     return sealed
 
 
-def read_manifest(folder: Path) -> Manifest:
+def read_manifest(folder: Location) -> Manifest:
     """Read a data set's manifest and prove that it is unchanged.
 
     Raises:
@@ -208,8 +213,10 @@ def _text(manifest: Manifest) -> bytes:
     return encode_json(data)
 
 
-def _missing(folder: Path) -> str:
+def _missing(folder: Location) -> str:
     """The message for a folder that is not a finished data set, by what it holds."""
+    if isinstance(folder, RemotePath):
+        return f"{folder} holds no finished data set: {MANIFEST} is missing; name the folder of a method and a split"
     if folder.suffix == ".tar" and folder.is_file():
         return f"{folder} is a tar; name its folder, {folder.parent}"
     if not folder.exists():

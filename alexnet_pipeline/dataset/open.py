@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import os
 import resource
-import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alexnet_pipeline.dataset.index import ShardIndex, read_dali_index
-from alexnet_pipeline.dataset.manifest import MEAN, FileRecord, Manifest, PixelStatistics, ShardRecord, read_manifest
+from alexnet_pipeline.dataset.manifest import MEAN, Manifest, PixelStatistics, ShardRecord, read_manifest
 from alexnet_pipeline.dataset.npy import read_npy
-from alexnet_pipeline.dataset.tar import OpenTar
+from alexnet_pipeline.dataset.tar import OpenTar, RemoteTar
 from alexnet_pipeline.errors import PipelineError, RefusedError
-from alexnet_pipeline.files import read_whole
 from alexnet_pipeline.records import EXTENSIONS, from_json
+from alexnet_pipeline.storage.place import Location, locate
+from alexnet_pipeline.storage.reading import read_whole
 
 # File descriptors to leave for other uses: decoders, processes, checkpoints.
 SPARE_FILES = 256
@@ -69,9 +68,9 @@ class ShardSet:
         record: (samples, 2) int64 offset and size of the `.json` member.
     """
 
-    folder: Path
+    folder: Location
     manifest: Manifest
-    tars: tuple[OpenTar, ...]
+    tars: tuple[OpenTar | RemoteTar, ...]
     shard: NDArray[np.int32]
     image: NDArray[np.int64]
     label: NDArray[np.int64]
@@ -171,23 +170,23 @@ class ShardSet:
         return self.tars[int(self.shard[sample])].read(offset, size)
 
 
-def open_shards(folder: Path | str) -> ShardSet:
+def open_shards(folder: Location | str) -> ShardSet:
     """Open a finished data set.
 
     Sizes, indexes and counts are checked; only `verify` checks the bytes of the tars.
 
     Args:
-        folder: folder of one method and one split, like `shards/lanczos/train`.
+        folder: folder of one method and one split, like `shards/lanczos/train`, or its URL in an object store.
 
     Raises:
         RefusedError: the folder holds no finished data set, or one without samples.
         PipelineError: a file is missing or damaged, or does not match the manifest.
     """
-    folder = Path(folder)
+    folder = locate(folder)
     return open_manifest(folder, read_manifest(folder))
 
 
-def open_manifest(folder: Path, manifest: Manifest) -> ShardSet:
+def open_manifest(folder: Location, manifest: Manifest) -> ShardSet:
     """Open the data set that a manifest describes; see `open_shards`."""
     records = [shard for shard in manifest.shards if shard.tar and shard.idx]
     if not records:
@@ -204,7 +203,7 @@ def open_manifest(folder: Path, manifest: Manifest) -> ShardSet:
     return ShardSet(folder, manifest, tars, shard, *spans)
 
 
-def _read_index(folder: Path, record: ShardRecord, extension: str) -> ShardIndex:
+def _read_index(folder: Location, record: ShardRecord, extension: str) -> ShardIndex:
     assert record.idx
     path = folder / record.idx.name
     data = _read_file(path)
@@ -231,15 +230,17 @@ def _allow_files(count: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def _open_tar(folder: Path, record: ShardRecord, index: ShardIndex, extension: str) -> OpenTar:
+def _open_tar(folder: Location, record: ShardRecord, index: ShardIndex, extension: str) -> OpenTar | RemoteTar:
     assert record.tar
     path = folder / record.tar.name
     try:
-        tar = OpenTar(path)
+        tar: OpenTar | RemoteTar = OpenTar(path) if isinstance(path, Path) else RemoteTar(path)
+        size_bytes = tar.size_bytes()
     except OSError as error:
         hint = "raise `ulimit -n`" if error.errno == errno.EMFILE else "run `verify`"
         raise PipelineError(f"cannot read {path}: {error.strerror}; {hint}") from error
-    _check_status(path, tar.status(), record.tar)
+    if size_bytes != record.tar.size_bytes:
+        raise PipelineError(f"{path} has {size_bytes} bytes, the manifest says {record.tar.size_bytes}; run `verify`")
     first = tar.read(0, NAME_BYTES).tobytes().rstrip(b"\0").decode("ascii", "replace")
     if first.rpartition(".")[0] != record.first_key:
         raise PipelineError(f"{path} begins with {first!r}, expected sample {record.first_key}; run `verify`")
@@ -253,14 +254,7 @@ def _open_tar(folder: Path, record: ShardRecord, index: ShardIndex, extension: s
     return tar
 
 
-def _check_status(path: Path, status: os.stat_result, tar: FileRecord) -> None:
-    if not stat.S_ISREG(status.st_mode):
-        raise PipelineError(f"{path} is not a regular file; run `verify`")
-    if status.st_size != tar.size_bytes:
-        raise PipelineError(f"{path} has {status.st_size} bytes, the manifest says {tar.size_bytes}; run `verify`")
-
-
-def _read_file(path: Path) -> bytes:
+def _read_file(path: Location) -> bytes:
     try:
         return read_whole(path)
     except OSError as error:

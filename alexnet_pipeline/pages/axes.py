@@ -22,6 +22,9 @@ MINUS = "\N{MINUS SIGN}"
 # Steps of an axis within a power of ten.
 STEPS = (1, 2, 5, 10)
 
+# Ranges within which steps are neither 0 nor infinite; others occur in damaged files.
+LEAST, MOST = 1e-300, 1e300
+
 
 @dataclass(frozen=True, slots=True)
 class ChartAxis:
@@ -47,7 +50,7 @@ class ChartAxis:
 def linear_axis(high: float, *, low: float = 0.0, ends_on_tick: bool = True) -> ChartAxis:
     """An axis that begins at a tick, by default 0, with 4 to 6 steps of 1, 2 or 5 times a power of ten."""
     span = high - low
-    span = span if math.isfinite(span) and span > 0 else 1.0
+    span = span if LEAST < span < MOST else 1.0
     unit = 10.0 ** math.floor(math.log10(span / 5))
     step = next(unit * factor for factor in STEPS if unit * factor * 5 >= span * (1 - 1e-9))
     first = math.floor(low / step + 1e-9)
@@ -73,6 +76,7 @@ def log_axis(low: float, high: float) -> ChartAxis:
         low: smallest value, above 0.
         high: largest value.
     """
+    low, high = (min(max(value, LEAST), MOST) for value in (low, high))
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     every = [10.0**power * factor for power in range(first, last + 1) for factor in STEPS[:3]]
     below = max(value for value in every if value <= low * (1 + 1e-9))

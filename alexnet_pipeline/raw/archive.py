@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import zlib
 from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
+from typing import Self
 
 from alexnet_pipeline.errors import RefusedError
 from alexnet_pipeline.raw.names import is_clutter, looks_like_image
@@ -16,6 +16,9 @@ from alexnet_pipeline.raw.tarscan import scan_tar
 from alexnet_pipeline.raw.tree import MAX_TEXT_BYTES, Entry, Folder, Glance, Names, Place
 from alexnet_pipeline.raw.zipscan import DEFLATED, STORED, scan_zip
 from alexnet_pipeline.records import Reason, Reject
+from alexnet_pipeline.storage import reading
+from alexnet_pipeline.storage.place import Location, locate
+from alexnet_pipeline.storage.reading import OpenFile, Pread
 
 FAULTS = {
     "link": (Reason.LINK_MEMBER, "a link; links in archives are not followed"),
@@ -33,14 +36,14 @@ class ArchiveFolder(Folder):
         faults: of the archive's top folder: what is wrong with the archive as a whole, or with names outside it.
     """
 
-    def __init__(self, place: Place, modified_ns: int, path: str = "") -> None:
+    def __init__(self, place: Place, version: int, path: str = "") -> None:
         self.place, self.path = place, path
         self.faults: list[Reject] = []
-        self._modified_ns = modified_ns
+        self._version = version
         self._files: list[str] = []
         self._offsets, self._sizes = array("q"), array("q")
         self._kinds: dict[int, str] = {}  # of those that are no files
-        self._folders: dict[str, ArchiveFolder] = {}
+        self._folders: dict[str, Self] = {}
 
     @cached_property
     def names(self) -> Names:
@@ -66,7 +69,7 @@ class ArchiveFolder(Folder):
         """The names of all folders in this one."""
         return tuple(sorted(self._folders))
 
-    def folder(self, name: str) -> ArchiveFolder:
+    def folder(self, name: str) -> Self:
         """One of its folders."""
         return self._folders[name]
 
@@ -75,16 +78,20 @@ class ArchiveFolder(Folder):
         found = self._entry(self._files.index(name))
         if found.size_bytes > MAX_TEXT_BYTES:
             raise RefusedError(f"{self.join(name)} has more than {MAX_TEXT_BYTES >> 20} MiB; expected a list of labels")
-        with opened(Path(self.place.path)) as (descriptor, _, _):
+        with opened(locate(self.place.path)) as file:
             if self.place.packing == "plain":
-                return os.pread(descriptor, found.size_bytes, found.offset)
+                return file.pread(found.size_bytes, found.offset)
             try:
-                return read_zip_member(descriptor, found.offset, found.size_bytes, MAX_TEXT_BYTES)
+                return read_zip_member(file.pread, found.offset, found.size_bytes, MAX_TEXT_BYTES)
             except ValueError as error:
                 raise RefusedError(f"{self.join(name)} in {self.place.path} cannot be read: {error}") from error
 
     def file_path(self, name: str) -> None:
         """None: the file lies in an archive."""
+
+    def location(self, name: str) -> Location | None:
+        """None: the file lies in an archive."""
+        return None
 
     def add(self, folders: tuple[str, ...], name: str, offset: int, size_bytes: int, kind: str) -> None:
         """Add a file below this folder."""
@@ -95,25 +102,28 @@ class ArchiveFolder(Folder):
         here._offsets.append(offset)
         here._sizes.append(size_bytes)
 
-    def add_folder(self, folders: tuple[str, ...]) -> ArchiveFolder:
+    def add_folder(self, folders: tuple[str, ...]) -> Self:
         """Add a folder below this one, or find it."""
         here = self
         for folder in folders:
             if folder not in here._folders:
-                here._folders[folder] = ArchiveFolder(self.place, self._modified_ns, here.join(folder))
+                here._folders[folder] = here._make_folder(folder)
             here = here._folders[folder]
         return here
 
+    def _make_folder(self, name: str) -> Self:
+        return type(self)(self.place, self._version, self.join(name))
+
     def _entry(self, at: int) -> Entry:
         fault, detail = FAULTS[self._kinds[at]] if at in self._kinds else (None, "")
-        return Entry(self._files[at], self._sizes[at], self._modified_ns, self._offsets[at], fault, detail)
+        return Entry(self._files[at], self._sizes[at], self._version, self._offsets[at], fault, detail)
 
 
-def open_tar(path: Path, name: str = "", start: int = 0, size_bytes: int | None = None) -> ArchiveFolder:
+def open_tar(path: Location, name: str = "", start: int = 0, size_bytes: int | None = None) -> ArchiveFolder:
     """List a tar, or the one that lies in a range of a file, as a folder.
 
     Args:
-        path: the file on disk.
+        path: the file.
         name: what the folder is called in messages.
         start: offset of the tar in the file.
         size_bytes: its size; all of the file by default.
@@ -121,11 +131,11 @@ def open_tar(path: Path, name: str = "", start: int = 0, size_bytes: int | None 
     Raises:
         RefusedError: the file cannot be read.
     """
-    with opened(path) as (descriptor, size, modified_ns):
-        root = ArchiveFolder(Place(str(path), "plain"), modified_ns, name)
-        end = size if size_bytes is None else start + size_bytes
+    with opened(path) as file:
+        root = ArchiveFolder(Place(str(path), "plain"), file.version, name)
+        end = file.size_bytes if size_bytes is None else start + size_bytes
         parents: dict[str, tuple[str, ...]] = {}
-        for member in scan_tar(descriptor, start, end, folders=True):
+        for member in scan_tar(file.pread, start, end, folders=True):
             if member.kind == "damage":
                 root.faults.append(Reject(name or path.name, Reason.TRUNCATED_ARCHIVE, member.name))
             else:
@@ -153,17 +163,17 @@ def _parts(folder: str) -> tuple[str, ...]:
     return tuple(part for part in PurePosixPath(folder).parts if part != ".") if folder else ()
 
 
-def open_zip(path: Path) -> ArchiveFolder:
+def open_zip(path: Location) -> ArchiveFolder:
     """List a zip as a folder, by its central directory. An entry's offset is that of its local header.
 
     Raises:
         RefusedError: the file is no zip or is cut off, or a member is encrypted or compressed by an unknown method.
     """
-    with opened(path) as (descriptor, size, modified_ns):
-        root = ArchiveFolder(Place(str(path), "zip"), modified_ns)
+    with opened(path) as file:
+        root = ArchiveFolder(Place(str(path), "zip"), file.version)
         parents: dict[str, tuple[str, ...]] = {}
         try:
-            for member in scan_zip(descriptor, size):
+            for member in scan_zip(file.pread, file.size_bytes):
                 if member.encrypted or member.method not in {STORED, DEFLATED}:
                     found = "encrypted" if member.encrypted else f"compressed by method {member.method}"
                     raise RefusedError(f"{path}: {member.name} is {found}; unpack it: unzip {path.name}")
@@ -182,11 +192,11 @@ LOCAL_HEADER = b"PK\3\4"
 LOCAL_ROOM_BYTES = 512
 
 
-def read_zip_member(descriptor: int, at: int, size_bytes: int, most_bytes: int) -> bytes:
+def read_zip_member(pread: Pread, at: int, size_bytes: int, most_bytes: int) -> bytes:
     """Read and inflate a member of a zip.
 
     Args:
-        descriptor: the open zip.
+        pread: reads ranges of the zip.
         at: offset of the member's local header.
         size_bytes: size of its data in the file.
         most_bytes: largest size of its inflated data.
@@ -194,12 +204,12 @@ def read_zip_member(descriptor: int, at: int, size_bytes: int, most_bytes: int) 
     Raises:
         ValueError: there is no such member, its data are damaged, or it inflates to more.
     """
-    data = os.pread(descriptor, LOCAL_HEADER_BYTES + LOCAL_ROOM_BYTES + size_bytes, at)
+    data = pread(LOCAL_HEADER_BYTES + LOCAL_ROOM_BYTES + size_bytes, at)
     if not data.startswith(LOCAL_HEADER) or len(data) < LOCAL_HEADER_BYTES:
         raise ValueError("no member of a zip begins where its directory says")
     begin = LOCAL_HEADER_BYTES + int.from_bytes(data[26:28], "little") + int.from_bytes(data[28:30], "little")
     if begin > LOCAL_HEADER_BYTES + LOCAL_ROOM_BYTES:
-        data = data[:begin] + os.pread(descriptor, size_bytes, at + begin)
+        data = data[:begin] + pread(size_bytes, at + begin)
     packed = data[begin : begin + size_bytes]
     if len(packed) < size_bytes:
         raise ValueError("the zip ends within the member")
@@ -225,18 +235,14 @@ def _inflate(packed: bytes, most_bytes: int) -> bytes:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[tuple[int, int, int]]:
-    """Open a file: (descriptor, size in bytes, modification time in ns).
+def opened(path: Location) -> Iterator[OpenFile]:
+    """Open a file of the source.
 
     Raises:
-        RefusedError: it cannot be opened.
+        RefusedError: it cannot be opened or read.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        with reading.opened(path) as file:
+            yield file
     except OSError as error:
         raise RefusedError(f"cannot read {path}: {error.strerror}") from error
-    try:
-        status = os.fstat(descriptor)
-        yield descriptor, status.st_size, status.st_mtime_ns
-    finally:
-        os.close(descriptor)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from alexnet_pipeline.errors import RefusedError
 from alexnet_pipeline.raw import names
 from alexnet_pipeline.raw.claim import Question
 from alexnet_pipeline.raw.tree import Folder
+from alexnet_pipeline.storage.place import Location
 from alexnet_pipeline.text import counted
 
 # `train-00000-of-00294`, which Hugging Face followed by a hash, `imagenet1k-train-0000` and `0000`, without suffix.
@@ -53,11 +53,11 @@ class Container:
         return self.folder.join(self.name)
 
     @property
-    def file(self) -> Path:
-        """The file on disk."""
-        path = self.folder.file_path(self.name)
-        assert path is not None, "containers are read on disk only"
-        return path
+    def file(self) -> Location:
+        """The file."""
+        location = self.folder.location(self.name)
+        assert location is not None, "containers are not read in archives"
+        return location
 
     def split(self) -> str | None:
         """The split that its name says, or else that of its folder."""
@@ -116,12 +116,17 @@ def check_listed(question: Question, folder: Folder, listed: Iterable[str], tabl
     Raises:
         RefusedError: some are missing.
     """
-    missing = sorted(file for file in set(listed) if not (path := folder.file_path(file)) or not path.exists())
+    missing = sorted(file for file in set(listed) if not _is_there(folder, file))
     if missing and "missing-files" not in question.options.allow:
         raise RefusedError(
             f"{folder.join(table)} lists {counted(len(missing), 'file')} that {'is' if len(missing) == 1 else 'are'} "
             f"missing ({names.first_names(missing)}); fetch what is missing, or choose `allow='missing-files'`"
         )
+
+
+def _is_there(folder: Folder, file: str) -> bool:
+    inner = folder.at(file.rpartition("/")[0]) if "/" in file else folder
+    return inner is not None and file.rpartition("/")[2] in inner.names.files
 
 
 def _check_complete(split: str, files: Sequence[Container]) -> None:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
 import tarfile
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 from alexnet_pipeline.errors import RefusedError
-from alexnet_pipeline.files import read_whole
 from alexnet_pipeline.raw import names
+from alexnet_pipeline.storage.place import Location
+from alexnet_pipeline.storage.reading import read_whole
 
 META = "data/meta.mat"
 # The real devkits are 2.5 MB; their two files stay far below this.
@@ -80,7 +81,7 @@ class Devkit:
             )
 
 
-def read_devkit(path: Path, challenge: Challenge) -> Devkit:
+def read_devkit(path: Location, challenge: Challenge) -> Devkit:
     """Read a devkit, a folder or a `.tar.gz`, without extracting it.
 
     Raises:
@@ -88,7 +89,7 @@ def read_devkit(path: Path, challenge: Challenge) -> Devkit:
     """
     wanted = {META, challenge.truth}
     try:
-        if path.is_dir():
+        if not path.name.endswith(".gz"):
             files = {name: read_whole(path / name, MAX_MEMBER_BYTES) for name in wanted}
         else:
             files = _members(path, wanted)
@@ -114,9 +115,10 @@ def parse_ids(text: bytes) -> tuple[int, ...]:
     return tuple(int(line) for line in text.split())
 
 
-def _members(path: Path, wanted: set[str]) -> dict[str, bytes]:
+def _members(path: Location, wanted: set[str]) -> dict[str, bytes]:
     contents: dict[str, bytes] = {}
-    with tarfile.open(path, "r:gz") as archive:
+    packed = io.BytesIO(read_whole(path, MAX_MEMBER_BYTES))
+    with tarfile.open(fileobj=packed, mode="r:gz") as archive:
         for member in archive:
             inner = member.name.removeprefix("./").partition("/")[2]
             if inner in wanted and member.isfile() and member.size <= MAX_MEMBER_BYTES:

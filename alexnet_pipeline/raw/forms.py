@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Protocol
 
 from alexnet_pipeline.errors import RefusedError
@@ -14,6 +13,7 @@ from alexnet_pipeline.raw.archive import ArchiveFolder, open_tar
 from alexnet_pipeline.raw.listing import ListingBuilder
 from alexnet_pipeline.raw.tree import Entry, Folder
 from alexnet_pipeline.records import Reason
+from alexnet_pipeline.storage.place import locate
 
 TAR = ".tar"
 # Why a file is ignored whose suffix says what it is.
@@ -149,7 +149,7 @@ class ClassFolders:
         place = builder.add_place(folder.place)
         for entry in folder.entries():
             if sort_out(builder, f"{wnid}/{entry.name}", entry):
-                builder.add(wnid, entry.name, place, entry.size_bytes, entry.modified_ns, entry.offset)
+                builder.add(wnid, entry.name, place, entry.size_bytes, entry.version, entry.offset)
         beside = [each for each in outer.every_folder() if each != self.inside] if folder is not outer else []
         for parent, inner in [(folder, each) for each in folder.every_folder()] + [(outer, each) for each in beside]:
             reject_nested(builder, parent.folder(inner), f"{wnid}/{inner}")
@@ -160,7 +160,7 @@ class ClassFolders:
         add_faults(builder, archive, wnid)
         for entry in every_file(archive):
             if sort_out(builder, f"{wnid}/{entry.name}", entry):
-                builder.add(wnid, entry.name, place, entry.size_bytes, entry.modified_ns, entry.offset)
+                builder.add(wnid, entry.name, place, entry.size_bytes, entry.version, entry.offset)
 
     @cached_property
     def _tars(self) -> dict[str, Entry]:
@@ -232,7 +232,7 @@ class Flat:
                 continue
             ending = names.class_at_end(entry.name) if self.class_at_end else None
             file = ending[0] if ending else entry.name
-            builder.add(wnid, file, place, entry.size_bytes, entry.modified_ns, entry.offset)
+            builder.add(wnid, file, place, entry.size_bytes, entry.version, entry.offset)
         for name in self.folder.every_folder():
             reject_nested(builder, self.folder.folder(name), self.folder.join(name))
 
@@ -279,12 +279,12 @@ def open_inner_tar(folder: Folder, tar: Entry) -> ArchiveFolder:
     Raises:
         RefusedError: it lies in a zip.
     """
-    path = folder.file_path(tar.name)
-    if path is not None:
-        return open_tar(path, tar.name)
+    location = folder.location(tar.name)
+    if location is not None:
+        return open_tar(location, tar.name)
     if folder.place.packing == "zip":
         raise RefusedError(f"{folder.join(tar.name)} is a tar in a zip, which has no random access; unpack the zip")
-    return open_tar(Path(folder.place.path), tar.name, tar.offset, tar.size_bytes)
+    return open_tar(locate(folder.place.path), tar.name, tar.offset, tar.size_bytes)
 
 
 def open_member(folder: Folder, name: str) -> Folder:

@@ -71,7 +71,7 @@ class Listing:
         place_of: (images,) int32 index into `places` of each image.
         offsets: (images,) int64 offset of each image's bytes in its place.
         sizes: (images,) int64 size of each image in bytes.
-        modified_ns: (images,) int64 modification time of each image's file.
+        versions: (images,) int64 version of each image's file; see `Entry.version`.
         rejects: inputs that cannot be images.
     """
 
@@ -84,7 +84,7 @@ class Listing:
     place_of: NDArray[np.int32]
     offsets: NDArray[np.int64]
     sizes: NDArray[np.int64]
-    modified_ns: NDArray[np.int64]
+    versions: NDArray[np.int64]
     rejects: tuple[Reject, ...]
 
     def __len__(self) -> int:
@@ -109,7 +109,7 @@ class Listing:
             path=_path(place, wnid, file),
             offset=int(self.offsets[position]),
             size_bytes=int(self.sizes[position]),
-            modified_ns=int(self.modified_ns[position]),
+            version=int(self.versions[position]),
             packing=place.packing,
             column=place.column,
         )
@@ -129,7 +129,7 @@ class ListingBuilder:
         self._keys, self._files = TextColumn(), TextColumn()
         self._hashes = array("q")
         self._labels, self._place_of = array("i"), array("i")
-        self._offsets, self._sizes, self._modified = array("q"), array("q"), array("q")
+        self._offsets, self._sizes, self._versions = array("q"), array("q"), array("q")
         self._places: list[Place] = []
         self._rejects: list[Reject] = []
         self._patches: dict[str, tuple[int, Entry]] = {}
@@ -151,14 +151,14 @@ class ListingBuilder:
         file: str,
         place: int,
         size_bytes: int,
-        modified_ns: int,
+        version: int,
         offset: int = 0,
         key: str | None = None,
     ) -> None:
         """Add an image of a class; `key` is a key that the source itself gives it."""
         if file in self._patches:
             self.ignored["images", "replaced by corrected ones"] += 1
-            place, (_, size_bytes, modified_ns, offset, _, _) = self._patches[file]
+            place, (_, size_bytes, version, offset, _, _) = self._patches[file]
         key = key_of(wnid, file) if key is None else safe_key(key, f"{wnid}/{file}")
         self._keys.append(key)
         self._files.append(file)
@@ -167,7 +167,7 @@ class ListingBuilder:
         self._place_of.append(place)
         self._offsets.append(offset)
         self._sizes.append(size_bytes)
-        self._modified.append(modified_ns)
+        self._versions.append(version)
 
     def patch(self, file: str, place: int, entry: Entry) -> None:
         """Read the image of a file name from elsewhere, whenever it is added."""
@@ -189,7 +189,7 @@ class ListingBuilder:
             place_of=np.frombuffer(self._place_of, np.int32),
             offsets=np.frombuffer(self._offsets, np.int64),
             sizes=np.frombuffer(self._sizes, np.int64),
-            modified_ns=np.frombuffer(self._modified, np.int64),
+            versions=np.frombuffer(self._versions, np.int64),
             rejects=tuple(self._rejects),
         )
         changed = _distinct(listing, np.frombuffer(self._hashes, np.int64))
@@ -246,7 +246,7 @@ def _with_keys(listing: Listing, changed: dict[int, str | Reject]) -> Listing:
         listing.place_of[kept],
         listing.offsets[kept],
         listing.sizes[kept],
-        listing.modified_ns[kept],
+        listing.versions[kept],
         tuple(rejects),
     )
 

@@ -34,7 +34,7 @@ class Rows:
         place_of: index into `places` of each image.
         offsets: offset or row of each image in its place.
         sizes: size of each image in bytes.
-        modified_ns: modification time of each place.
+        version: modification time of each place.
         wnids: for each label the wnids that its images' names say.
         rejects: inputs that cannot be images.
         ignored: files that are not images, by (what, why).
@@ -47,15 +47,15 @@ class Rows:
     place_of: array[int] = field(default_factory=lambda: array("i"))
     offsets: array[int] = field(default_factory=lambda: array("q"))
     sizes: array[int] = field(default_factory=lambda: array("q"))
-    modified_ns: list[int] = field(default_factory=list)
+    version: list[int] = field(default_factory=list)
     wnids: dict[int, set[str]] = field(default_factory=dict)
     rejects: list[Reject] = field(default_factory=list)
     ignored: Counter[tuple[str, str]] = field(default_factory=Counter)
 
-    def add_place(self, place: Place, modified_ns: int) -> None:
+    def add_place(self, place: Place, version: int) -> None:
         """Begin a file; the images that are added next lie in it."""
         self.places.append(place)
-        self.modified_ns.append(modified_ns)
+        self.version.append(version)
 
     def add(self, label: int, file: str, offset: int, size_bytes: int, *, key: str = "", wnid: str = "") -> None:
         """Add an image of the last place."""
@@ -113,7 +113,7 @@ class Numbered:
                 rows.files[position],
                 places[at],
                 rows.sizes[position],
-                rows.modified_ns[at],
+                rows.version[at],
                 rows.offsets[position],
                 rows.keys[position] or None,
             )

@@ -5,14 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import accumulate, groupby
-from pathlib import Path
 from typing import Any, Self
 
 from alexnet_pipeline.errors import PipelineError, RejectedImageError
 from alexnet_pipeline.files import retry_passing
 from alexnet_pipeline.raw.archive import read_zip_member
+from alexnet_pipeline.raw.fetch import Fetcher
 from alexnet_pipeline.records import RawImage, Reason
+from alexnet_pipeline.storage.place import locate
+from alexnet_pipeline.storage.reading import Pread, open_stream, status_of
+from alexnet_pipeline.storage.remote import is_url
 
 # Number of images to read ahead.
 READ_AHEAD = 4
@@ -51,6 +55,7 @@ class Reader:
     def __init__(self, images: Sequence[RawImage]) -> None:
         self._images = images
         self._opened: dict[int, int] = {}
+        self._fetcher = Fetcher(images, reading_order(images)) if _in_store(images) else None
         self._rows: Iterator[tuple[int, bytes]] | None = None
 
     def __enter__(self) -> Self:
@@ -60,6 +65,8 @@ class Reader:
         for descriptor in self._opened.values():
             os.close(descriptor)
         self._opened.clear()
+        if self._fetcher:
+            self._fetcher.close()
 
     def prefetch(self, position: int) -> None:
         """Start to read the image that lies `READ_AHEAD` images after this position.
@@ -67,7 +74,7 @@ class Reader:
         Errors are ignored here, because `read` will meet and report them.
         """
         position += READ_AHEAD
-        if position >= len(self._images) or self._images[position].packing == "row":
+        if self._fetcher or position >= len(self._images) or self._images[position].packing == "row":
             return
         image = self._images[position]
         try:
@@ -87,28 +94,39 @@ class Reader:
         image = self._images[position]
         if image.packing == "row":
             return self._read_row(position)
+        if image.size_bytes > MAX_IMAGE_BYTES:
+            raise RejectedImageError(Reason.TOO_LARGE, f"{image.size_bytes:,} bytes, the cap is {MAX_IMAGE_BYTES:,}")
         try:
+            if self._fetcher:
+                return self._fetched(self._fetcher, position, image)
             return retry_passing(lambda: self._read(position, image))
         except OSError as error:
             raise _unreadable(image, error) from error
 
+    def _fetched(self, fetcher: Fetcher, position: int, image: RawImage) -> bytes:
+        data = fetcher.read(position, image)
+        if data is None or (image.packing == "plain" and len(data) < image.size_bytes):
+            raise _changed(image)
+        if image.packing == "plain":
+            return data
+
+        def pread(size_bytes: int, offset: int) -> bytes:
+            return data[offset - image.offset : offset - image.offset + size_bytes]
+
+        return _of_zip(pread, image)
+
     def _read(self, position: int, image: RawImage) -> bytes:
-        if image.size_bytes > MAX_IMAGE_BYTES:
-            raise RejectedImageError(Reason.TOO_LARGE, f"{image.size_bytes:,} bytes, the cap is {MAX_IMAGE_BYTES:,}")
+        descriptor = self._opened.pop(position, -1)
+        if descriptor < 0:
+            descriptor = os.open(image.path, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            descriptor = self._opened.pop(position, -1)
-            if descriptor < 0:
-                descriptor = os.open(image.path, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                if os.fstat(descriptor).st_mtime_ns != image.modified_ns:
-                    raise _changed(image)
-                if image.packing == "zip":
-                    return read_zip_member(descriptor, image.offset, image.size_bytes, MAX_INFLATED_BYTES)
-                data = os.pread(descriptor, image.size_bytes, image.offset)
-            finally:
-                os.close(descriptor)
-        except ValueError as error:
-            raise RejectedImageError(Reason.CORRUPT, f"zip: {error}") from error
+            if os.fstat(descriptor).st_mtime_ns != image.version:
+                raise _changed(image)
+            if image.packing == "zip":
+                return _of_zip(partial(os.pread, descriptor), image)
+            data = os.pread(descriptor, image.size_bytes, image.offset)
+        finally:
+            os.close(descriptor)
         if len(data) != image.size_bytes:
             raise _changed(image)
         return data
@@ -120,6 +138,18 @@ class Reader:
             if at == position:
                 return data
         raise AssertionError("rows are read once, in `reading_order`")
+
+
+def _in_store(images: Sequence[RawImage]) -> bool:
+    """Whether images lie in an object store, other than as rows, which are read in blocks."""
+    return any(is_url(image.path) and image.packing != "row" for image in images)
+
+
+def _of_zip(pread: Pread, image: RawImage) -> bytes:
+    try:
+        return read_zip_member(pread, image.offset, image.size_bytes, MAX_INFLATED_BYTES)
+    except ValueError as error:
+        raise RejectedImageError(Reason.CORRUPT, f"zip: {error}") from error
 
 
 def _unreadable(image: RawImage, error: OSError) -> PipelineError:
@@ -141,7 +171,7 @@ def _rows(images: Sequence[RawImage]) -> Iterator[tuple[int, bytes]]:
         wanted = {images[position].offset: position for position in positions}
         first = images[next(iter(wanted.values()))]
         try:
-            changed = Path(path).stat().st_mtime_ns != first.modified_ns
+            changed = status_of(locate(path)).version != first.version
         except OSError as error:
             raise _unreadable(first, error) from error
         if changed:
@@ -155,7 +185,10 @@ def _rows_of_file(path: str, column: str, wanted: dict[int, int]) -> Iterator[tu
     from pyarrow import parquet  # noqa: PLC0415
 
     try:
-        with parquet.ParquetFile(path, pre_buffer=False, buffer_size=BUFFER_BYTES) as file:
+        with (
+            open_stream(locate(path)) as (stream, _),
+            parquet.ParquetFile(stream, pre_buffer=False, buffer_size=BUFFER_BYTES) as file,
+        ):
             sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
             starts = [0, *accumulate(sizes)]
             for group, start in enumerate(starts[:-1]):

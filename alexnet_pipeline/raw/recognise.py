@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 
 from alexnet_pipeline.errors import RefusedError
 from alexnet_pipeline.raw import names
@@ -13,10 +12,11 @@ from alexnet_pipeline.raw.archive import ArchiveFolder
 from alexnet_pipeline.raw.claim import Claim, Near, Question
 from alexnet_pipeline.raw.layouts import LAYOUTS, Layout
 from alexnet_pipeline.raw.tree import Names
+from alexnet_pipeline.storage.place import Location
 from alexnet_pipeline.text import counted
 
 
-def recognise(question: Question, path: Path) -> tuple[Layout, Claim]:
+def recognise(question: Question, path: Location) -> tuple[Layout, Claim]:
     """The only layout that claims a source, and its claim.
 
     An archive may hold all of a data set in a folder, or in a folder of that.
@@ -56,7 +56,7 @@ def _ask(question: Question) -> tuple[list[tuple[Layout, Claim]], list[tuple[Lay
     return claims, nears
 
 
-def _unrecognised(question: Question, path: Path, nears: Sequence[tuple[Layout, Near]]) -> str:
+def _unrecognised(question: Question, path: Location, nears: Sequence[tuple[Layout, Near]]) -> str:
     """What was seen, which layouts came near and what they lack, and what to do."""
     seen = question.root.names
     packed = [name for name in seen.files if names.unpacking(name)]

@@ -12,6 +12,7 @@ from alexnet_pipeline.errors import RefusedError
 from alexnet_pipeline.raw import names
 from alexnet_pipeline.raw.account import Account
 from alexnet_pipeline.raw.archive import ArchiveFolder, open_tar, open_zip
+from alexnet_pipeline.raw.bucket import open_bucket
 from alexnet_pipeline.raw.checks import check_classes, check_left_out, check_rejects, class_notes
 from alexnet_pipeline.raw.claim import Claim, Question
 from alexnet_pipeline.raw.forms import add_faults
@@ -23,6 +24,9 @@ from alexnet_pipeline.raw.recognise import recognise
 from alexnet_pipeline.raw.tree import DiskFolder, Folder
 from alexnet_pipeline.raw.words import words_of
 from alexnet_pipeline.records import LabelOrder, SourceAccount
+from alexnet_pipeline.storage.place import Location, lies_in, resolved
+from alexnet_pipeline.storage.reading import exists
+from alexnet_pipeline.storage.remote import RemotePath
 from alexnet_pipeline.text import counted, recorded
 
 SPLIT_ORDER = ("train", "val", "test")
@@ -47,7 +51,7 @@ class Source:
     classes: tuple[str, ...]
     words: tuple[str, ...]
     root: Folder
-    path: Path
+    path: Location
     options: SourceOptions = field(default_factory=SourceOptions)
 
     @property
@@ -122,16 +126,16 @@ class Contents:
 
 
 def open_source(
-    path: Path,
+    path: Location,
     label_order: LabelOrder = "wnid",
     options: SourceOptions | None = None,
     splits: Sequence[str] = (),
-    out: Path | None = None,
+    out: Location | None = None,
 ) -> Source:
     """Recognise the layout of a source.
 
     Args:
-        path: a folder, a tar or an uncompressed or deflated zip.
+        path: a folder, a tar or an uncompressed or deflated zip, on this machine or in an object store.
         label_order: the order of the labels.
         options: how to read what the source does not tell by itself.
         splits: the wanted splits; empty for all.
@@ -142,7 +146,7 @@ def open_source(
     """
     options = options or SourceOptions()
     labels = read_labels(options.labels) if options.labels else None
-    question = Question(_root(path, out, options), options, tuple(splits), path.resolve().name, labels)
+    question = Question(_root(path, out, options), options, tuple(splits), resolved(path).name, labels)
     with _naming(path):
         layout, claim = recognise(question, path)
         if claim.complete:
@@ -164,21 +168,18 @@ def open_source(
     return Source(layout, claim, classes, words_of(classes, claim.words), question.root, path, options)
 
 
-def _inside(path: Path, table: Path | None) -> frozenset[str]:
+def _inside(path: Location, table: Path | None) -> frozenset[str]:
     """The path of a table from the source, if it lies in it."""
-    if table is None or not path.is_dir() or not table.resolve().is_relative_to(path.resolve()):
+    if table is None or isinstance(path, RemotePath) or not path.is_dir():
         return frozenset()
-    return frozenset({table.resolve().relative_to(path.resolve()).as_posix()})
+    here, there = path.resolve(), table.resolve()
+    return frozenset({there.relative_to(here).as_posix()} if there.is_relative_to(here) else ())
 
 
-def _root(path: Path, out: Path | None, options: SourceOptions) -> Folder:
-    if not path.exists():
-        raise RefusedError(f"{path}: no such file or directory")
-    hidden = _apart(path, out, options) if out else None
-    if path.is_dir():
-        return DiskFolder(path, hidden=hidden)
-    if not path.is_file():
-        raise RefusedError(f"{path} is neither a file nor a folder")
+def _root(path: Location, out: Location | None, options: SourceOptions) -> Folder:
+    folder = _folder(path, out, options)
+    if folder is not None:
+        return folder
     command = names.unpacking(path.name)
     if command:
         raise RefusedError(f"{path} has no random access; unpack it: {command} {path.name}")
@@ -191,16 +192,46 @@ def _root(path: Path, out: Path | None, options: SourceOptions) -> Folder:
     return opened
 
 
+def _folder(path: Location, out: Location | None, options: SourceOptions) -> Folder | None:
+    """The folder at a path; None if there is a file.
+
+    Raises:
+        RefusedError: there is neither.
+    """
+    hidden = _apart(path, out, options) if out else None
+    if isinstance(path, RemotePath):
+        if names.suffix_of(path.name) in {".tar", ".zip", ".gz", ".tgz"} and _is_object(path):
+            return None
+        bucket = open_bucket(path, hidden if isinstance(hidden, RemotePath) else None)
+        if not bucket.names.folders and not bucket.names.files:
+            raise RefusedError(f"{path}: no objects with this prefix")
+        return bucket
+    if not path.exists():
+        raise RefusedError(f"{path}: no such file or directory")
+    if path.is_dir():
+        return DiskFolder(path, hidden=hidden if isinstance(hidden, Path) else None)
+    if not path.is_file():
+        raise RefusedError(f"{path} is neither a file nor a folder")
+    return None
+
+
+def _is_object(path: RemotePath) -> bool:
+    try:
+        return exists(path)
+    except OSError as error:
+        raise RefusedError(f"cannot read {path}: {error.strerror}") from error
+
+
 def _first_fault(archive: ArchiveFolder) -> str:
     return f": {archive.faults[0].detail}" if archive.faults else ""
 
 
-def _apart(path: Path, out: Path, options: SourceOptions) -> Path | None:
+def _apart(path: Location, out: Location, options: SourceOptions) -> Location | None:
     """Refuse an output within the source, or a source within the output; the folder to hide where that is allowed."""
-    source, target = path.resolve(), out.resolve()
-    if source.is_relative_to(target):
+    source, target = resolved(path), resolved(out)
+    if lies_in(source, target):
         raise RefusedError(f"the source {path} lies in the output folder {out}; choose another output folder")
-    if not target.is_relative_to(source):
+    if not lies_in(target, source):
         return None
     if "output-inside-source" not in options.allow:
         raise RefusedError(
@@ -211,7 +242,7 @@ def _apart(path: Path, out: Path, options: SourceOptions) -> Path | None:
 
 
 @contextmanager
-def _naming(path: Path) -> Iterator[None]:
+def _naming(path: Location) -> Iterator[None]:
     """Name the source in refusals that say only what lies in it."""
     try:
         yield
@@ -220,7 +251,7 @@ def _naming(path: Path) -> Iterator[None]:
         raise (error if text.startswith((f"{path} ", f"{path}:")) else RefusedError(f"{path}: {text}")) from error
 
 
-def _classes(claim: Claim, label_order: LabelOrder, options: SourceOptions, path: Path) -> tuple[str, ...]:
+def _classes(claim: Claim, label_order: LabelOrder, options: SourceOptions, path: Location) -> tuple[str, ...]:
     """The class names in label order."""
     found = {name for form in claim.splits.values() for name in form.classes()}
     if options.classes and label_order == "devkit":

@@ -6,10 +6,11 @@ what it finds.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
+
+from alexnet_pipeline.storage.reading import Pread
 
 BLOCK_BYTES = 512
 # A long name or a PAX header beyond this is an attack, not a name.
@@ -44,7 +45,7 @@ class Member:
     size_bytes: int
 
 
-def scan_tar(descriptor: int, start: int, end: int, *, folders: bool = False) -> Iterator[Member]:
+def scan_tar(pread: Pread, start: int, end: int, *, folders: bool = False) -> Iterator[Member]:
     """The members of the tar in bytes [start, end) of an open file, in order.
 
     Folders are skipped unless `folders`, and concatenated archives are all read. A header with a wrong checksum, a
@@ -54,9 +55,9 @@ def scan_tar(descriptor: int, start: int, end: int, *, folders: bool = False) ->
     long_name = ""  # from the extended headers before a member, like the overrides
     overrides: dict[str, str] = {}
     while at + BLOCK_BYTES <= end:
-        header = os.pread(descriptor, BLOCK_BYTES, at)
+        header = pread(BLOCK_BYTES, at)
         if not header.strip(b"\0"):
-            ended, at = True, _after_zeros(descriptor, at + BLOCK_BYTES, end)
+            ended, at = True, _after_zeros(pread, at + BLOCK_BYTES, end)
             continue
         size = _size(header)
         if size is None or not _checks(header):
@@ -71,9 +72,9 @@ def scan_tar(descriptor: int, start: int, end: int, *, folders: bool = False) ->
             return
         at = data + (size + BLOCK_BYTES - 1) // BLOCK_BYTES * BLOCK_BYTES
         if kind == b"L":
-            long_name = _text(os.pread(descriptor, size, data).rstrip(b"\0"))[:MAX_PATH_BYTES]
+            long_name = _text(pread(size, data).rstrip(b"\0"))[:MAX_PATH_BYTES]
         elif kind == b"x":
-            overrides = _pax(os.pread(descriptor, size, data))
+            overrides = _pax(pread(size, data))
         elif kind not in EXTENSIONS:
             long_name, overrides = "", {}
             if kind != DIRECTORY and not name.endswith("/"):
@@ -81,7 +82,7 @@ def scan_tar(descriptor: int, start: int, end: int, *, folders: bool = False) ->
             elif folders:
                 yield Member(name.rstrip("/"), "folder", data, 0)
     if not ended:
-        short = os.pread(descriptor, end - start, start) if at == start else b""
+        short = pread(end - start, start) if at == start else b""
         damage = _no_tar(short) if short else f"no end-of-archive mark in {end - start} bytes"
         yield Member(damage, "damage", at, 0)
 
@@ -93,11 +94,11 @@ def _no_tar(beginning: bytes) -> str:
     return f"no tar, it begins with {beginning[:8].hex(' ')}"
 
 
-def _after_zeros(descriptor: int, at: int, end: int) -> int:
+def _after_zeros(pread: Pread, at: int, end: int) -> int:
     """The next block that is not all zeros, or the end."""
     zeros = bytes(ZEROS_BYTES)
     while at < end:
-        blocks = os.pread(descriptor, min(ZEROS_BYTES, end - at), at)
+        blocks = pread(min(ZEROS_BYTES, end - at), at)
         if not blocks or not zeros.startswith(blocks):
             return at + (len(blocks) - len(blocks.lstrip(b"\0"))) // BLOCK_BYTES * BLOCK_BYTES
         at += len(blocks)

@@ -16,6 +16,7 @@ from alexnet_pipeline.errors import RefusedError
 from alexnet_pipeline.files import read_whole
 from alexnet_pipeline.raw.names import is_clutter, looks_like_image
 from alexnet_pipeline.records import Packing, Reason
+from alexnet_pipeline.storage.place import Location
 
 # Largest label file that is read: Tiny-ImageNet's words.txt has 2.5 MB, ImageNet's LOC_train_solution.csv 60 MB.
 MAX_TEXT_BYTES = 256 << 20
@@ -25,7 +26,7 @@ class Place(NamedTuple):
     """Where the bytes of images lie: a folder with a file for each image, or a file that holds many.
 
     Attributes:
-        path: path of the folder or file on disk.
+        path: path or URL of the folder or file.
         packing: how an image's bytes lie in its file.
         folder: whether `path` is a folder.
         class_at_end: whether the files in the folder are named `STEM_CLASS.SUFFIX` after the image `STEM.SUFFIX`.
@@ -47,7 +48,7 @@ class Entry(NamedTuple):
     Attributes:
         name: its name in the folder.
         size_bytes: size of its bytes, as they lie in the place.
-        modified_ns: modification time of the file on disk.
+        version: of the file that holds it: its modification time in ns on disk, a digest of its ETag in a store.
         offset: offset of its bytes in the place.
         fault: why it cannot be read; None for a file.
         detail: the fault in words.
@@ -55,7 +56,7 @@ class Entry(NamedTuple):
 
     name: str
     size_bytes: int = 0
-    modified_ns: int = 0
+    version: int = 0
     offset: int = 0
     fault: Reason | None = None
     detail: str = ""
@@ -130,7 +131,11 @@ class Folder(ABC):
 
     @abstractmethod
     def file_path(self, name: str) -> Path | None:
-        """The path of one of its files on disk; None in an archive."""
+        """The path of one of its files on disk; None in an archive and in an object store."""
+
+    @abstractmethod
+    def location(self, name: str) -> Location | None:
+        """Where one of its files can be opened by itself; None in an archive."""
 
     def at(self, path: str) -> Folder | None:
         """The folder at a path below this one, or None."""
@@ -233,6 +238,10 @@ class DiskFolder(Folder):
 
     def file_path(self, name: str) -> Path:
         """The path of one of its files on disk."""
+        return self.directory / name
+
+    def location(self, name: str) -> Path:
+        """Where one of its files can be opened."""
         return self.directory / name
 
     def _scan(self) -> list[os.DirEntry[str]]:

@@ -6,11 +6,12 @@ Structures are those of APPNOTE.TXT 6.3.10, sections 4.3.12 to 4.3.16 and 4.5.3.
 
 from __future__ import annotations
 
-import os
 import stat
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+
+from alexnet_pipeline.storage.reading import Pread
 
 END, END_MAGIC = struct.Struct("<4s4H2LH"), b"PK\5\6"
 LOCATOR, LOCATOR_MAGIC = struct.Struct("<4sLQL"), b"PK\6\7"
@@ -47,19 +48,19 @@ class ZipMember:
     link: bool
 
 
-def scan_zip(descriptor: int, size_bytes: int) -> Iterator[ZipMember]:
+def scan_zip(pread: Pread, size_bytes: int) -> Iterator[ZipMember]:
     """The members of a zip, in the order of its directory.
 
     Raises:
         ValueError: there is no whole directory; a zip that is cut off has none.
     """
-    count, length, start, shift = _find_directory(descriptor, size_bytes)
+    count, length, start, shift = _find_directory(pread, size_bytes)
     part, at, found = b"", 0, 0
     read_to, end = start, start + length
     # The directory counts, not its number of members: writers without ZIP64 store that modulo 65,536.
     while read_to < end or at < len(part):
         if len(part) - at < ENTRY.size + 3 * LARGE16 and read_to < end:
-            part = part[at:] + os.pread(descriptor, min(PART_BYTES, end - read_to), read_to)
+            part = part[at:] + pread(min(PART_BYTES, end - read_to), read_to)
             read_to, at = min(read_to + PART_BYTES, end), 0
         if len(part) - at < ENTRY.size or not part.startswith(ENTRY_MAGIC, at):
             raise ValueError(f"its directory is damaged at member {found:,}")
@@ -81,10 +82,10 @@ def scan_zip(descriptor: int, size_bytes: int) -> Iterator[ZipMember]:
         raise ValueError(f"its directory holds {found:,} members, but says {count:,}")
 
 
-def _find_directory(descriptor: int, size_bytes: int) -> tuple[int, int, int, int]:
+def _find_directory(pread: Pread, size_bytes: int) -> tuple[int, int, int, int]:
     """The directory: count of members, length, offset, and by how much data before the zip shift all offsets."""
     tail_bytes = min(size_bytes, END.size + MAX_COMMENT_BYTES)
-    tail = os.pread(descriptor, tail_bytes, size_bytes - tail_bytes)
+    tail = pread(tail_bytes, size_bytes - tail_bytes)
     at = tail.rfind(END_MAGIC)
     if at < 0 or len(tail) - at < END.size:
         raise ValueError("it has no directory at its end, so it is no zip or is cut off")
@@ -92,10 +93,10 @@ def _find_directory(descriptor: int, size_bytes: int) -> tuple[int, int, int, in
     _, disk, first_disk, _, count, length, start, _ = END.unpack_from(tail, at)
     if disk not in {0, LARGE16} or first_disk not in {0, LARGE16}:
         raise ValueError("it is one of several parts; join them first")
-    locator = os.pread(descriptor, LOCATOR.size, max(0, end_at - LOCATOR.size))
+    locator = pread(LOCATOR.size, max(0, end_at - LOCATOR.size))
     if locator.startswith(LOCATOR_MAGIC) and len(locator) == LOCATOR.size and end_at >= LOCATOR.size:
         end_at -= LOCATOR.size + END64.size
-        record = os.pread(descriptor, END64.size, max(0, end_at))
+        record = pread(END64.size, max(0, end_at))
         if not record.startswith(END64_MAGIC) or len(record) < END64.size:
             raise ValueError("its ZIP64 record is damaged")
         *_, count, length, start = END64.unpack(record)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 
 from alexnet_pipeline.dataset.manifest import Manifest, ShardRecord, read_manifest
 from alexnet_pipeline.errors import InterruptedRunError, PipelineError, RefusedError
-from alexnet_pipeline.files import local_path
 from alexnet_pipeline.options import make, takes_options
 from alexnet_pipeline.pixels import compiled
 from alexnet_pipeline.progress import Advance, Message, Progress, Report, Stage, reporting, warn_to
@@ -19,15 +16,15 @@ from alexnet_pipeline.raw.options import SourceOptions
 from alexnet_pipeline.records import Reject, Remark, SetOptions
 from alexnet_pipeline.shards.finish import finish
 from alexnet_pipeline.shards.journal import JournalEntry, SetPlan, find_states
+from alexnet_pipeline.shards.names import shard_prefix
 from alexnet_pipeline.shards.options import RunOptions, Selection
 from alexnet_pipeline.shards.plan import Plan, ShardJob, Target
 from alexnet_pipeline.shards.reopen import reopen
 from alexnet_pipeline.shards.resume import check_restart, resumed
 from alexnet_pipeline.shards.sets import PlannedSet, plan_sets, select
 from alexnet_pipeline.shards.workers import core_count, run_jobs, start_server
+from alexnet_pipeline.storage.place import Location, StrPath, locate
 from alexnet_pipeline.text import counted, html_table
-
-StrPath = str | os.PathLike[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +82,8 @@ def shard(source: StrPath, out: StrPath, *, progress: Progress = True, **options
     This starts worker processes, so a script must call it under `if __name__ == "__main__":`.
 
     Args:
-        source: a folder, tar or zip in one of the layouts that `alexnet-pipeline layouts` lists.
-        out: output folder, for `METHOD/SPLIT/NAME-METHOD-SPLIT-000000.tar` and so on.
+        source: a folder, tar or zip in one of the layouts that `alexnet-pipeline layouts` lists; a path or a URL.
+        out: path or URL of the output folder, for `METHOD/SPLIT/NAME-METHOD-SPLIT-000000.tar` and so on.
         progress: whether to show a bar on a terminal or in a notebook; or a function to call with each event.
         **options: see below.
 
@@ -103,7 +100,7 @@ def shard(source: StrPath, out: StrPath, *, progress: Progress = True, **options
     with reporting(progress) as report:
         report(Stage("listing the source"))
         reading = make(SourceOptions, options)
-        contents, sets = plan_sets(local_path(source), local_path(out), selected, selection.splits, reading)
+        contents, sets = plan_sets(locate(source), locate(out), selected, selection.splits, reading)
         for line in contents_lines(contents):
             report(Message(line))
         return _build(sets, run, report)
@@ -115,7 +112,7 @@ def merge(out: StrPath) -> SetSummaries:
     Raises:
         RefusedError: no run was started there, or shards are missing; the message names the first.
     """
-    states = find_states(Path(out))
+    states = find_states(locate(out))
     if not states:
         raise RefusedError(f"{out}: no run was started here; run `shard` first")
     summaries = []
@@ -165,31 +162,24 @@ def _write_missing(sets: list[PlannedSet], run: RunOptions, report: Report) -> N
     finished = 0
     if not compiled.is_kept():
         report(Stage("compiling kernels (first run only)"))
-    with ExitStack() as stack:
-        writers = {
-            planned.state.folder: stack.enter_context(planned.state.journal_writer(*planned.range(run.shard_range)))
-            for planned in sets
-        }
 
-        def done(job: ShardJob, entries: list[JournalEntry]) -> None:
-            nonlocal finished
-            for target, entry in zip(job.targets, entries, strict=True):
-                writers[target.folder].append(entry)
-            finished += 1
-            rejects.count(entries[0].shard.rejects)
+    def done(job: ShardJob, entries: list[JournalEntry]) -> None:
+        nonlocal finished
+        finished += 1
+        rejects.count(entries[0].shard.rejects)
 
-        try:
-            run_jobs(
-                jobs,
-                run.workers or core_count(),
-                started=lambda: report(Stage("shard", total, before)),
-                done=done,
-                progress=lambda images: report(Advance(before + images, f"{rejects.total:,} rejected")),
-                warn=warn_to(report),
-            )
-        except (KeyboardInterrupt, InterruptedRunError) as interruption:
-            interruption.add_note(f"{finished:,} of {len(jobs):,} shards finished")
-            raise
+    try:
+        run_jobs(
+            jobs,
+            run.workers or core_count(),
+            started=lambda: report(Stage("shard", total, before)),
+            done=done,
+            progress=lambda images: report(Advance(before + images, f"{rejects.total:,} rejected")),
+            warn=warn_to(report),
+        )
+    except (KeyboardInterrupt, InterruptedRunError) as interruption:
+        interruption.add_note(f"{finished:,} of {len(jobs):,} shards finished")
+        raise
 
 
 class _Jobs(Sequence[ShardJob]):
@@ -230,17 +220,22 @@ def _has_rejects(planned: PlannedSet, run: RunOptions) -> bool:
 def _missing(planned: PlannedSet, run: RunOptions) -> set[int]:
     """The shards to write: not committed, without statistics, or from inputs that were modified since.
 
-    With `retry_rejects` also those that lack a rejected image.
+    With `retry_rejects` also those that lack a rejected image. Records of shards to be written anew are removed.
     """
-    journal = planned.state.journal()
-    return {
+    state, record = planned.state, planned.record
+    committed, with_sums = state.journal(), state.with_sums()
+    missing = {
         index
         for index in range(*planned.range(run.shard_range))
-        if index not in journal
-        or journal[index].source_stamp != planned.plan.stamp(index)
-        or not planned.state.sums_path(index).exists()
-        or (run.retry_rejects and journal[index].shard.rejects)
+        if index not in committed
+        or committed[index].source_stamp != planned.plan.stamp(index)
+        or index not in with_sums
+        or (run.retry_rejects and committed[index].shard.rejects)
     }
+    prefix = shard_prefix(record.options, record.split, record.format_version)
+    for index in missing & committed.keys():
+        state.uncommit(index, prefix)
+    return missing
 
 
 class _RejectCount:
@@ -275,14 +270,14 @@ def _finished(planned: PlannedSet, run: RunOptions) -> SetSummary:
     return _summary(state.folder, record, shards, record.shards, rejects, {}, complete=False)
 
 
-def _complete(folder: Path, manifest: Manifest) -> SetSummary:
+def _complete(folder: Location, manifest: Manifest) -> SetSummary:
     with_tar = [shard for shard in manifest.shards if shard.tar]
     totals = dict(zip(manifest.classes, manifest.class_totals_images, strict=True))
     return _summary(folder, manifest, with_tar, len(manifest.shards), manifest.rejects(), totals, complete=True)
 
 
 def _summary(
-    folder: Path,
+    folder: Location,
     about: SetPlan | Manifest,
     shards: Sequence[ShardRecord],
     planned_shards: int,

@@ -10,16 +10,17 @@ import dataclasses
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from pathlib import Path
 
 from alexnet_pipeline.dataset.index import TIMM, timm_index, timm_split
 from alexnet_pipeline.dataset.manifest import Manifest, read_manifest
 from alexnet_pipeline.dataset.open import SampleRecord
 from alexnet_pipeline.errors import PipelineError
-from alexnet_pipeline.files import naming, read_whole, write_whole
 from alexnet_pipeline.pixels.kernels import find_method
 from alexnet_pipeline.records import EXTENSIONS, Conversion, SetOptions
 from alexnet_pipeline.shards.names import shard_prefix
+from alexnet_pipeline.storage.place import Location
+from alexnet_pipeline.storage.reading import exists, read_whole
+from alexnet_pipeline.storage.writing import naming, write_whole
 from alexnet_pipeline.text import printable
 
 CARD = "README.md"
@@ -31,7 +32,7 @@ MARK = "# alexnet-pipeline writes this file anew with every finished split; remo
 TYPES = {"int": "int32", "str": "string", "bool": "bool"}
 
 
-def finished_splits(folder: Path) -> dict[str, Manifest]:
+def finished_splits(folder: Location) -> dict[str, Manifest]:
     """The manifests of the finished splits in a method's folder, without those that cannot be read."""
     found = {}
     for split in SPLITS:
@@ -43,7 +44,7 @@ def finished_splits(folder: Path) -> dict[str, Manifest]:
     return found
 
 
-def describe(folder: Path, splits: Mapping[str, Manifest]) -> None:
+def describe(folder: Location, splits: Mapping[str, Manifest]) -> None:
     """Write both files of a method's folder, but leave a card alone that is the user's own.
 
     Raises:
@@ -52,7 +53,7 @@ def describe(folder: Path, splits: Mapping[str, Manifest]) -> None:
     write_whole(folder / TIMM, splits_index(splits))
     path = folder / CARD
     with naming(path):
-        ours = not path.exists() or MARK.encode() in read_whole(path)
+        ours = not exists(path) or MARK.encode() in read_whole(path)
     if ours:
         write_whole(path, card(splits))
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from alexnet_pipeline.errors import RejectedImageError
-from alexnet_pipeline.files import local_path
 from alexnet_pipeline.options import make, takes_options
 from alexnet_pipeline.pixels import codec
 from alexnet_pipeline.pixels.convert import convert_each
@@ -22,6 +19,7 @@ from alexnet_pipeline.shards.options import RunOptions, Selection
 from alexnet_pipeline.shards.plan import Plan
 from alexnet_pipeline.shards.sets import plan_sets, select
 from alexnet_pipeline.shards.workers import core_count
+from alexnet_pipeline.storage.place import StrPath, locate
 
 # Number of images to convert for the estimate of time and disk space.
 PROBE_IMAGES = 32
@@ -57,7 +55,7 @@ class Estimate:
         splits: the splits that would be written.
         methods: expected bytes, by method.
         seconds: expected duration with the given workers.
-        free_bytes: free disk space where the output would go.
+        free_bytes: free disk space where the output would go; None in an object store.
     """
 
     source: SourceAccount
@@ -66,11 +64,11 @@ class Estimate:
     splits: tuple[SplitPlan, ...]
     methods: dict[str, int]
     seconds: float
-    free_bytes: int
+    free_bytes: int | None
 
 
 @takes_options(Selection, SourceOptions, SetOptions, RunOptions)
-def estimate(source: str | os.PathLike[str], out: str | os.PathLike[str], **options: object) -> Estimate:
+def estimate(source: StrPath, out: StrPath, **options: object) -> Estimate:
     """Plan a run of `shard`, and convert a few images to estimate how long it takes and how much it writes.
 
     Args:
@@ -84,7 +82,7 @@ def estimate(source: str | os.PathLike[str], out: str | os.PathLike[str], **opti
     selection = make(Selection, options)
     chosen, run = select(selection, options), make(RunOptions, options)
     reading = make(SourceOptions, options)
-    contents, sets = plan_sets(local_path(source), local_path(out), chosen, selection.splits, reading)
+    contents, sets = plan_sets(locate(source), locate(out), chosen, selection.splits, reading)
     plan = sets[0].plan
     positions = plan.order[:: max(1, len(plan.order) // PROBE_IMAGES)][:PROBE_IMAGES]
     spent_s, sizes = _probe([plan.listing.image(int(position)) for position in positions], chosen)
@@ -97,7 +95,7 @@ def estimate(source: str | os.PathLike[str], out: str | os.PathLike[str], **opti
         splits=tuple(_split_plan(each.plan) for each in splits.values()),
         methods={method: round(size * images) for method, size in sizes.items()},
         seconds=spent_s * images / (run.workers or core_count()),
-        free_bytes=free_bytes(Path(out)),
+        free_bytes=free_bytes(locate(out)),
     )
 
 

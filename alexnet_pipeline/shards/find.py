@@ -12,6 +12,8 @@ from alexnet_pipeline.errors import RefusedError
 from alexnet_pipeline.raw.names import is_clutter
 from alexnet_pipeline.shards.card import CARD
 from alexnet_pipeline.shards.check import Problem
+from alexnet_pipeline.storage.place import Location, resolved
+from alexnet_pipeline.storage.reading import names_in
 
 # Deepest folder that is looked into, below the one that is named.
 MAX_DEPTH = 64
@@ -27,20 +29,20 @@ class Found:
         seen: the real paths of the folders that were looked into, because a link may lead to one again.
     """
 
-    sets: list[Path] = field(default_factory=list)
+    sets: list[Location] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     seen: set[str] = field(default_factory=set)
 
 
-def find_sets(path: Path) -> Found:
+def find_sets(path: Location) -> Found:
     """Find the data sets at or below a path; links are followed.
 
     Raises:
         RefusedError: there are none, and everything could be looked at.
     """
-    if path.is_file():
+    if isinstance(path, Path) and path.is_file():
         raise RefusedError(f"{path} is a file; name its folder, {path.parent}")
-    if not os.path.lexists(path):
+    if isinstance(path, Path) and not os.path.lexists(path):
         raise RefusedError(f"{path}: no such file or directory")
     found = Found()
     _look(path, found, 0)
@@ -49,12 +51,11 @@ def find_sets(path: Path) -> Found:
     return found
 
 
-def _look(folder: Path, found: Found, depth: int) -> bool:
+def _look(folder: Location, found: Found, depth: int) -> bool:
     """Whether a data set lies at or below a folder, or it cannot be told; hidden folders belong to other tools."""
     try:
-        with os.scandir(folder) as entries:
-            inside = sorted(entries, key=lambda entry: entry.name)
-        real = str(folder.resolve())
+        folders, files = names_in(folder)
+        real = str(resolved(folder))
     except (OSError, RuntimeError) as error:  # RuntimeError: a link to itself
         text = getattr(error, "strerror", None) or str(error)
         found.problems.append(Problem(str(folder), f"cannot be listed ({text}), so what is in it was not checked"))
@@ -65,29 +66,22 @@ def _look(folder: Path, found: Found, depth: int) -> bool:
     if depth > MAX_DEPTH:
         found.problems.append(Problem(str(folder), f"lies {depth} folders deep; what is in it was not checked"))
         return True
-    finished = any(entry.name == MANIFEST for entry in inside)
-    is_set = finished or any(entry.name.endswith(".tar") for entry in inside)
+    finished = MANIFEST in {*folders, *files}
+    is_set = finished or any(name.endswith(".tar") for name in (*folders, *files))
     if is_set:
         found.sets.append(folder)
     if finished:  # what else is in it is checked against the manifest
         return True
     holds, strays = is_set, []
-    for entry in inside:
-        if is_clutter(entry.name) or entry.name in {TIMM, CARD}:
+    for name in sorted((*folders, *files)):
+        if is_clutter(name) or name in {TIMM, CARD}:
             continue
-        if _is_folder(entry) and _look(folder / entry.name, found, depth + 1):
+        if name in folders and _look(folder / name, found, depth + 1):
             holds = True
         elif not is_set:  # a set without a manifest is a problem as a whole
-            strays.append(entry.name)
+            strays.append(name)
     if holds:
         found.problems += [
             Problem(str(folder / name), "belongs to no data set, so it was not checked") for name in strays
         ]
     return holds
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link to itself
-        return False

@@ -5,18 +5,18 @@ from __future__ import annotations
 import dataclasses
 import zipfile
 from collections.abc import Sequence
-from contextlib import suppress
-from pathlib import Path
 
 from alexnet_pipeline.dataset.index import TIMM, WIDS, timm_index, timm_split, wids_index
 from alexnet_pipeline.dataset.manifest import MEAN, FileRecord, Manifest, ShardRecord, write_manifest
 from alexnet_pipeline.errors import PipelineError, RefusedError
-from alexnet_pipeline.files import locked, read_whole, write_whole
 from alexnet_pipeline.shards.card import describe, finished_splits
 from alexnet_pipeline.shards.journal import SetPlan, SetState
 from alexnet_pipeline.shards.names import STATE, shard_prefix
 from alexnet_pipeline.shards.resume import check_version
 from alexnet_pipeline.shards.statistics import Sums
+from alexnet_pipeline.storage.place import Location
+from alexnet_pipeline.storage.reading import read_whole
+from alexnet_pipeline.storage.writing import delete, locked, write_whole
 
 
 def finish(state: SetState, plan: SetPlan) -> Manifest:
@@ -27,7 +27,7 @@ def finish(state: SetState, plan: SetPlan) -> Manifest:
         PipelineError: a shard's statistics cannot be read, or a file cannot be written.
     """
     check_version(state.folder, plan.format_version)
-    journal = state.journal()
+    journal = state.journal(expected=plan.shards)
     missing = [index for index in range(plan.shards) if index not in journal]
     if missing:
         raise RefusedError(
@@ -80,14 +80,20 @@ def manifest_of(plan: SetPlan, shards: Sequence[ShardRecord]) -> Manifest:
     )
 
 
-def _publish(folder: Path, manifest: Manifest) -> Manifest:
+def _publish(folder: Location, manifest: Manifest) -> Manifest:
     """Describe a data set beside its siblings, and write its manifest last, so that resuming makes good a crash.
 
     The lock keeps two splits that finish at once from describing the method's folder without each other.
     """
     with locked(folder.parent / STATE / "lock", None):
-        describe(folder.parent, {**finished_splits(folder.parent), manifest.split: manifest})
-        return write_manifest(folder, manifest)
+        described = {**finished_splits(folder.parent), manifest.split: manifest}
+        describe(folder.parent, described)
+        sealed = write_manifest(folder, manifest)
+        # A store has no lock, so another split may have finished meanwhile.
+        splits = finished_splits(folder.parent)
+        if splits.keys() != described.keys():
+            describe(folder.parent, splits)
+        return sealed
 
 
 def _merge_sums(state: SetState, shards: list[ShardRecord]) -> Sums:
@@ -97,8 +103,7 @@ def _merge_sums(state: SetState, shards: list[ShardRecord]) -> Sums:
         try:
             sums = Sums.from_bytes(read_whole(path))
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            with suppress(OSError):
-                path.unlink()
+            delete(path)
             raise PipelineError(
                 f"{path} cannot be read ({error}); run the same command again, which writes its shard again"
             ) from error

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import cv2
 import numpy as np
@@ -21,6 +20,8 @@ from alexnet_pipeline.pixels import codec
 from alexnet_pipeline.raw.tarscan import scan_tar
 from alexnet_pipeline.records import EXTENSIONS, Encoding, from_json
 from alexnet_pipeline.shards.options import InspectOptions
+from alexnet_pipeline.storage.place import Location, StrPath, locate
+from alexnet_pipeline.storage.reading import OpenFile, opened
 from alexnet_pipeline.text import html_table
 
 # A thumbnail's side, its caption's height and the gap between two, in pixels.
@@ -74,19 +75,20 @@ class SampleViews(tuple[SampleView, ...]):
 
 
 @takes_options(InspectOptions)
-def inspect(path: str | os.PathLike[str], **options: object) -> SampleViews:
+def inspect(path: StrPath, **options: object) -> SampleViews:
     """Read the first samples of a data set, or of any WebDataset tar.
 
     Args:
-        path: folder of a data set, or a tar.
+        path: folder of a data set, or a tar, on this machine or in an object store.
         **options: see below.
 
     Raises:
         RefusedError: the path is neither.
         PipelineError: a sample lacks a member or does not decode.
     """
-    chosen, where = make(InspectOptions, options), Path(path)
-    samples = _of_tar(where) if where.is_file() else _of_set(where)
+    chosen, where = make(InspectOptions, options), locate(path)
+    is_tar = where.is_file() if isinstance(where, Path) else where.name.endswith(".tar")
+    samples = _of_tar(where) if is_tar else _of_set(where)
     try:
         views = SampleViews(islice(samples, chosen.limit))
     except RejectedImageError as error:
@@ -113,7 +115,7 @@ def contact_sheet(samples: SampleViews) -> NDArray[np.uint8]:
     return sheet
 
 
-def _of_set(folder: Path) -> Iterator[SampleView]:
+def _of_set(folder: Location) -> Iterator[SampleView]:
     shards = open_shards(folder)
     for position, key in enumerate(shards.keys()):
         data = shards.read_image(position)
@@ -121,13 +123,13 @@ def _of_set(folder: Path) -> Iterator[SampleView]:
         yield SampleView(key, label, shards.manifest.words(label), shards.read_record(position), image, len(data))
 
 
-def _of_tar(tar: Path) -> Iterator[SampleView]:
+def _of_tar(tar: Location) -> Iterator[SampleView]:
     # Imported here: webdataset imports torch where that is installed, which nothing else here needs.
     from webdataset.tariterators import group_by_keys  # noqa: PLC0415
 
     try:
-        with tar.open("rb") as stream:
-            for sample in group_by_keys(_members(tar, stream)):
+        with opened(tar) as file:
+            for sample in group_by_keys(_members(tar, file)):
                 yield _view(tar, sample)
     except OSError as error:
         raise PipelineError(f"cannot read {tar}: {error.strerror}") from error
@@ -135,19 +137,19 @@ def _of_tar(tar: Path) -> Iterator[SampleView]:
         raise PipelineError(f"{tar}: {' '.join(str(error).split())}") from error
 
 
-def _members(tar: Path, stream: BinaryIO) -> Iterator[dict[str, Any]]:
+def _members(tar: Location, file: OpenFile) -> Iterator[dict[str, Any]]:
     """The files of a tar, as webdataset groups them into samples."""
-    for member in scan_tar(stream.fileno(), 0, stream.seek(0, os.SEEK_END)):
+    for member in scan_tar(file.pread, 0, file.size_bytes):
         if member.kind == "damage":
             raise PipelineError(f"{tar} is not a sound, uncompressed tar: {member.name}")
         if member.kind == "file":
             if member.size_bytes > MAX_MEMBER_BYTES:
                 raise PipelineError(f"{tar}: {member.name} has {member.size_bytes:,} bytes, more than any sample")
-            data = os.pread(stream.fileno(), member.size_bytes, member.offset)
+            data = file.pread(member.size_bytes, member.offset)
             yield {"fname": member.name, "data": data, "__url__": str(tar)}
 
 
-def _view(tar: Path, sample: dict[str, Any]) -> SampleView:
+def _view(tar: Location, sample: dict[str, Any]) -> SampleView:
     encodings: dict[str, Encoding] = {extension: name for name, extension in EXTENSIONS.items()}
     extension = next((extension for extension in encodings if extension in sample), None)
     label = sample.get("cls", b"")

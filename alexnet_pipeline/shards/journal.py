@@ -1,21 +1,21 @@
-"""The state on disk that makes a run resumable: its plan, its committed shards and its lock.
+"""The state that makes a run resumable: its plan, its committed shards and, on a disk, its lock.
 
-A data set's folder holds `.state/`: `plan.json` (the plan), `journal-A-B.jsonl` (one line per committed shard;
-one file per writer, because appends from several machines to one file are not atomic), `sums-*.npz` (statistics of
-each shard until the manifest holds them) and `lock`.
+A data set's folder holds `.state/`: `plan.json` (the plan), `done/000123.json` (the record of a committed shard, its
+last file), `sums-000123.npz` (its statistics until the manifest holds them) and `lock`. Each is written whole and at
+once, so that disks and object stores serve alike, and any number of writers. Version 0.1 appended the records to
+`journal-A-B.jsonl`, which is still read.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
-import os
 import shutil
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
 
 from alexnet_pipeline.dataset.index import TIMM, WIDS
 from alexnet_pipeline.dataset.manifest import (
@@ -33,12 +33,17 @@ from alexnet_pipeline.dataset.manifest import (
     read_manifest,
 )
 from alexnet_pipeline.errors import PipelineError, RefusedError
-from alexnet_pipeline.files import PART, locked, make_folder, naming, read_whole, sync_folder, write_whole
+from alexnet_pipeline.files import PART
 from alexnet_pipeline.options import check
 from alexnet_pipeline.records import Reject, SetOptions, SourceAccount, fingerprint, from_json, to_json
 from alexnet_pipeline.shards.names import STATE, shard_prefix
+from alexnet_pipeline.storage.place import Location
+from alexnet_pipeline.storage.reading import blocks_of, exists, names_in, read_whole, status_of
+from alexnet_pipeline.storage.writing import create, delete, locked, make_folder, sync_folder, write_whole
 
-PLAN = "plan.json"
+PLAN, DONE = "plan.json", "done"
+# Records that are asked for at the same time; a store answers each after tens of milliseconds.
+RECORDS_IN_FLIGHT = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +95,7 @@ class SetPlan:
 
 @dataclass(frozen=True, slots=True)
 class JournalEntry:
-    """A line of the journal: a committed shard and what it was made from.
+    """The record of a committed shard, and what it was made from.
 
     Attributes:
         shard: the finished shard.
@@ -105,7 +110,7 @@ class JournalEntry:
 class SetState:
     """The resumable state of one data set's folder."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Location) -> None:
         self.folder = folder
         self._state = folder / STATE
 
@@ -117,13 +122,14 @@ class SetState:
     @property
     def started(self) -> bool:
         """Whether a plan was recorded here, even one that cannot be read."""
-        return (self._state / PLAN).exists()
+        return exists(self._state / PLAN)
 
     def begun(self) -> SetPlan | None:
         """The plan that was recorded here, or None.
 
         Raises:
             RefusedError: the plan cannot be read.
+            PipelineError: the store cannot be reached.
         """
         path = self._state / PLAN
         try:
@@ -132,46 +138,69 @@ class SetState:
             if plan.format_version <= FORMAT_VERSION and plan.sealed().fingerprint != plan.fingerprint:
                 raise ValueError("it does not have the fingerprint that it says")
             return plan
-        except FileNotFoundError:
+        except FileNotFoundError as error:
+            if "bucket" in str(error.strerror):
+                raise PipelineError(f"cannot read {path}: {error.strerror}") from error
             return None
         except NotADirectoryError as error:
             raise RefusedError(f"{self.folder} cannot be made: a file is in its way; choose another folder") from error
         except (OSError, ValueError) as error:
+            if not isinstance(self.folder, Path) and isinstance(error, OSError):
+                raise PipelineError(f"cannot read {path}: {error.strerror}") from error
             raise RefusedError(f"{path} cannot be read ({error}); `restart=True` begins again") from error
 
     def begin(self, plan: SetPlan) -> None:
-        """Record the plan of a run that starts, or that goes on in another way."""
-        make_folder(self._state)
-        write_whole(self._state / PLAN, to_json(plan, indent=1))
+        """Record the plan of a run that starts, or that goes on in another way.
+
+        Any number of writers may begin the same set at once.
+
+        Raises:
+            RefusedError: another one has begun another plan meanwhile.
+        """
+        path, data = self._state / PLAN, to_json(plan, indent=1)
+        make_folder(self._state / DONE)
+        if self.started:
+            write_whole(path, data)
+            return
+        try:
+            create(path, data)
+        except FileExistsError as error:
+            other = self.begun()
+            if other is None or other.fingerprint != plan.fingerprint:
+                raise RefusedError(
+                    f"{self.folder} was begun with other settings a moment ago; choose another folder"
+                ) from error
 
     def clear(self) -> None:
-        """Remove what an earlier run wrote, by its manifest, plan and journal; any other file is the user's.
+        """Remove what an earlier run wrote, by its manifest, plan and records; any other file is the user's.
 
         The manifest goes first, because without it the rest is not a data set.
         """
         written = self._written()
-        with naming(self.folder):
-            (self.folder / MANIFEST).unlink(missing_ok=True)
-            for path in sorted(self.folder.glob("*")):
-                if path.name.removeprefix(PART) in written:
-                    path.unlink()
-            for path in self._state.glob("*"):
-                if path.name != "lock":
-                    path.unlink()
+        delete(self.folder / MANIFEST)
+        for name in self._names(self.folder):
+            if name.removeprefix(PART) in written:
+                delete(self.folder / name)
+        for folder in (self._state / DONE, self._state):
+            for name in self._names(folder):
+                if name != "lock":
+                    delete(folder / name)
 
     def reopen(self) -> None:
         """Make an unfinished set of a finished one, by removing its manifest; all other files stay."""
-        with naming(self.folder):
-            (self.folder / MANIFEST).unlink(missing_ok=True)
+        delete(self.folder / MANIFEST)
         sync_folder(self.folder)
 
     def clear_parts(self, first: int, last: int) -> None:
         """Remove partial files of shards [first, last) that stopped workers left; the caller holds their lock."""
-        for path in (*self.folder.glob(PART + "*"), *self._state.glob(PART + "*")):
-            number = path.name.partition(".npz")[0].rpartition("-")[2].partition(".")[0]
-            if number.isdigit() and first <= int(number) < last:
-                with suppress(OSError):
-                    path.unlink()
+        if not isinstance(self.folder, Path):  # an object appears whole
+            return
+        for folder in (self.folder, self.folder / STATE, self.folder / STATE / DONE):
+            for path in folder.glob(PART + "*"):
+                number = path.name.partition(".npz")[0].rpartition("-")[2].partition(".")[0]
+                if number.isdigit() and first <= int(number) < last:
+                    with suppress(OSError):
+                        path.unlink()
 
     def locked(self, first: int, last: int) -> AbstractContextManager[None]:
         """Lock shards [first, last) for writing; others may write other ranges, even on other machines.
@@ -182,53 +211,97 @@ class SetState:
         busy = f"another run is writing {self.folder}; wait for it, or choose another folder"
         return locked(self._state / "lock", busy, first=first, count=max(1, last - first))
 
-    def journal(self, *, with_index: bool = True) -> dict[int, JournalEntry]:
-        """The committed shards by index, without those whose files are gone or whose line a crash truncated.
+    def tars(self) -> list[Location]:
+        """The tars in the folder, of whatever origin."""
+        return [self.folder / name for name in self._names(self.folder) if name.endswith(".tar")]
+
+    def journal(self, *, expected: int = 0, with_index: bool = True) -> dict[int, JournalEntry]:
+        """The committed shards by index, without those whose files are gone or whose record a crash cut off.
 
         Args:
+            expected: so many shards are asked for by name, should a store's list lack them.
             with_index: whether a shard without its index is gone, too.
 
         Raises:
-            PipelineError: a journal cannot be read.
+            PipelineError: a record cannot be read.
         """
         entries: dict[int, list[JournalEntry]] = {}
-        for entry in self._lines():
+        for entry in self._entries(expected):
             entries.setdefault(entry.shard.index, []).append(entry)
-        chosen = {index: self._of_the_tar(each, with_index=with_index) for index, each in entries.items()}
-        return {index: entry for index, entry in chosen.items() if entry is not None}
+        with ThreadPoolExecutor(RECORDS_IN_FLIGHT) as pool:
+            chosen = pool.map(lambda each: self._of_the_tar(each, with_index=with_index), entries.values())
+            return {entry.shard.index: entry for entry in chosen if entry is not None}
 
-    @contextmanager
-    def journal_writer(self, first: int, last: int) -> Iterator[JournalWriter]:
-        """Open the journal of the writer of shards [first, last) for appending."""
-        path = self._state / f"journal-{first:06d}-{last:06d}.jsonl"
-        with naming(path):
-            handle = path.open("ab")
-        with handle:
-            yield JournalWriter(path, handle)
+    def commit(self, entry: JournalEntry) -> None:
+        """Record a committed shard, whose files are all written."""
+        write_whole(self._state / DONE / f"{entry.shard.index:06d}.json", to_json(entry))
 
-    def sums_path(self, index: int) -> Path:
+    def uncommit(self, index: int, prefix: str) -> None:
+        """Forget a shard that is to be written anew; a store would refuse to write over its files."""
+        delete(self._state / DONE / f"{index:06d}.json")
+        if not isinstance(self.folder, Path):
+            for suffix in (".tar", ".idx"):
+                delete(self.folder / f"{prefix}-{index:06d}{suffix}")
+
+    def sums_path(self, index: int) -> Location:
         """Where a shard's statistics are kept until the manifest is written."""
         return self._state / f"sums-{index:06d}.npz"
 
+    def with_sums(self) -> set[int]:
+        """The shards whose statistics are there."""
+        numbers = (name[len("sums-") : -len(".npz")] for name in self._names(self._state) if name.startswith("sums-"))
+        return {int(number) for number in numbers if number.isdigit()}
+
     def drop_sums(self) -> None:
         """Remove the shards' statistics, once the manifest holds them."""
-        for path in self._state.glob("sums-*.npz"):
-            path.unlink(missing_ok=True)
+        for name in self._names(self._state):
+            if name.startswith("sums-") or (name.startswith(PART) and name.endswith(PLAN)):
+                delete(self._state / name)
 
-    def _lines(self) -> Iterator[JournalEntry]:
-        """The last entry of each journal for each shard; overlapping ranges have one in several journals."""
-        for path in sorted(self._state.glob("journal-*.jsonl")):
-            entries: dict[int, JournalEntry] = {}
-            try:
-                lines = read_whole(path).splitlines(keepends=True)
-            except OSError as error:
-                raise PipelineError(f"cannot read {path}: {error.strerror}") from error
-            for line in lines:
-                if line.endswith(b"\n"):
-                    with suppress(ValueError):
-                        entry = from_json(line, JournalEntry)
-                        entries[entry.shard.index] = entry
-            yield from entries.values()
+    def _names(self, folder: Location) -> tuple[str, ...]:
+        """The names of the files in a folder; none if there is no such folder."""
+        try:
+            return names_in(folder)[1]
+        except (FileNotFoundError, NotADirectoryError):
+            return ()
+        except OSError as error:
+            raise PipelineError(f"cannot list {folder}: {error.strerror}") from error
+
+    def _entries(self, expected: int = 0) -> Iterator[JournalEntry]:
+        """Every record of a committed shard; there are several where an earlier version kept journals."""
+        names = self._names(self._state)
+        for name in names:
+            if name.startswith("journal-") and name.endswith(".jsonl"):
+                yield from self._lines(self._state / name)
+        records = {name for name in self._names(self._state / DONE) if name.endswith(".json") and name[0] != "."}
+        records |= {f"{index:06d}.json" for index in range(expected)}
+        with ThreadPoolExecutor(RECORDS_IN_FLIGHT) as pool:
+            yield from filter(None, pool.map(self._record, sorted(records)))
+
+    def _record(self, name: str) -> JournalEntry | None:
+        path = self._state / DONE / name
+        try:
+            return from_json(read_whole(path), JournalEntry)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise PipelineError(f"cannot read {path}: {error.strerror}") from error
+        except ValueError:
+            return None  # its shard is written again
+
+    def _lines(self, path: Location) -> Iterator[JournalEntry]:
+        """The last entry of a journal for each shard."""
+        entries: dict[int, JournalEntry] = {}
+        try:
+            lines = read_whole(path).splitlines(keepends=True)
+        except OSError as error:
+            raise PipelineError(f"cannot read {path}: {error.strerror}") from error
+        for line in lines:
+            if line.endswith(b"\n"):
+                with suppress(ValueError):
+                    entry = from_json(line, JournalEntry)
+                    entries[entry.shard.index] = entry
+        yield from entries.values()
 
     def _of_the_tar(self, entries: list[JournalEntry], *, with_index: bool) -> JournalEntry | None:
         """The entry that describes the files that are there, by their content where entries differ; None if none does.
@@ -241,8 +314,10 @@ class SetState:
         return there[-1] if there else None
 
     def _is_content(self, file: FileRecord) -> bool:
-        with (self.folder / file.name).open("rb") as handle:
-            return hashlib.file_digest(handle, "sha256").hexdigest() == file.sha256
+        state = hashlib.sha256()
+        for block in blocks_of(self.folder / file.name):
+            state.update(block)
+        return state.hexdigest() == file.sha256
 
     def _written(self) -> set[str]:
         """The names of all files that a run wrote here, or would have written next."""
@@ -258,44 +333,39 @@ class SetState:
                 shards = each.shards if isinstance(each, SetPlan) else len(each.shards)
                 names |= {f"{prefix}-{index:06d}{suffix}" for index in range(shards) for suffix in (".tar", ".idx")}
         with suppress(PipelineError):
-            names |= {file.name for entry in self._lines() for file in (entry.shard.tar, entry.shard.idx) if file}
+            names |= {file.name for entry in self._entries() for file in (entry.shard.tar, entry.shard.idx) if file}
         return names
 
     def _is_there(self, record: ShardRecord, *, with_index: bool) -> bool:
         files = [file for file in (record.tar, record.idx if with_index else None) if file]
         try:
-            return all((self.folder / file.name).stat().st_size == file.size_bytes for file in files)
+            return all(status_of(self.folder / file.name).size_bytes == file.size_bytes for file in files)
         except FileNotFoundError:
             return False
+        except OSError as error:
+            raise PipelineError(f"cannot read {self.folder}: {error.strerror}") from error
 
 
-class JournalWriter:
-    """Appends entries to a journal; an entry is durable when `append` returns."""
+def find_states(out: Location) -> list[SetState]:
+    """The states of all data sets below a folder, finished or not.
 
-    def __init__(self, path: Path, handle: BinaryIO) -> None:
-        self._path = path
-        self._handle = handle
-        if handle.tell():  # a crash may have truncated the last line; an empty line does no harm
-            self._write(b"\n")
-
-    def append(self, entry: JournalEntry) -> None:
-        """Record one committed shard."""
-        self._write(to_json(entry))
-
-    def _write(self, data: bytes) -> None:
-        with naming(self._path):
-            self._handle.write(data)
-            self._handle.flush()
-            os.fsync(self._handle.fileno())
+    Raises:
+        PipelineError: the folder cannot be listed.
+    """
+    if isinstance(out, Path):
+        return [SetState(path.parent.parent) for path in sorted(out.glob(f"**/{STATE}/{PLAN}"))]
+    try:
+        found = [out, *(out / name for name in names_in(out)[0])]
+        found += [folder / name for folder in found[1:] for name in names_in(folder)[0]]
+        return [SetState(folder) for folder in found if exists(folder / STATE / PLAN)]
+    except OSError as error:
+        raise PipelineError(f"cannot list {out}: {error.strerror}") from error
 
 
-def find_states(out: Path) -> list[SetState]:
-    """The states of all data sets below a folder, finished or not."""
-    return [SetState(path.parent.parent) for path in sorted(out.glob(f"**/{STATE}/{PLAN}"))]
-
-
-def free_bytes(folder: Path) -> int:
-    """Free disk space where a folder is, or will be."""
+def free_bytes(folder: Location) -> int | None:
+    """Free disk space where a folder is, or will be; None in a store."""
+    if not isinstance(folder, Path):
+        return None
     while not folder.exists():
         folder = folder.parent
     return shutil.disk_usage(folder).free

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from alexnet_pipeline.dataset.manifest import FORMAT_VERSION
 from alexnet_pipeline.raw.listing import Listing, TextColumn
 from alexnet_pipeline.records import RawImage, Reason, SetOptions
+from alexnet_pipeline.storage.place import Location
 
 # Images whose names are hashed at a time.
 DIGESTED_IMAGES = 10_000
@@ -49,7 +49,7 @@ class Plan:
     def stamp(self, shard: int) -> str:
         """The `source_stamp` of the planned images of a shard."""
         listing = self.listing
-        return _stamp((listing.keys[at], listing.sizes[at], listing.modified_ns[at]) for at in self.positions(shard))
+        return _stamp((listing.keys[at], listing.sizes[at], listing.versions[at]) for at in self.positions(shard))
 
     def digest(self) -> str:
         """SHA-256 in hex of all names and labels in output order, which tells different inputs apart."""
@@ -74,7 +74,7 @@ class Target:
         format_version: format version of its shards; one that an earlier version began is completed in its format.
     """
 
-    folder: Path
+    folder: Location
     options: SetOptions
     format_version: int = FORMAT_VERSION
 
@@ -118,11 +118,11 @@ def plan_shards(listing: Listing, options: SetOptions) -> Plan:
 
 def source_stamp(images: Sequence[RawImage]) -> str:
     """A digest of sizes and modification times, by which a resumed run detects that a shard's inputs were modified."""
-    return _stamp((image.key, image.size_bytes, image.modified_ns) for image in images)
+    return _stamp((image.key, image.size_bytes, image.version) for image in images)
 
 
 def _stamp(inputs: Iterable[tuple[str, int, int]]) -> str:
-    text = "\n".join([f"{key} {size_bytes} {modified_ns}" for key, size_bytes, modified_ns in inputs])
+    text = "\n".join([f"{key} {size_bytes} {version}" for key, size_bytes, version in inputs])
     return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
@@ -151,7 +151,7 @@ def _shuffled_groups(listing: Listing, options: SetOptions) -> NDArray[np.int64]
         inside = listing.place_of == number
         group_of[inside] = len(names) + np.searchsorted(place.group_ends, listing.offsets[inside], "right")
         for group in range(max(1, len(place.group_ends))):
-            names.append(f"{Path(place.path).name} {group}")
+            names.append(f"{place.path.rpartition('/')[2]} {group}")
     place_in_order = np.empty(len(names), np.int64)
     place_in_order[_shuffled(names, options.seed)] = np.arange(len(names))
     shard_of = np.empty(len(listing), np.int64)

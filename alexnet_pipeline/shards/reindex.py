@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from alexnet_pipeline.dataset.index import TIMM, WIDS, dali_index, timm_index, timm_split, wids_index
 from alexnet_pipeline.dataset.manifest import (
@@ -20,7 +18,6 @@ from alexnet_pipeline.dataset.manifest import (
 )
 from alexnet_pipeline.dataset.open import open_manifest, open_shards
 from alexnet_pipeline.errors import PipelineError
-from alexnet_pipeline.files import read_whole, write_whole
 from alexnet_pipeline.progress import Progress, Report, reporting
 from alexnet_pipeline.shards.card import describe, finished_splits
 from alexnet_pipeline.shards.check import Problem, check_file, check_splits_index
@@ -31,6 +28,9 @@ from alexnet_pipeline.shards.names import shard_prefix
 from alexnet_pipeline.shards.recompute import sums_of_shards
 from alexnet_pipeline.shards.scan import scan_samples
 from alexnet_pipeline.shards.statistics import Sums
+from alexnet_pipeline.storage.place import Location, StrPath, locate
+from alexnet_pipeline.storage.reading import exists, names_in, read_whole
+from alexnet_pipeline.storage.writing import write_whole
 from alexnet_pipeline.text import counted
 
 
@@ -52,7 +52,7 @@ class Reindexing:
         return f"<{counted(len(self.rebuilt), 'file')} rebuilt, {counted(len(self.problems), 'problem')}>"
 
 
-def reindex(path: str | os.PathLike[str], *, progress: Progress = True) -> Reindexing:
+def reindex(path: StrPath, *, progress: Progress = True) -> Reindexing:
     """Rebuild missing and damaged files of every data set at or below a path, as far as its tars tell what was in them.
 
     Indexes come from the tars and the manifest. A manifest comes from the plan and the journal in `.state`. Statistics
@@ -66,23 +66,23 @@ def reindex(path: str | os.PathLike[str], *, progress: Progress = True) -> Reind
         RefusedError: there is no data set, or another run writes to one.
         PipelineError: a file cannot be written.
     """
-    found = find_sets(Path(path))
-    rebuilt: list[Path] = []
+    found = find_sets(locate(path))
+    rebuilt: list[Location] = []
     problems: list[Problem] = []
     with reporting(progress) as report:
-        for folder in sorted(found.sets):
+        for folder in sorted(found.sets, key=str):
             state = SetState(folder)
             with state.locked(0, 0):
                 problems += _reindex_set(state, rebuilt, report)
-        for parent in sorted({folder.parent for folder in found.sets if is_finished(folder)}):
+        for parent in sorted({folder.parent for folder in found.sets if is_finished(folder)}, key=str):
             splits = finished_splits(parent)
-            if splits and (any(check_splits_index(parent)) or not (parent / TIMM).exists()):
+            if splits and (any(check_splits_index(parent)) or not exists(parent / TIMM)):
                 describe(parent, splits)
                 rebuilt.append(parent / TIMM)
-    return Reindexing(tuple(map(str, sorted(found.sets))), tuple(map(str, rebuilt)), tuple(problems))
+    return Reindexing(tuple(map(str, sorted(found.sets, key=str))), tuple(map(str, rebuilt)), tuple(problems))
 
 
-def _reindex_set(state: SetState, rebuilt: list[Path], report: Report) -> Iterator[Problem]:
+def _reindex_set(state: SetState, rebuilt: list[Location], report: Report) -> Iterator[Problem]:
     """Rebuild what one set lacks."""
     try:
         manifest = read_manifest(state.folder)
@@ -107,7 +107,7 @@ def _reindex_set(state: SetState, rebuilt: list[Path], report: Report) -> Iterat
         _rebuild_mean(state.folder, manifest, rebuilt, report)
 
 
-def _rebuild_index(folder: Path, shard: ShardRecord, rebuilt: list[Path]) -> Iterator[Problem]:
+def _rebuild_index(folder: Location, shard: ShardRecord, rebuilt: list[Location]) -> Iterator[Problem]:
     """Rebuild the index of a sound tar, if it is missing or damaged."""
     assert shard.tar
     assert shard.idx
@@ -123,7 +123,7 @@ def _rebuild_index(folder: Path, shard: ShardRecord, rebuilt: list[Path]) -> Ite
     _write(folder / shard.idx.name, index, rebuilt)
 
 
-def _rebuild_mean(folder: Path, manifest: Manifest, rebuilt: list[Path], report: Report) -> None:
+def _rebuild_mean(folder: Location, manifest: Manifest, rebuilt: list[Location], report: Report) -> None:
     """Rebuild the mean image; from JPEGs it is not the same to the last bit, so that the manifest names the new one."""
     shards = open_shards(folder)
     with_tar = [shard.index for shard in manifest.shards if shard.tar]
@@ -143,7 +143,7 @@ def _rebuild_mean(folder: Path, manifest: Manifest, rebuilt: list[Path], report:
         rebuilt.append(folder / MANIFEST)
 
 
-def _rebuild_manifest(state: SetState, rebuilt: list[Path], report: Report) -> Iterator[Problem]:
+def _rebuild_manifest(state: SetState, rebuilt: list[Location], report: Report) -> Iterator[Problem]:
     """Rebuild a manifest from plan and journal; without them, only the indexes."""
     folder = state.folder
     try:
@@ -176,7 +176,8 @@ def _rebuild_manifest(state: SetState, rebuilt: list[Path], report: Report) -> I
 
 def _rebuild_sums(state: SetState, plan: SetPlan, shards: tuple[ShardRecord, ...], report: Report) -> None:
     """Compute the statistics of shards again, which `finish` needs and removes."""
-    lacking = [shard for shard in shards if not state.sums_path(shard.index).exists()]
+    there = state.with_sums()
+    lacking = [shard for shard in shards if shard.index not in there]
     side = 0 if plan.options.geometry == "shorter" else plan.options.size_px
     for shard in lacking:
         if not shard.tar:
@@ -189,20 +190,22 @@ def _rebuild_sums(state: SetState, plan: SetPlan, shards: tuple[ShardRecord, ...
         write_whole(state.sums_path(index), sums.to_bytes())
 
 
-def _index_alone(folder: Path, rebuilt: list[Path]) -> Iterator[Problem]:
+def _index_alone(folder: Location, rebuilt: list[Location]) -> Iterator[Problem]:
     """Rebuild the indexes of tars of which nothing else is known."""
-    for tar in sorted(folder.glob("*.tar")):
-        path = tar.with_suffix(".idx")
+    for name in names_in(folder)[1]:
+        if not name.endswith(".tar"):
+            continue
+        tar, path = folder / name, folder / f"{name.removesuffix('.tar')}.idx"
         try:
             samples, damage = scan_samples(tar)
             if damage:
                 yield Problem(str(tar), damage)
-            elif not path.exists() or read_whole(path) != dali_index(samples):
+            elif not exists(path) or read_whole(path) != dali_index(samples):
                 _write(path, dali_index(samples), rebuilt)
         except (OSError, UnicodeEncodeError) as error:
             yield Problem(str(tar), f"cannot be indexed: {error}")
 
 
-def _write(path: Path, data: bytes, rebuilt: list[Path]) -> None:
+def _write(path: Location, data: bytes, rebuilt: list[Location]) -> None:
     write_whole(path, data)
     rebuilt.append(path)

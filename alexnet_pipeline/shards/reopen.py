@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from alexnet_pipeline.dataset.manifest import Manifest, ShardRecord, read_manifest
 from alexnet_pipeline.dataset.open import open_shards
-from alexnet_pipeline.files import write_whole
 from alexnet_pipeline.progress import Message, Report
 from alexnet_pipeline.shards.journal import JournalEntry
 from alexnet_pipeline.shards.recompute import sums_of_shards
 from alexnet_pipeline.shards.sets import PlannedSet
+from alexnet_pipeline.storage.writing import write_whole
 from alexnet_pipeline.text import counted
 
 
@@ -35,15 +35,13 @@ def reopen(planned: PlannedSet, report: Report) -> None:
             write_whole(state.sums_path(index), sums.to_bytes())
     if not state.started:  # copied without its hidden folder
         state.begin(planned.record)
-    _restore_journal(planned, manifest)
+    _restore_records(planned, manifest)
     state.reopen()
 
 
-def _restore_journal(planned: PlannedSet, manifest: Manifest) -> None:
-    """Add the shards that the journal lacks, as they are where a set was copied without its hidden folder."""
-    journal = planned.state.journal()
-    lacking: list[ShardRecord] = [shard for shard in manifest.shards if shard.index not in journal]
-    if lacking:
-        with planned.state.journal_writer(0, planned.plan.shards) as writer:
-            for shard in lacking:
-                writer.append(JournalEntry(shard, planned.plan.stamp(shard.index)))
+def _restore_records(planned: PlannedSet, manifest: Manifest) -> None:
+    """Add the records of the shards that lack one, as they are where a set was copied without its hidden folder."""
+    committed = planned.state.journal()
+    lacking: list[ShardRecord] = [shard for shard in manifest.shards if shard.index not in committed]
+    for shard in lacking:
+        planned.state.commit(JournalEntry(shard, planned.plan.stamp(shard.index)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from pathlib import Path
 
 from alexnet_pipeline.dataset.manifest import FORMAT_VERSION, Manifest, read_manifest
 from alexnet_pipeline.errors import RefusedError
@@ -12,6 +11,7 @@ from alexnet_pipeline.records import SetOptions
 from alexnet_pipeline.shards.journal import SetPlan
 from alexnet_pipeline.shards.options import RunOptions
 from alexnet_pipeline.shards.sets import PlannedSet
+from alexnet_pipeline.storage.place import Location
 
 # The fields of a plan that decide the bytes and are short enough for a message.
 SHORT_FIELDS = ("format_version", "split", "definition", "geometry_definition", "images", "shards")
@@ -30,7 +30,7 @@ def check_restart(sets: list[PlannedSet], shard_range: tuple[int, int] | None) -
             "`restart` with `shard_range` would remove the shards of other ranges, too; restart without a range"
         )
     for planned in sets:
-        tars = sorted(planned.state.folder.glob("*.tar"))
+        tars = planned.state.tars()
         if tars and not planned.state.started and not planned.state.finished:
             raise RefusedError(f"{tars[0]} was not written by `shard`, so `restart` will not remove it")
 
@@ -45,7 +45,7 @@ def resumed(planned: PlannedSet, run: RunOptions) -> PlannedSet:
     manifest = read_manifest(state.folder) if state.finished else None
     begun: SetPlan | Manifest | None = state.begun() or manifest
     if begun is None:
-        tars = sorted(state.folder.glob("*.tar"))
+        tars = state.tars()
         if tars:
             raise RefusedError(f"{tars[0]} exists, but there is no record of how it was made; choose another folder")
         return planned
@@ -68,7 +68,7 @@ def resumed(planned: PlannedSet, run: RunOptions) -> PlannedSet:
     return planned
 
 
-def check_version(folder: Path, format_version: int) -> None:
+def check_version(folder: Location, format_version: int) -> None:
     """Refuse to complete a data set of a later format version.
 
     Raises:
@@ -113,7 +113,7 @@ def _check_inputs(planned: PlannedSet, run: RunOptions) -> None:
         )
 
 
-def _refusal(folder: Path, begun: SetPlan | Manifest, now: SetPlan) -> str:
+def _refusal(folder: Location, begun: SetPlan | Manifest, now: SetPlan) -> str:
     """Why a set is not resumed; nothing here is to be removed, so the way to remove it comes last."""
     removal = "`restart=True` would remove what is there and begin again"
     if isinstance(begun, SetPlan) and dataclasses.replace(now, versions=begun.versions).sealed() == begun:

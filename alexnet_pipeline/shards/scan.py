@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 
 from alexnet_pipeline.dataset.index import Components
 from alexnet_pipeline.raw.tarscan import Member, scan_tar
+from alexnet_pipeline.storage.place import Location
+from alexnet_pipeline.storage.reading import opened
 
 
-def scan_samples(path: Path) -> tuple[list[Components], str]:
+def scan_samples(path: Location) -> tuple[list[Components], str]:
     """List the samples of a tar, and say what is wrong with it; "" if nothing is.
 
     Raises:
         OSError: it cannot be read.
     """
-    with path.open("rb") as handle:
-        members = list(scan_tar(handle.fileno(), 0, handle.seek(0, 2)))
+    with opened(path) as file:
+        members = list(scan_tar(file.pread, 0, file.size_bytes))
     bad = next((member for member in members if member.kind != "file"), None)
     return _grouped(members), f"is not a sound tar: {bad.name}" if bad else ""
 

@@ -6,7 +6,6 @@ import dataclasses
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -23,6 +22,7 @@ from alexnet_pipeline.records import SetOptions
 from alexnet_pipeline.shards.journal import SetPlan, SetState
 from alexnet_pipeline.shards.options import Preset, Selection
 from alexnet_pipeline.shards.plan import Plan, plan_shards
+from alexnet_pipeline.storage.place import Location
 
 # The options of each preset, which options that are given override.
 # cuda-convnet2: Krizhevsky's make-data, INTER_AREA down and INTER_CUBIC up, JPEG quality 95.
@@ -72,7 +72,7 @@ def select(selection: Selection, options: Mapping[str, object]) -> list[SetOptio
 
 
 def plan_sets(
-    source: Path, out: Path, chosen: Sequence[SetOptions], splits: Sequence[str], reading: SourceOptions
+    source: Location, out: Location, chosen: Sequence[SetOptions], splits: Sequence[str], reading: SourceOptions
 ) -> tuple[Contents, list[PlannedSet]]:
     """List a source and plan a set for each method and split.
 

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from alexnet_pipeline.dataset.index import dali_index
 from alexnet_pipeline.dataset.manifest import MANIFEST, Manifest, ShardRecord, read_manifest
 from alexnet_pipeline.dataset.open import ShardSet, open_shards
 from alexnet_pipeline.errors import PipelineError, RefusedError
-from alexnet_pipeline.files import read_whole
 from alexnet_pipeline.options import make, takes_options
 from alexnet_pipeline.progress import Advance, Progress, Report, Stage, reporting
 from alexnet_pipeline.records import EXTENSIONS
@@ -24,6 +21,8 @@ from alexnet_pipeline.shards.find import find_sets
 from alexnet_pipeline.shards.options import VerifyOptions
 from alexnet_pipeline.shards.scan import scan_samples
 from alexnet_pipeline.shards.workers import core_count
+from alexnet_pipeline.storage.place import Location, StrPath, locate
+from alexnet_pipeline.storage.reading import read_whole
 from alexnet_pipeline.text import counted, html_table
 
 PART_IMAGES = 500  # samples that a thread checks at a time
@@ -58,11 +57,11 @@ class Verification:
 
 
 @takes_options(VerifyOptions)
-def verify(path: str | os.PathLike[str], *, progress: Progress = True, **options: object) -> Verification:
+def verify(path: StrPath, *, progress: Progress = True, **options: object) -> Verification:
     """Check every data set at or below a path against its manifest.
 
     Args:
-        path: folder of a data set, or of several.
+        path: folder of a data set, or of several, on this machine or in an object store.
         progress: whether to show a bar on a terminal or in a notebook; or a function to call with each event.
         **options: see below.
 
@@ -70,12 +69,12 @@ def verify(path: str | os.PathLike[str], *, progress: Progress = True, **options
         RefusedError: there is no data set.
     """
     chosen = make(VerifyOptions, options)
-    found = find_sets(Path(path))
-    folders, problems = sorted(found.sets), list(found.problems)
+    found = find_sets(locate(path))
+    folders, problems = sorted(found.sets, key=str), list(found.problems)
     manifests = _read_manifests(folders, problems)
     for folder, manifest in manifests.items():
         problems += check_folder(folder, manifest)
-    for parent in sorted({folder.parent for folder in folders if folder != Path(path)}):
+    for parent in sorted({folder.parent for folder in folders if folder != locate(path)}, key=str):
         if manifests.keys() >= {folder for folder in folders if folder.parent == parent}:
             problems += check_splits_index(parent)
     shards = [shard for manifest in manifests.values() for shard in manifest.shards if shard.tar]
@@ -102,8 +101,8 @@ def verify(path: str | os.PathLike[str], *, progress: Progress = True, **options
     )
 
 
-def _read_manifests(folders: Sequence[Path], problems: list[Problem]) -> dict[Path, Manifest]:
-    manifests = {}
+def _read_manifests(folders: Sequence[Location], problems: list[Problem]) -> dict[Location, Manifest]:
+    manifests: dict[Location, Manifest] = {}
     for folder in folders:
         try:
             manifests[folder] = read_manifest(folder)
@@ -127,7 +126,7 @@ def _run(
         report(Advance(done, counted(len(problems), "problem") if problems else ""))
 
 
-def _open(folder: Path, problems: list[Problem]) -> ShardSet | None:
+def _open(folder: Location, problems: list[Problem]) -> ShardSet | None:
     """Open a set; one that cannot be opened has at least one problem."""
     try:
         return open_shards(folder)
@@ -149,7 +148,7 @@ def _check_part(opened: Sequence[ShardSet], task: tuple[int, range], *, deep: bo
     return number, check_samples(opened[number], positions, deep=deep)
 
 
-def _check_shard(folder: Path, manifest: Manifest, shard: ShardRecord) -> Iterator[Problem]:
+def _check_shard(folder: Location, manifest: Manifest, shard: ShardRecord) -> Iterator[Problem]:
     """A shard's files against the manifest, and its tar against its index."""
     if not (shard.tar and shard.idx):
         if shard.tar or shard.idx or shard.samples_images:

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from alexnet_pipeline.dataset.index import Components, dali_index
 from alexnet_pipeline.dataset.manifest import FIRST_VERSION, FileRecord, ShardRecord
 from alexnet_pipeline.errors import RejectedImageError
-from alexnet_pipeline.files import PartFile, sync_folder, write_whole
 from alexnet_pipeline.pixels import codec, resample
 from alexnet_pipeline.pixels.convert import convert_each
 from alexnet_pipeline.raw.read import Reader, reading_order
@@ -27,6 +26,7 @@ from alexnet_pipeline.shards.journal import JournalEntry, SetState
 from alexnet_pipeline.shards.names import shard_prefix
 from alexnet_pipeline.shards.plan import ShardJob, Target, source_stamp
 from alexnet_pipeline.shards.statistics import Sums
+from alexnet_pipeline.storage.writing import part_of, sync_folder, write_whole
 
 # Limit on the CPU seconds of an image, after which its worker is ended. A limit on CPU time rejects nothing on a busy
 # machine. Images within the caps stay far below it; a decoder in an endless loop does not.
@@ -90,7 +90,7 @@ def write_job(job: ShardJob, progress: Callable[[int], None]) -> list[JournalEnt
             for writer, (pixels, placement) in zip(writers, converted, strict=True):
                 writer.add(position, image, pixels, members, upsampled=placement.upsampled)
         progress(len(job.images))
-        return [JournalEntry(writer.finish(_in_order(rejects), _in_order(remarks)), stamp) for writer in writers]
+        return [writer.finish(_in_order(rejects), _in_order(remarks), stamp) for writer in writers]
 
 
 def _in_order(by_position: dict[int, Noted]) -> tuple[Noted, ...]:
@@ -171,7 +171,7 @@ class _ShardWriter:
         self._index = job.index
         self._state = SetState(target.folder)
         self._name = f"{shard_prefix(options, job.split, target.format_version)}-{job.index:06d}"
-        self._part = PartFile(target.folder / f"{self._name}.tar")
+        self._part = part_of(target.folder / f"{self._name}.tar")
         self._sha256, self._md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
         self._size_bytes, self._first_key = 0, ""
         self._samples: list[Components] = []
@@ -219,8 +219,13 @@ class _ShardWriter:
         self._append(b"".join([member.packed for member in members]))
         self._samples.append(components)
 
-    def finish(self, rejects: tuple[Reject, ...], remarks: tuple[Remark, ...]) -> ShardRecord:
-        """Commit statistics, index and tar in this order, so that a tar under its final name has the other two."""
+    def finish(self, rejects: tuple[Reject, ...], remarks: tuple[Remark, ...], stamp: str) -> JournalEntry:
+        """Commit statistics, index, tar and record in this order, so that a shard with a record has all the others."""
+        entry = JournalEntry(self._commit(rejects, remarks), stamp)
+        self._state.commit(entry)
+        return entry
+
+    def _commit(self, rejects: tuple[Reject, ...], remarks: tuple[Remark, ...]) -> ShardRecord:
         folder = self._state.folder
         write_whole(self._state.sums_path(self._index), self._sums.to_bytes())
         if not self._samples:  # DALI would read a sample from an empty tar

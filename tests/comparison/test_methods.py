@@ -130,7 +130,7 @@ def test_no_readable_image_is_an_error(images: list[RawImage], tmp_path: Path) -
     """Where all are rejected there is nothing to say; a missing file is a fault of the machine."""
     broken = tmp_path / "broken"
     broken.write_bytes(b"x")
-    about = {"path": str(broken), "offset": 0, "size_bytes": 1, "modified_ns": broken.stat().st_mtime_ns}
+    about = {"path": str(broken), "offset": 0, "size_bytes": 1, "version": broken.stat().st_mtime_ns}
     with pytest.raises(PipelineError, match="none of the 1 images"):
         run([dataclasses.replace(images[0], **about)])
     with pytest.raises(PipelineError, match=r"cannot read .*gone"):

@@ -49,3 +49,11 @@ def test_ticks_are_drawn_where_their_values_are():
     assert 'x="25.00%" y="118">1</text>' in across
     assert "px &lt;</text>" in across
     assert 'y="75.0" dy=".35em">1 dB</text>' in upward
+
+
+@pytest.mark.parametrize("value", [5e-324, 1e-310, 1e-300, 1e300, 1.7e308])
+def test_the_smallest_and_the_largest_numbers_have_axes(value: float) -> None:
+    """A damaged log may hold any number."""
+    for axis in (linear_axis(value), linear_axis(value, ends_on_tick=False), log_axis(value, value)):
+        assert axis.ticks
+        assert all(map(math.isfinite, (axis.low, axis.high, axis.at(value))))

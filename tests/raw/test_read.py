@@ -19,8 +19,8 @@ def listed(tmp_path):
     """Ten ranges of one file."""
     path = tmp_path / "file"
     path.write_bytes(bytes(range(100)))
-    modified_ns = path.stat().st_mtime_ns
-    return [RawImage(str(n), 0, "c", f"c/{n}", str(path), 10 * n, 10, modified_ns) for n in range(10)]
+    version = path.stat().st_mtime_ns
+    return [RawImage(str(n), 0, "c", f"c/{n}", str(path), 10 * n, 10, version) for n in range(10)]
 
 
 def test_ranges_are_read_with_and_without_prefetching(listed) -> None:
@@ -45,7 +45,7 @@ def test_a_changed_file_ends_the_run(listed) -> None:
         read_image(listed[0])
     os.truncate(path, 95)
     with pytest.raises(PipelineError, match="changed while it was read"):
-        read_image(dataclasses.replace(listed[9], modified_ns=Path(path).stat().st_mtime_ns))
+        read_image(dataclasses.replace(listed[9], version=Path(path).stat().st_mtime_ns))
 
 
 def test_what_cannot_be_read_ends_the_run(listed, tmp_path) -> None:

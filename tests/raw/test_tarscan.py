@@ -4,6 +4,7 @@ import gzip
 import io
 import os
 import tarfile
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ def make(path: Path, format: int = tarfile.USTAR_FORMAT, names: tuple[str, ...] 
 def scan(path: Path, start: int = 0, end: int | None = None) -> list[Member]:
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        return list(scan_tar(descriptor, start, path.stat().st_size if end is None else end))
+        return list(scan_tar(partial(os.pread, descriptor), start, path.stat().st_size if end is None else end))
     finally:
         os.close(descriptor)
 

@@ -63,7 +63,7 @@ def test_source_order_and_limit() -> None:
 def test_stamp_sees_touched_inputs() -> None:
     """Size or time."""
     images = plan_shards(listing(range(4)), SetOptions()).images(0)
-    touched = (dataclasses.replace(images[0], modified_ns=1), *images[1:])
+    touched = (dataclasses.replace(images[0], version=1), *images[1:])
     assert source_stamp(images) != source_stamp(touched)
 
 

@@ -22,9 +22,9 @@ def job(raw: Path, out: Path, options: SetOptions) -> ShardJob:
     """One shard of three images."""
     images = []
     for path in sorted((raw / "val").glob("*/*"))[:3]:
-        size, modified_ns = path.stat().st_size, path.stat().st_mtime_ns
+        size, version = path.stat().st_size, path.stat().st_mtime_ns
         name = f"{path.parent.name}/{path.name}"
-        images.append(RawImage(path.stem, 7, path.parent.name, name, os.fspath(path), 0, size, modified_ns))
+        images.append(RawImage(path.stem, 7, path.parent.name, name, os.fspath(path), 0, size, version))
     SetState(out).sums_path(0).parent.mkdir(parents=True)
     return ShardJob("val", 0, tuple(images), (Target(out, options),), classes=10)
 
@@ -72,7 +72,7 @@ def test_a_rejected_image_has_no_remark(raw_folders: Path, tmp_path: Path) -> No
     planned = job(raw_folders, tmp_path, SetOptions(method="area", size_px=16))
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"no image")
-    place = {"path": os.fspath(broken), "size_bytes": 8, "modified_ns": broken.stat().st_mtime_ns}
+    place = {"path": os.fspath(broken), "size_bytes": 8, "version": broken.stat().st_mtime_ns}
     first = dataclasses.replace(planned.images[0], **place)
     (entry,) = write_job(dataclasses.replace(planned, images=(first,)), lambda position: None)
     assert (len(entry.shard.rejects), entry.shard.remarks, entry.shard.tar) == (1, (), None)

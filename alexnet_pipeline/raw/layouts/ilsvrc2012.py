@@ -11,6 +11,7 @@ from alexnet_pipeline.raw.claim import Answer, Claim, Near, Question, SplitFolde
 from alexnet_pipeline.raw.devkit import META, Challenge, Devkit, read_devkit
 from alexnet_pipeline.raw.forms import ClassFolders, Flat, Form, open_member
 from alexnet_pipeline.raw.tree import DiskFolder, Folder
+from alexnet_pipeline.storage.reading import exists
 
 LOOKS_LIKE = "the original tars, or train/ and val/ extracted from them, with the devkit for the labels of val"
 TREE = """\
@@ -105,13 +106,13 @@ def _replaced(question: Question, folders: SplitFolders, tars: Mapping[str, str]
 
 
 def find_devkit(root: Folder, name: str, challenge: Challenge) -> tuple[Devkit | None, str]:
-    """Find the devkit in a place on disk, extracted or not, and its name there."""
-    archive, folder = root.file_path(f"{name}.tar.gz"), root.file_path(name)
+    """Find the devkit in a folder, extracted or not, and its name there; not in an archive."""
+    archive, folder = root.location(f"{name}.tar.gz"), root.location(name)
     if archive is None or folder is None:
         return None, ""
     if f"{name}.tar.gz" in root.names.files:
         return read_devkit(archive, challenge), archive.name
-    if name in root.names.folders and (folder / META).is_file():
+    if name in root.names.folders and exists(folder / META):
         return read_devkit(folder, challenge), name
     return None, ""
 

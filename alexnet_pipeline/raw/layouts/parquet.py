@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import accumulate
-from pathlib import Path
 from typing import Any
 
 from alexnet_pipeline.errors import RefusedError
@@ -16,6 +15,8 @@ from alexnet_pipeline.raw.containers import Container, by_split
 from alexnet_pipeline.raw.numbered import Rows, numbered_claim
 from alexnet_pipeline.raw.tree import Place
 from alexnet_pipeline.records import Reason
+from alexnet_pipeline.storage.place import Location
+from alexnet_pipeline.storage.reading import open_stream
 from alexnet_pipeline.text import counted
 
 LOOKS_LIKE = "a row for each image with bytes and label; `--columns image=NAME,label=NAME` names other columns"
@@ -62,14 +63,14 @@ def recognise(question: Question) -> Answer:
         for name in folder.names.files
         if name.endswith(SUFFIX)
     ]
-    if not found or root.file_path("") is None:
+    if not found or root.location("") is None:
         return None
     wanted = by_split(question, found)
     evidence = f"{counted(len(found), '.parquet file')} like {found[0].path}"
     return Claim(evidence, {}, complete=lambda: _complete(question, wanted))
 
 
-def read_columns(path: Path, wanted: str | None) -> Columns:
+def read_columns(path: Location, wanted: str | None) -> Columns:
     """Find the columns of a file.
 
     Args:
@@ -83,7 +84,8 @@ def read_columns(path: Path, wanted: str | None) -> Columns:
     from pyarrow import types  # noqa: PLC0415 - an extra
 
     try:
-        schema = parquet.read_schema(path)
+        with open_stream(path) as (stream, _):
+            schema = parquet.read_schema(stream)
     except (OSError, ValueError) as error:
         raise RefusedError(f"{path} cannot be read as Parquet: {error}") from error
     chosen = _parse_columns(wanted)
@@ -128,20 +130,20 @@ def _complete(question: Question, splits: dict[str, list[Container]]) -> Claim:
     return numbered_claim(question, rows, paths, given, "the schema")
 
 
-def _read_rows(parquet: Any, path: Path, columns: Columns, rows: Rows) -> None:
+def _read_rows(parquet: Any, path: Location, columns: Columns, rows: Rows) -> None:
     """Read labels and names; the columns with the bytes are not touched."""
     wanted = [columns.label, *([columns.path] if columns.path else [])]
     row = 0
     try:
-        with parquet.ParquetFile(path) as file:
+        with open_stream(path) as (stream, version), parquet.ParquetFile(stream) as file:
             sizes = [file.metadata.row_group(group).num_rows for group in range(file.num_row_groups)]
             place = Place(str(path), "row", group_ends=tuple(accumulate(sizes)), column=columns.image)
-            rows.add_place(place, path.stat().st_mtime_ns)
+            rows.add_place(place, version)
             for batch in file.iter_batches(BATCH_ROWS, columns=wanted):
                 labels = batch.column(batch.schema.names.index(columns.label)).to_pylist()
                 paths = _paths(batch, columns, len(labels))
                 for label, name in zip(labels, paths, strict=True):
-                    _add_row(rows, path.stem, row, label, name)
+                    _add_row(rows, path.name.removesuffix(SUFFIX), row, label, name)
                     row += 1
     except (OSError, ValueError) as error:
         raise RefusedError(f"{path} cannot be read: {error}; fetch it again") from error

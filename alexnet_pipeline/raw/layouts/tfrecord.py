@@ -6,7 +6,6 @@ import dataclasses
 import functools
 import re
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any, BinaryIO
 
 from alexnet_pipeline.errors import RefusedError
@@ -16,6 +15,8 @@ from alexnet_pipeline.raw.containers import Container, by_split
 from alexnet_pipeline.raw.numbered import Rows, numbered_claim
 from alexnet_pipeline.raw.tree import Place
 from alexnet_pipeline.records import Reason
+from alexnet_pipeline.storage.place import Location
+from alexnet_pipeline.storage.reading import open_stream
 from alexnet_pipeline.text import counted
 
 LOOKS_LIKE = "records with image, label and file_name; label.labels.txt names the classes"
@@ -47,7 +48,7 @@ def recognise(question: Question) -> Answer:
     found = [
         Container.of(root, name, match[1] + (match[2] or "")) for name in root.names.files if (match := _match(name))
     ]
-    if not found or root.file_path("") is None:
+    if not found or root.location("") is None:
         return None
     wanted = by_split(question, found)
     evidence = f"{counted(len(found), 'TFRecord file')} like {found[0].path}"
@@ -70,16 +71,16 @@ def _complete(question: Question, splits: dict[str, list[Container]]) -> Claim:
     return dataclasses.replace(claim, used=claim.used | {CLASS_NAMES, *BESIDE} & set(listed))
 
 
-def _read_file(rows: Rows, path: Path, name: str) -> None:
+def _read_file(rows: Rows, location: Location, name: str) -> None:
     """Add the images of a file; a damaged file gives those before the damage."""
     example, checksum = _example(), _checksum()
-    rows.add_place(Place(str(path), "plain"), path.stat().st_mtime_ns)
     try:
-        with path.open("rb") as stream:
+        with open_stream(location) as (stream, version):
+            rows.add_place(Place(str(location), "plain"), version)
             for number, (at, data) in enumerate(_records(stream, checksum)):
                 _add(rows, example.FromString(data), data, at, f"{name} record {number}")
     except OSError as error:
-        raise RefusedError(f"cannot read {path}: {error.strerror}") from error
+        raise RefusedError(f"cannot read {location}: {error.strerror}") from error
     except Exception as error:  # noqa: BLE001 - protobuf's DecodeError and our own: the file is damaged from here on
         rows.reject(name, Reason.TRUNCATED_ARCHIVE, " ".join(str(error).split()))
 

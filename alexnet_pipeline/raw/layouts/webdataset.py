@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from alexnet_pipeline.errors import RefusedError
@@ -19,6 +17,8 @@ from alexnet_pipeline.raw.numbered import Rows, numbered_claim
 from alexnet_pipeline.raw.tarscan import Member, scan_tar
 from alexnet_pipeline.raw.tree import Folder, Place
 from alexnet_pipeline.records import Reason
+from alexnet_pipeline.storage.place import Location
+from alexnet_pipeline.storage.reading import Pread
 from alexnet_pipeline.text import counted
 
 LOOKS_LIKE = "tars of samples KEY.jpg, KEY.cls and KEY.json, as timm and this program write them; keys are kept"
@@ -28,7 +28,7 @@ imagenet-1k-wds/
   imagenet1k-train-0000.tar
   imagenet1k-validation-00.tar"""
 # Files with the class names or the splits of a data set: timm's, and that of this program.
-INFO, MANIFEST, STATE = "_info.json", "manifest.json", ".state/plan.json"
+INFO, MANIFEST, STATE, PLAN = "_info.json", "manifest.json", ".state", "plan.json"
 CLASS, RECORD = "cls", "json"
 # Largest label and record of a sample that are read.
 MAX_LABEL_BYTES, MAX_RECORD_BYTES = 32, 1 << 20
@@ -43,7 +43,7 @@ def recognise(question: Question) -> Answer:
         RefusedError: the tars are of several data sets, or some are missing.
     """
     root = question.root
-    if root.file_path("") is None:
+    if root.location("") is None:
         return None
     holders = [folder for folder in likely_folders(root) if _tars(folder)]
     if not holders or not _is_sample(holders[0], _tars(holders[0])[0]):
@@ -74,11 +74,11 @@ def _complete(question: Question, splits: dict[str, list[Container]]) -> Claim:
     return dataclasses.replace(claim, used=claim.used | tables)
 
 
-def _read_tar(rows: Rows, path: Path, name: str) -> None:
+def _read_tar(rows: Rows, path: Location, name: str) -> None:
     """Add the samples of a tar; a damaged tar gives those before the damage."""
-    with opened(path) as (descriptor, size, modified_ns):
-        rows.add_place(Place(str(path), "plain"), modified_ns)
-        for key, members in _samples(scan_tar(descriptor, 0, size)):
+    with opened(path) as file:
+        rows.add_place(Place(str(path), "plain"), file.version)
+        for key, members in _samples(scan_tar(file.pread, 0, file.size_bytes)):
             for member in members:
                 if member.kind == "damage":
                     rows.reject(name, Reason.TRUNCATED_ARCHIVE, member.name)
@@ -89,18 +89,18 @@ def _read_tar(rows: Rows, path: Path, name: str) -> None:
             if len(by_extension) < len(files):
                 rows.reject(key, Reason.DUPLICATE_KEY, "two samples of this key lie side by side")
             elif by_extension:
-                _add_sample(rows, descriptor, key, by_extension)
+                _add_sample(rows, file.pread, key, by_extension)
 
 
-def _add_sample(rows: Rows, descriptor: int, key: str, members: dict[str, Member]) -> None:
+def _add_sample(rows: Rows, pread: Pread, key: str, members: dict[str, Member]) -> None:
     images = [extension for extension in members if f".{extension}" in names.IMAGES]
     if len(images) != 1:
         what = f"{len(images)} images" if images else "no image"
         rows.reject(key, Reason.NOT_AN_IMAGE, f"a sample of {', '.join(sorted(members))}, with {what}")
         return
     image = members[images[0]]
-    record = _record(descriptor, members.get(RECORD))
-    text = _read(descriptor, members.get(CLASS), MAX_LABEL_BYTES).strip()
+    record = _record(pread, members.get(RECORD))
+    text = _read(pread, members.get(CLASS), MAX_LABEL_BYTES).strip()
     label = int(text) if text.isdigit() else record.get("label")
     if not isinstance(label, int) or isinstance(label, bool):
         rows.reject(key, Reason.NO_LABEL, "a sample without a whole number in .cls, or as label in .json")
@@ -139,25 +139,25 @@ def _extension(name: str) -> str:
     return name.rpartition("/")[2].partition(".")[2].lower()
 
 
-def _record(descriptor: int, member: Member | None) -> dict[str, Any]:
+def _record(pread: Pread, member: Member | None) -> dict[str, Any]:
     try:
-        record = json.loads(_read(descriptor, member, MAX_RECORD_BYTES) or b"{}")
+        record = json.loads(_read(pread, member, MAX_RECORD_BYTES) or b"{}")
     except (ValueError, RecursionError):
         return {}
     return record if isinstance(record, dict) else {}
 
 
-def _read(descriptor: int, member: Member | None, most_bytes: int) -> bytes:
+def _read(pread: Pread, member: Member | None, most_bytes: int) -> bytes:
     if member is None or member.size_bytes > most_bytes:
         return b""
-    return os.pread(descriptor, member.size_bytes, member.offset)
+    return pread(member.size_bytes, member.offset)
 
 
 def _is_sample(folder: Folder, tar: str) -> bool:
-    path = folder.file_path(tar)
-    assert path is not None
-    with opened(path) as (descriptor, size, _):
-        scanned = scan_tar(descriptor, 0, size)
+    location = folder.location(tar)
+    assert location is not None
+    with opened(location) as file:
+        scanned = scan_tar(file.pread, 0, file.size_bytes)
         members = [member for member, _ in zip(scanned, range(LOOKED_AT), strict=False) if member.kind == "file"]
     extensions = {_extension(member.name) for member in members}
     has_image = any(f".{extension}" in names.IMAGES for extension in extensions)
@@ -170,8 +170,8 @@ def _tars(folder: Folder) -> list[str]:
 
 def _check_finished(question: Question, folder: Folder) -> None:
     """Refuse an unfinished data set of this program, and one whose index lists tars that are not there."""
-    state = folder.file_path(STATE)
-    if state is not None and state.exists() and MANIFEST not in folder.names.files:
+    begun = STATE in folder.every_folder() and PLAN in folder.folder(STATE).names.files
+    if begun and MANIFEST not in folder.names.files:
         raise RefusedError(f"{folder.label()} is an unfinished data set; run its `shard` command again first")
     if INFO not in folder.names.files:
         return

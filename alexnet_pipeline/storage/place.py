@@ -1,0 +1,37 @@
+"""Places of files: paths on this machine, and URLs of object stores."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from alexnet_pipeline.storage.remote import RemotePath, is_url
+
+# Both have `/`, `name`, `parent` and `exists`; all else is asked of the functions in this room.
+Location = Path | RemotePath
+# What callers may pass for one.
+StrPath = str | os.PathLike[str] | RemotePath
+
+
+def locate(place: StrPath) -> Location:
+    """The location that a text means.
+
+    Raises:
+        RefusedError: it is a URL that is not supported.
+    """
+    if isinstance(place, RemotePath):
+        return place
+    text = os.fspath(place)
+    return RemotePath.of_url(text) if is_url(text) else Path(text)
+
+
+def resolved(location: Location) -> Location:
+    """A location without links, by which two can be compared."""
+    return location.resolve() if isinstance(location, Path) else location
+
+
+def lies_in(location: Location, folder: Location) -> bool:
+    """Whether a resolved location is a resolved folder, or lies below it."""
+    if isinstance(location, Path):
+        return isinstance(folder, Path) and location.is_relative_to(folder)
+    return location.is_relative_to(folder)
