@@ -223,7 +223,7 @@ class _Crew:
     def hire(self) -> None:
         """Start a worker that waits for a job."""
         ours, theirs = self._context.Pipe()
-        process = self._context.Process(target=_work, args=(theirs, self._shared.path), daemon=True)
+        process = self._context.Process(target=_work, args=(theirs, self._shared.path, dict(os.environ)), daemon=True)
         process.start()
         theirs.close()
         self._idle.append(_Worker(process, ours))
@@ -285,8 +285,10 @@ def _after_death(
     return dataclasses.replace(job, doomed={**job.doomed, at: reason})
 
 
-def _work(pipe: Connection, shared: Path) -> None:
+def _work(pipe: Connection, shared: Path, environment: dict[str, str]) -> None:
     """Receive jobs and send answers until the pipe ends; this is the main function of a worker."""
+    os.environ.clear()  # the fork server's is as old as the first run of this process
+    os.environ.update(environment)
     set_up_worker()
     positions = Positions.open(shared).values
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -22,6 +22,8 @@ SCHEMES = ("s3", "gs", "az", "http", "https")
 # Those of stores that are only read.
 READ_ONLY = ("http", "https")
 URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):/{1,2}(.*)", re.DOTALL)
+# Beginnings of the names of variables from which obstore takes credentials and endpoints.
+VARIABLES = ("AWS_", "AZURE_", "GOOGLE_")
 # Variables that allow requests without encryption, for stores in one's own network.
 ALLOW_HTTP = ("AWS_ALLOW_HTTP", "AZURE_ALLOW_HTTP", "GOOGLE_ALLOW_HTTP")
 # How long a request is tried again by the client itself, after errors of the server and of the connection.
@@ -30,6 +32,8 @@ RETRY_TIMEOUT_S = 60
 REQUEST_TIMEOUT_S = 60
 CONNECT_TIMEOUT_S = 5
 FIRST_BACKOFF_S, LAST_BACKOFF_S = 0.1, 5.0
+# Where machines of a cloud are asked for credentials when there are none in the environment.
+METADATA = "169.254.169.254"
 # Longest part of a store's error that is shown.
 ERROR_LETTERS = 300
 
@@ -221,8 +225,7 @@ class RemotePath:
 
     def _named(self, call: Any) -> Any:
         """Call a function of obstore, and turn its errors into those of files."""
-        from obstore import exceptions  # noqa: PLC0415 - an extra
-
+        exceptions = _obstore().exceptions
         try:
             return call()
         except FileNotFoundError as error:
@@ -234,6 +237,10 @@ class RemotePath:
             text = f"access denied by the store ({_reason(error)}); check the credentials in the environment"
             raise PermissionError(errno.EACCES, text, str(self)) from error
         except exceptions.BaseError as error:
+            if "NoSuchBucket" in str(error):
+                raise FileNotFoundError(errno.ENOENT, "no such bucket", str(self)) from error
+            if METADATA in str(error):  # which does not pass
+                raise PermissionError(errno.EACCES, _reason(error), str(self)) from error
             raise OSError(errno.EREMOTEIO, _reason(error), str(self)) from error
 
 
@@ -257,9 +264,13 @@ def _obstore() -> Any:
     return obstore
 
 
-@functools.lru_cache(maxsize=64)
 def _store(root: str) -> Any:
-    """The client of a bucket; it may be shared by threads, and every process makes its own."""
+    """The client of a bucket, which threads may share; a new one after a change of the environment."""
+    return _client(root, frozenset(each for each in os.environ.items() if each[0].startswith(VARIABLES)))
+
+
+@functools.lru_cache(maxsize=64)
+def _client(root: str, environment: frozenset[tuple[str, str]]) -> Any:
     _obstore()
     from obstore.store import from_url  # noqa: PLC0415 - an extra
 
@@ -289,10 +300,14 @@ def _is_set(variable: str) -> bool:
 
 def _reason(error: Exception) -> str:
     """The cause that a store's error names, in one line, without the address, which may hold a signature."""
-    line = str(error).partition("\n")[0].partition("Debug source")[0]
-    code = re.search(r"<Code>(\w+)</Code>", str(error))
-    text = re.sub(r"\b[a-z]+://[^\s\"]+", "its address", line).strip(" :")
-    return f"{code[1]}: {text}"[:ERROR_LETTERS] if code else text[:ERROR_LETTERS]
+    text = str(error)
+    if METADATA in text:
+        return "no credentials were found in the environment, like AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+    code = re.search(r"<Code>(\w+)</Code>", text)
+    line = re.sub(r"<\?xml.*", "", text.partition("\n")[0].partition("Debug source")[0])
+    line = re.sub(r"\b[a-z]+://[^\s\"]+", "...", line)
+    cause = re.sub(r"^.*Error performing \w+ \S+ in \S+?(, after \d+ retries)?(,[^-]*)?\s+-\s+", r"", line).strip(" :")
+    return f"{code[1]}: {cause}"[:ERROR_LETTERS] if code else cause[:ERROR_LETTERS]
 
 
 def _without_secrets(url: str) -> str:
