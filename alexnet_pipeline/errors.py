@@ -14,6 +14,10 @@ class PipelineError(Exception):
     exit_code = 1
 
 
+class OtherContentError(PipelineError):
+    """A file that was to be created is there with other content."""
+
+
 class RefusedError(PipelineError):
     """The request cannot be carried out as it stands; existing results are untouched."""
 

@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Self, TypeVar
 
-from alexnet_pipeline.errors import PipelineError, RefusedError
+from alexnet_pipeline.errors import OtherContentError, PipelineError, RefusedError
 
 Result = TypeVar("Result")
 
@@ -142,7 +142,7 @@ def create(path: Path, data: bytes) -> None:
     """Write a file that may not be there with other content; several processes may do so at once.
 
     Raises:
-        FileExistsError: it is there with other content.
+        OtherContentError: it is there with other content.
         PipelineError: it cannot be written.
     """
     part = path.with_name(f"{PART}{os.getpid()}-{secrets.token_hex(4)}-{path.name}")
@@ -158,9 +158,9 @@ def create(path: Path, data: bytes) -> None:
                 if error.errno not in NO_LINKS:
                     raise
                 part.rename(path)  # the file system has no hard links
-        except FileExistsError:
+        except FileExistsError as error:
             if path.read_bytes() != data:
-                raise
+                raise OtherContentError(f"{path} is there with other content") from error
         finally:
             part.unlink(missing_ok=True)
     sync_folder(path.parent)
@@ -238,7 +238,7 @@ class naming:  # noqa: N801 - used as a function, once per sample, where a gener
         pass
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if not isinstance(error, OSError) or isinstance(error, FileExistsError):
+        if not isinstance(error, OSError):
             return
         code = errno.errorcode.get(error.errno or 0, "OSError")
         hint = "free some space" if error.errno in {errno.ENOSPC, errno.EDQUOT} else "check the output folder"

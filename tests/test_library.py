@@ -112,10 +112,12 @@ def test_the_rate_counts_from_the_first_finished_unit(monkeypatch) -> None:
 
 
 def test_urls_are_refused_before_anything_is_written(raw_folders, tmp_path, monkeypatch) -> None:
-    """`s3://bucket/out` once became a folder named `s3:`."""
+    """If they cannot be written to; `ftp://host/out` once became a folder named `ftp:`."""
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(RefusedError, match="URL"):
-        alexnet_pipeline.shard(raw_folders, "s3://bucket/out")
-    with pytest.raises(RefusedError, match="URL"):
-        alexnet_pipeline.estimate("https://example.org/data", "out")
+    with pytest.raises(RefusedError, match="ftp:// is not supported"):
+        alexnet_pipeline.shard(raw_folders, "ftp://host/out")
+    with pytest.raises(RefusedError, match="can only be read"):
+        alexnet_pipeline.estimate(raw_folders, "https://example.org/data")
+    with pytest.raises(RefusedError, match="is a URL; expected a path on this machine"):
+        alexnet_pipeline.train("s3://bucket/shards", run_dir="run")
     assert not list(tmp_path.iterdir())

@@ -21,6 +21,7 @@ from alexnet_pipeline.alexnet.run import find_splits, forward_of, network_of, pr
 from alexnet_pipeline.batches.loader import Loader
 from alexnet_pipeline.dataset.open import open_shards
 from alexnet_pipeline.errors import RefusedError
+from alexnet_pipeline.files import local_path
 from alexnet_pipeline.options import make, parameters_of, takes_options
 
 # Batches before the clock starts: decoders and caches are warm, prefetching has begun.
@@ -101,7 +102,7 @@ def measure_loading(shards: Path | str, **options: Any) -> LoadingSpeed:
         **options: see `LoadOptions`.
     """
     chosen = make(LoadOptions, options)
-    opened = open_shards(find_splits(Path(shards))[0])
+    opened = open_shards(find_splits(local_path(shards))[0])
     crop_px = crop_px_of(PAPER, opened.manifest.options.size_px)
     with join("one", chosen.device) as process:
         loader = Loader(opened, chosen.batch_images, crop_px=crop_px, device=process.device, threads=chosen.threads)

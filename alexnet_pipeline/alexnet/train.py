@@ -27,7 +27,7 @@ from alexnet_pipeline.alexnet.run_folder import CHECKPOINTS, LOCK, write_run
 from alexnet_pipeline.alexnet.schedule import after_epoch, is_over, learning_rate
 from alexnet_pipeline.alexnet.state import TrainState, begin, check_finite, restore, save
 from alexnet_pipeline.errors import InterruptedRunError, RefusedError
-from alexnet_pipeline.files import locked
+from alexnet_pipeline.files import local_path, locked
 from alexnet_pipeline.options import make, takes_options
 from alexnet_pipeline.progress import Advance, Message, Progress, Report, Stage, reporting, silent
 from alexnet_pipeline.text import counted
@@ -92,7 +92,7 @@ def train(
     recipe, chosen, folder = find_recipe(options), make(TrainOptions, options), Path(run_dir)
     if chosen.tensorboard:
         check_tensorboard()
-    train_set, val_set = open_splits(Path(shards), chosen.val, recipe)
+    train_set, val_set = open_splits(local_path(shards), chosen.val, recipe)
     with ExitStack() as stack:
         process = stack.enter_context(join(chosen.towers, chosen.device, chosen.timeout_s))
         report = stack.enter_context(reporting(progress)) if process.leads else silent

@@ -23,7 +23,7 @@ from alexnet_pipeline.shards.reopen import reopen
 from alexnet_pipeline.shards.resume import check_restart, resumed
 from alexnet_pipeline.shards.sets import PlannedSet, plan_sets, select
 from alexnet_pipeline.shards.workers import core_count, run_jobs, start_server
-from alexnet_pipeline.storage.place import Location, StrPath, locate
+from alexnet_pipeline.storage.place import Location, StrPath, locate, writable
 from alexnet_pipeline.text import counted, html_table
 
 
@@ -100,7 +100,7 @@ def shard(source: StrPath, out: StrPath, *, progress: Progress = True, **options
     with reporting(progress) as report:
         report(Stage("listing the source"))
         reading = make(SourceOptions, options)
-        contents, sets = plan_sets(locate(source), locate(out), selected, selection.splits, reading)
+        contents, sets = plan_sets(locate(source), writable(locate(out)), selected, selection.splits, reading)
         for line in contents_lines(contents):
             report(Message(line))
         return _build(sets, run, report)
@@ -145,8 +145,9 @@ def _build(sets: list[PlannedSet], run: RunOptions, report: Report) -> SetSummar
                 planned.state.clear()
             elif planned.state.finished:
                 reopen(planned, report)
-            if planned.state.begun() != planned.record:
-                planned.state.begin(planned.record)
+            begun = planned.state.begun()
+            if begun != planned.record:
+                planned.state.begin(planned.record, again=begun is not None)
             stack.callback(planned.state.clear_parts, *spans[planned.state.folder])
         _write_missing(unfinished, run, report)
         return SetSummaries(_finished(planned, run) for planned in sets)

@@ -19,7 +19,7 @@ from alexnet_pipeline.shards.options import RunOptions, Selection
 from alexnet_pipeline.shards.plan import Plan
 from alexnet_pipeline.shards.sets import plan_sets, select
 from alexnet_pipeline.shards.workers import core_count
-from alexnet_pipeline.storage.place import StrPath, locate
+from alexnet_pipeline.storage.place import StrPath, locate, writable
 
 # Number of images to convert for the estimate of time and disk space.
 PROBE_IMAGES = 32
@@ -82,7 +82,7 @@ def estimate(source: StrPath, out: StrPath, **options: object) -> Estimate:
     selection = make(Selection, options)
     chosen, run = select(selection, options), make(RunOptions, options)
     reading = make(SourceOptions, options)
-    contents, sets = plan_sets(locate(source), locate(out), chosen, selection.splits, reading)
+    contents, sets = plan_sets(locate(source), writable(locate(out)), chosen, selection.splits, reading)
     plan = sets[0].plan
     positions = plan.order[:: max(1, len(plan.order) // PROBE_IMAGES)][:PROBE_IMAGES]
     spent_s, sizes = _probe([plan.listing.image(int(position)) for position in positions], chosen)

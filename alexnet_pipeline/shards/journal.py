@@ -32,7 +32,7 @@ from alexnet_pipeline.dataset.manifest import (
     is_finished,
     read_manifest,
 )
-from alexnet_pipeline.errors import PipelineError, RefusedError
+from alexnet_pipeline.errors import OtherContentError, PipelineError, RefusedError
 from alexnet_pipeline.files import PART
 from alexnet_pipeline.options import check
 from alexnet_pipeline.records import Reject, SetOptions, SourceAccount, fingerprint, from_json, to_json
@@ -149,8 +149,8 @@ class SetState:
                 raise PipelineError(f"cannot read {path}: {error.strerror}") from error
             raise RefusedError(f"{path} cannot be read ({error}); `restart=True` begins again") from error
 
-    def begin(self, plan: SetPlan) -> None:
-        """Record the plan of a run that starts, or that goes on in another way.
+    def begin(self, plan: SetPlan, *, again: bool = False) -> None:
+        """Record the plan of a run that starts; with `again`, of one that goes on in another way.
 
         Any number of writers may begin the same set at once.
 
@@ -158,13 +158,13 @@ class SetState:
             RefusedError: another one has begun another plan meanwhile.
         """
         path, data = self._state / PLAN, to_json(plan, indent=1)
-        make_folder(self._state / DONE)
-        if self.started:
+        make_folder(self._state)
+        if again:
             write_whole(path, data)
             return
         try:
             create(path, data)
-        except FileExistsError as error:
+        except OtherContentError as error:
             other = self.begun()
             if other is None or other.fingerprint != plan.fingerprint:
                 raise RefusedError(
@@ -234,6 +234,7 @@ class SetState:
 
     def commit(self, entry: JournalEntry) -> None:
         """Record a committed shard, whose files are all written."""
+        make_folder(self._state / DONE)  # a run of an earlier version did not
         write_whole(self._state / DONE / f"{entry.shard.index:06d}.json", to_json(entry))
 
     def uncommit(self, index: int, prefix: str) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from alexnet_pipeline.storage.remote import RemotePath, is_url
+from alexnet_pipeline.errors import RefusedError
+from alexnet_pipeline.storage.remote import READ_ONLY, RemotePath, is_url
 
 # Both have `/`, `name`, `parent` and `exists`; all else is asked of the functions in this room.
 Location = Path | RemotePath
@@ -23,6 +24,17 @@ def locate(place: StrPath) -> Location:
         return place
     text = os.fspath(place)
     return RemotePath.of_url(text) if is_url(text) else Path(text)
+
+
+def writable(location: Location) -> Location:
+    """A location that is to be written to.
+
+    Raises:
+        RefusedError: it can only be read.
+    """
+    if isinstance(location, RemotePath) and location.scheme in READ_ONLY:
+        raise RefusedError(f"{location} can only be read; choose another output folder")
+    return location
 
 
 def resolved(location: Location) -> Location:

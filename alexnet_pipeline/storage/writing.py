@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol, Self
 
 from alexnet_pipeline import files
-from alexnet_pipeline.errors import PipelineError
+from alexnet_pipeline.errors import OtherContentError, PipelineError
 from alexnet_pipeline.files import PartFile, retry_passing
 from alexnet_pipeline.storage.place import Location
 from alexnet_pipeline.storage.remote import RemotePath
@@ -56,7 +56,7 @@ def create(location: Location, data: bytes) -> None:
     """Write a file that nobody writes with other content; one that is there already, with the same, is as good.
 
     Raises:
-        FileExistsError: there is one with other content.
+        OtherContentError: there is one with other content.
         PipelineError: it cannot be written.
     """
     if isinstance(location, Path):
@@ -65,9 +65,9 @@ def create(location: Location, data: bytes) -> None:
     with naming(location):
         try:
             retry_passing(lambda: location.put(data, create=True))
-        except FileExistsError:
-            if retry_passing(lambda: location.read_whole(len(data))) != data:
-                raise
+        except FileExistsError as error:
+            if retry_passing(lambda: location.read_whole(MOST_OBJECT_BYTES)) != data:
+                raise OtherContentError(f"{location} is there with other content") from error
 
 
 def delete(location: Location) -> None:
@@ -115,8 +115,6 @@ def naming(location: Location) -> Iterator[None]:
         return
     try:
         yield
-    except FileExistsError:
-        raise
     except OSError as error:
         raise PipelineError(
             f"cannot write {location}: {error.strerror}; mend that, then run the same command again to resume"
@@ -147,7 +145,8 @@ class _ObjectPart:
         """Put the object.
 
         Raises:
-            PipelineError: it cannot be written, or there is one with other content.
+            OtherContentError: there is one with other content.
+            PipelineError: it cannot be written.
         """
         with naming(self._place):
             try:
@@ -159,7 +158,7 @@ class _ObjectPart:
         """Another writer was first: the same bytes are as good, also those of a request whose answer was lost."""
         there = retry_passing(lambda: self._place.read_whole(MOST_OBJECT_BYTES))
         if hashlib.sha256(there).digest() != hashlib.sha256(self._data).digest():
-            raise PipelineError(
+            raise OtherContentError(
                 f"{self._place} is there with other content than this run makes, and no record says of what; "
                 "remove it, then run the same command again"
             ) from error

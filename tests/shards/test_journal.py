@@ -3,10 +3,14 @@
 import dataclasses
 import hashlib
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
+
 from alexnet_pipeline.dataset.manifest import FileRecord, ShardRecord
-from alexnet_pipeline.records import Ignored, SetOptions, SourceAccount
+from alexnet_pipeline.errors import RefusedError
+from alexnet_pipeline.records import Ignored, SetOptions, SourceAccount, to_json
 from alexnet_pipeline.shards.journal import PLAN, JournalEntry, SetPlan, SetState
 
 PLANNED = SetPlan(
@@ -57,12 +61,42 @@ def test_clearing_removes_what_was_written_and_nothing_else(tmp_path: Path) -> N
     (tmp_path / ".nv-meta" / "index.json").write_bytes(b"x")
     state = SetState(tmp_path)
     state.begin(PLANNED)  # of two shards
-    with state.journal_writer(0, 2) as writer:
-        writer.append(_entry(1, "imagenet-val-000007.tar", b"x"))
+    state.commit(_entry(1, "imagenet-val-000007.tar", b"x"))
     state.clear()
     assert {path.name for path in tmp_path.iterdir()} == {*theirs, ".nv-meta", ".state"}
     assert (tmp_path / ".nv-meta" / "index.json").exists()
     assert not (tmp_path / ".state" / PLAN).exists()
+
+
+def test_a_record_counts_only_if_it_is_whole_and_its_files_are_there(tmp_path: Path) -> None:
+    """A crash may have cut it off, or a copy may lack the tar; a store's list may lack its name."""
+    state = SetState(tmp_path)
+    state.begin(PLANNED)
+    (tmp_path / "a.tar").write_bytes(b"x")
+    state.commit(_entry(0, "a.tar", b"x"))
+    state.commit(_entry(1, "b.tar", b"y"))
+    assert set(state.journal()) == {0}
+    (tmp_path / "b.tar").write_bytes(b"y")
+    assert set(state.journal(expected=2)) == {0, 1}
+    record = tmp_path / ".state" / "done" / "000001.json"
+    record.write_bytes(record.read_bytes()[:-9])
+    assert set(state.journal()) == {0}
+    state.uncommit(0, "a")
+    assert not state.journal()
+
+
+def test_many_may_begin_at_once(tmp_path: Path) -> None:
+    """With one plan; another one is refused, and no partial file stays."""
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(lambda _: SetState(tmp_path).begin(PLANNED), range(64)))
+    assert [path.name for path in (tmp_path / ".state").iterdir()] == [PLAN]
+    other = dataclasses.replace(PLANNED, images=3).sealed()
+    state = SetState(tmp_path)
+    with pytest.raises(RefusedError, match="begun with other settings a moment ago"):
+        state.begin(other)
+    assert state.begun() == PLANNED
+    state.begin(other, again=True)
+    assert state.begun() == other
 
 
 def test_of_two_journals_the_one_that_describes_the_tar_counts(tmp_path: Path) -> None:
@@ -72,8 +106,8 @@ def test_of_two_journals_the_one_that_describes_the_tar_counts(tmp_path: Path) -
     for name, content in (("a.tar", b"first"), ("b.tar", b"other")):
         (tmp_path / name).write_bytes(content)
     for first, content in ((0, b"first"), (1, b"other")):
-        with state.journal_writer(first, 2) as writer:
-            writer.append(_entry(1, "a.tar", content))
+        path = tmp_path / ".state" / f"journal-{first:06d}-000002.jsonl"
+        path.write_bytes(to_json(_entry(1, "a.tar", content)) + b'{"cut off')
     names = sorted((tmp_path / ".state").glob("journal-*"))
     for newest in (0, 1):
         for at, path in enumerate(names):

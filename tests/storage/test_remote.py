@@ -4,7 +4,7 @@ import errno
 
 import pytest
 
-from alexnet_pipeline.errors import PipelineError, RefusedError
+from alexnet_pipeline.errors import OtherContentError, PipelineError, RefusedError
 from alexnet_pipeline.storage import reading, writing
 from alexnet_pipeline.storage.place import locate
 from alexnet_pipeline.storage.remote import RemotePath, _reason
@@ -73,7 +73,7 @@ def test_what_is_there_is_not_written_over(bucket: RemotePath) -> None:
     place = bucket / "a"
     writing.create(place, b"one")
     writing.create(place, b"one")
-    with pytest.raises(FileExistsError):
+    with pytest.raises(OtherContentError):
         writing.create(place, b"two")
     with writing.part_of(place) as part:
         part.write(b"o")
