@@ -41,6 +41,7 @@ PARTS = (
     ("nvidia-dali-cuda130", "the data loader, on CPU and GPU", "train"),
     ("safetensors", "checkpoints", "train"),
     ("pyarrow", "reading Hugging Face's Parquet", "parquet"),
+    ("obstore", "object stores: s3://, gs://, az://", "cloud"),
     ("protobuf", "reading TFRecord", "tfrecord"),
     ("google-crc32c", "reading TFRecord", "tfrecord"),
     ("tensorboard", "event files, `train --tensorboard`", "tensorboard"),
