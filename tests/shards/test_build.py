@@ -335,7 +335,7 @@ def test_a_run_of_a_later_version_is_refused(raw_folders, tmp_path) -> None:
     only = {"split": ["val"], "shard_size": 8}
     api.shard(raw_folders, tmp_path, shard_range=(0, 1), **only)
     state = SetState(tmp_path / "antialias" / "val")
-    state.begin(dataclasses.replace(state.begun(), format_version=3))
+    state.begin(dataclasses.replace(state.begun(), format_version=3), again=True)
     before = content(tmp_path)
     for call in (lambda: api.shard(raw_folders, tmp_path, **only), lambda: api.merge(tmp_path)):
         with pytest.raises(RefusedError, match=r"written by a later version \(format 3, this one writes up to 2\)"):
@@ -350,7 +350,7 @@ def test_words_and_source_reach_the_manifest_and_forbid_nothing(raw_folders, tmp
     folder = tmp_path / "antialias" / "val"
     plan = SetState(folder).begun()
     account = SourceAccount("other layout", "a file", 3, (Ignored("README.md", "not an image", 1),), ("a note",))
-    SetState(folder).begin(dataclasses.replace(plan, source=account, class_words=("disc", *[""] * 9)))
+    SetState(folder).begin(dataclasses.replace(plan, source=account, class_words=("disc", *[""] * 9)), again=True)
     api.shard(raw_folders, tmp_path, shard_range=(1, 9), **only)
     api.merge(tmp_path)
     manifest = read_manifest(folder)
