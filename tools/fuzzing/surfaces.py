@@ -173,15 +173,23 @@ def _shard_files(sound: Path, folder: Path, draw: random.Random) -> None:
 def _state(sound: Path, folder: Path, draw: random.Random) -> None:
     """What a run left to be resumed from."""
     target = _copied_set(sound, folder, draw)
-    path = draw.choice([path for path in sorted((target / ".state").iterdir()) if path.name != "lock"])
-    if path.suffix == ".json":
-        path.write_bytes(damage_json(path.read_bytes(), draw))
-    else:
+    state = target / ".state"
+    path = draw.choice([path for path in sorted(state.rglob("*")) if path.is_file() and path.name != "lock"])
+    if draw.random() < 0.2:  # as version 0.1 kept its records
+        records = [each.read_bytes() for each in sorted((state / "done").iterdir())]
+        shutil.rmtree(state / "done")
+        path = state / "journal-000000-000009.jsonl"
+        path.write_bytes(b"".join(record.strip() + b"\n" for record in records))
+    if path.suffix == ".jsonl" or draw.random() < 0.3:
         lines = path.read_bytes().splitlines(keepends=True)
         at = draw.randrange(len(lines))
-        hurt = damage_json(lines[at], draw) if draw.random() < 0.5 else damage(lines[at], draw)
+        hurt = (
+            damage_json(lines[at], draw) if path.suffix == ".jsonl" and draw.random() < 0.5 else damage(lines[at], draw)
+        )
         lines[at] = hurt.replace(b"\n", b"") + b"\n"
         path.write_bytes(b"".join(lines))
+    else:
+        path.write_bytes(damage_json(path.read_bytes(), draw))
     if draw.random() < 0.5:
         (target / "manifest.json").unlink()
     _quietly(lambda: alexnet_pipeline.merge(folder))
@@ -281,7 +289,7 @@ SURFACES = (
     Surface("table of labels", 8, _labels),
     Surface("manifest", 16, _manifest),
     Surface("shards and indexes", 16, _shard_files),
-    Surface("plan and journal", 10, _state),
+    Surface("plan and records", 10, _state),
     Surface("run folder", 10, _run),
     Surface("TOML", 5, _toml),
     Surface("tar of a stranger", 10, _stranger_tar),
