@@ -7,7 +7,6 @@ import fcntl
 import functools
 import logging
 import os
-import re
 import secrets
 import stat
 import struct
@@ -30,8 +29,6 @@ PASSING = frozenset(
     | {errno.ESTALE, errno.ETIMEDOUT}
 )
 RETRY_WAITS_S = (0.1, 1.0, 5.0)
-# A URL, also with one slash after the colon, as Path leaves it.
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 # Size of the write buffer: one system call per sample would cost more than writing its bytes.
 BUFFER_BYTES = 1 << 20
 # What file systems answer that cannot sync a folder (CIFS, some FUSE), that have no locks (NFS without lockd, Lustre
@@ -45,17 +42,6 @@ FLOCK = "@hhqqi4x"
 CANNOT_SYNC = "the file system of the output cannot sync folders, so a power failure may lose the last file"
 CANNOT_LOCK = "the file system of the output has no locks; make sure that no other run writes to the same folder"
 LOG = logging.getLogger("alexnet_pipeline")
-
-
-def local_path(place: str | os.PathLike[str]) -> Path:
-    """Return a local path.
-
-    Raises:
-        RefusedError: the path is a URL.
-    """
-    if _URL.match(os.fspath(place)):
-        raise RefusedError(f"{place} is a URL; expected a path on this machine")
-    return Path(place)
 
 
 def read_whole(path: Path, most_bytes: int = MAX_WHOLE_BYTES) -> bytes:
@@ -138,7 +124,7 @@ def write_whole(path: Path, data: bytes) -> None:
     sync_folder(path.parent)
 
 
-def create(path: Path, data: bytes) -> None:
+def create(path: Path, data: bytes | memoryview) -> None:
     """Write a file that may not be there with other content; several processes may do so at once.
 
     Raises:

@@ -21,8 +21,8 @@ from alexnet_pipeline.alexnet.run import find_splits, forward_of, network_of, pr
 from alexnet_pipeline.batches.loader import Loader
 from alexnet_pipeline.dataset.open import open_shards
 from alexnet_pipeline.errors import RefusedError
-from alexnet_pipeline.files import local_path
 from alexnet_pipeline.options import make, parameters_of, takes_options
+from alexnet_pipeline.storage.place import local_path
 
 # Batches before the clock starts: decoders and caches are warm, prefetching has begun.
 WARM_UP_BATCHES = 5

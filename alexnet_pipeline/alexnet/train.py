@@ -27,9 +27,10 @@ from alexnet_pipeline.alexnet.run_folder import CHECKPOINTS, LOCK, write_run
 from alexnet_pipeline.alexnet.schedule import after_epoch, is_over, learning_rate
 from alexnet_pipeline.alexnet.state import TrainState, begin, check_finite, restore, save
 from alexnet_pipeline.errors import InterruptedRunError, RefusedError
-from alexnet_pipeline.files import local_path, locked
+from alexnet_pipeline.files import locked
 from alexnet_pipeline.options import make, takes_options
 from alexnet_pipeline.progress import Advance, Message, Progress, Report, Stage, reporting, silent
+from alexnet_pipeline.storage.place import local_path
 from alexnet_pipeline.text import counted
 
 # Asked between steps: the number of the signal that wants training to stop, 0 for none.

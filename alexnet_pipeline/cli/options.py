@@ -14,7 +14,7 @@ from click.shell_completion import CompletionItem
 
 from alexnet_pipeline.files import read_whole
 from alexnet_pipeline.options import Parameter, parameters_of
-from alexnet_pipeline.storage.place import Location, locate
+from alexnet_pipeline.storage.place import locate
 from alexnet_pipeline.storage.remote import is_url
 
 PREFIX = "ALEXNET_PIPELINE"
@@ -185,8 +185,6 @@ def _decorator(parameter: Parameter, default: str) -> Decorator:
         kind = click.Choice([str(choice) for choice in parameter.choices])
     elif parameter.kind is Path:
         kind = PATH
-    elif parameter.kind == Location:
-        kind = LOCATION
     if parameter.many:
         common |= {"multiple": True, "callback": _split_commas if parameter.kind is str else None}
     elif parameter.choices and parameter.kind is int:

@@ -128,7 +128,7 @@ class RemoteTar:
         return np.frombuffer(found, np.uint8)
 
     def prefetch(self, offset: int, size_bytes: int) -> None:
-        """Nothing is read ahead; `--cache` keeps the shards that a network is trained on."""
+        """Nothing is read ahead."""
 
 
 @functools.lru_cache(maxsize=KEPT_REMOTE_BLOCKS)

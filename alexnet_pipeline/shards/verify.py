@@ -69,12 +69,13 @@ def verify(path: StrPath, *, progress: Progress = True, **options: object) -> Ve
         RefusedError: there is no data set.
     """
     chosen = make(VerifyOptions, options)
-    found = find_sets(locate(path))
+    top = locate(path)
+    found = find_sets(top)
     folders, problems = sorted(found.sets, key=str), list(found.problems)
     manifests = _read_manifests(folders, problems)
     for folder, manifest in manifests.items():
         problems += check_folder(folder, manifest)
-    for parent in sorted({folder.parent for folder in folders if folder != locate(path)}, key=str):
+    for parent in sorted({folder.parent for folder in folders if folder != top}, key=str):
         if manifests.keys() >= {folder for folder in folders if folder.parent == parent}:
             problems += check_splits_index(parent)
     shards = [shard for manifest in manifests.values() for shard in manifest.shards if shard.tar]

@@ -26,6 +26,17 @@ def locate(place: StrPath) -> Location:
     return RemotePath.of_url(text) if is_url(text) else Path(text)
 
 
+def local_path(place: StrPath) -> Path:
+    """A path on this machine.
+
+    Raises:
+        RefusedError: it is a URL.
+    """
+    if is_url(str(place)):
+        raise RefusedError(f"{place} is a URL; expected a path on this machine")
+    return Path(str(place))
+
+
 def writable(location: Location) -> Location:
     """A location that is to be written to.
 

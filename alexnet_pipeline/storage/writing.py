@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -52,7 +51,7 @@ def write_whole(location: Location, data: bytes) -> None:
         retry_passing(lambda: location.put(data, create=False))
 
 
-def create(location: Location, data: bytes) -> None:
+def create(location: Location, data: bytes | memoryview) -> None:
     """Write a file that nobody writes with other content; one that is there already, with the same, is as good.
 
     Raises:
@@ -67,7 +66,10 @@ def create(location: Location, data: bytes) -> None:
             retry_passing(lambda: location.put(data, create=True))
         except FileExistsError as error:
             if retry_passing(lambda: location.read_whole(MOST_OBJECT_BYTES)) != data:
-                raise OtherContentError(f"{location} is there with other content") from error
+                raise OtherContentError(
+                    f"{location} is there with other content than this run makes, and no record says of what; remove "
+                    "it, then run the same command again"
+                ) from error
 
 
 def delete(location: Location) -> None:
@@ -148,17 +150,4 @@ class _ObjectPart:
             OtherContentError: there is one with other content.
             PipelineError: it cannot be written.
         """
-        with naming(self._place):
-            try:
-                retry_passing(lambda: self._place.put(memoryview(self._data), create=True))
-            except FileExistsError as error:
-                self._compare(error)
-
-    def _compare(self, error: FileExistsError) -> None:
-        """Another writer was first: the same bytes are as good, also those of a request whose answer was lost."""
-        there = retry_passing(lambda: self._place.read_whole(MOST_OBJECT_BYTES))
-        if hashlib.sha256(there).digest() != hashlib.sha256(self._data).digest():
-            raise OtherContentError(
-                f"{self._place} is there with other content than this run makes, and no record says of what; "
-                "remove it, then run the same command again"
-            ) from error
+        create(self._place, memoryview(self._data))
