@@ -36,6 +36,7 @@ from alexnet_pipeline.errors import OtherContentError, PipelineError, RefusedErr
 from alexnet_pipeline.files import PART
 from alexnet_pipeline.options import check
 from alexnet_pipeline.records import Reject, SetOptions, SourceAccount, fingerprint, from_json, to_json
+from alexnet_pipeline.shards.kept_sums import KeptSums
 from alexnet_pipeline.shards.names import STATE, shard_prefix
 from alexnet_pipeline.storage.place import Location
 from alexnet_pipeline.storage.reading import blocks_of, exists, names_in, read_whole, status_of
@@ -108,10 +109,16 @@ class JournalEntry:
 
 
 class SetState:
-    """The resumable state of one data set's folder."""
+    """The resumable state of one data set's folder.
+
+    Attributes:
+        folder: the folder.
+        sums: the statistics of its committed shards.
+    """
 
     def __init__(self, folder: Location) -> None:
         self.folder = folder
+        self.sums = KeptSums(folder)
         self._state = folder / STATE
 
     @property
@@ -244,19 +251,11 @@ class SetState:
             for suffix in (".tar", ".idx"):
                 delete(self.folder / f"{prefix}-{index:06d}{suffix}")
 
-    def sums_path(self, index: int) -> Location:
-        """Where a shard's statistics are kept until the manifest is written."""
-        return self._state / f"sums-{index:06d}.npz"
-
-    def with_sums(self) -> set[int]:
-        """The shards whose statistics are there."""
-        numbers = (name[len("sums-") : -len(".npz")] for name in self._names(self._state) if name.startswith("sums-"))
-        return {int(number) for number in numbers if number.isdigit()}
-
     def drop_sums(self) -> None:
         """Remove the shards' statistics, once the manifest holds them."""
+        self.sums.drop()
         for name in self._names(self._state):
-            if name.startswith("sums-") or (name.startswith(PART) and name.endswith(PLAN)):
+            if name.startswith(PART) and name.endswith(PLAN):
                 delete(self._state / name)
 
     def _names(self, folder: Location) -> tuple[str, ...]:

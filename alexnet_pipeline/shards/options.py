@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from alexnet_pipeline.options import option
+from alexnet_pipeline.options import Part, option
 from alexnet_pipeline.records import SetOptions
 
 Preset = Literal["cuda-convnet2", "torchvision"]
@@ -46,6 +46,19 @@ class RunOptions:
     shard_range: tuple[int, int] | None = option(
         None, "Write only shards A to B-1 of each split; `merge` completes the set.", default_text="all"
     )
+    part: Part | None = option(
+        None,
+        "Write only part I of N of each split, from 0/N to N-1/N; `merge` completes the set.",
+        metavar="I/N",
+        default_text="all",
+    )
+    plan_only: bool = option(False, "List the source and record the plan, for jobs that write parts; write no shards.")
+    rescan: bool = option(False, "List the source again, though an earlier run kept its listing in OUT.")
+
+    @property
+    def writes_all(self) -> bool:
+        """Whether all shards are written, so that the sets are complete afterwards."""
+        return self.part is None and self.shard_range is None and not self.plan_only
 
 
 @dataclass(frozen=True, slots=True)
