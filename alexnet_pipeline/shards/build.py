@@ -28,7 +28,7 @@ from alexnet_pipeline.shards.resume import check_inputs, check_restart, resumed
 from alexnet_pipeline.shards.sets import PlannedSet, plan_sets, plan_source, select
 from alexnet_pipeline.shards.stored import PlannedSource
 from alexnet_pipeline.shards.summary import SetSummaries, SetSummary, summary_of_part, summary_of_set
-from alexnet_pipeline.shards.workers import core_count, run_jobs, start_server
+from alexnet_pipeline.shards.workers import run_jobs, start_server
 from alexnet_pipeline.storage.place import Location, StrPath, locate, writable
 from alexnet_pipeline.storage.writing import delete
 from alexnet_pipeline.text import counted
@@ -147,9 +147,9 @@ def _write_missing(sets: list[PlannedSet], run: RunOptions, report: Report) -> N
             joiners[target.folder].add(job.index, joined=not entry.shard.rejects)
 
     try:
-        run_jobs(
+        _engine(run)(
             jobs,
-            run.workers or core_count(),
+            run.workers,
             started=lambda: report(Stage("shard", total, before)),
             done=done,
             progress=lambda images: report(Advance(before + images, f"{rejects.total:,} rejected")),
@@ -158,6 +158,15 @@ def _write_missing(sets: list[PlannedSet], run: RunOptions, report: Report) -> N
     except (KeyboardInterrupt, InterruptedRunError) as interruption:
         interruption.add_note(f"{finished:,} of {counted(total_shards, 'shard')} finished")
         raise
+
+
+def _engine(run: RunOptions) -> Callable[..., None]:
+    """The function that runs jobs: on this machine, or on a cluster."""
+    if run.engine == "local":
+        return run_jobs
+    from alexnet_pipeline.shards import ray  # noqa: PLC0415 - an extra
+
+    return ray.run_jobs
 
 
 class _Jobs(Sequence[ShardJob]):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import re
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -33,7 +34,7 @@ from alexnet_pipeline.dataset.manifest import (
     read_manifest,
 )
 from alexnet_pipeline.errors import OtherContentError, PipelineError, RefusedError
-from alexnet_pipeline.files import PART
+from alexnet_pipeline.files import PART, name_of_part
 from alexnet_pipeline.options import check
 from alexnet_pipeline.records import Reject, SetOptions, SourceAccount, fingerprint, from_json, to_json
 from alexnet_pipeline.shards.kept_sums import KeptSums
@@ -43,6 +44,8 @@ from alexnet_pipeline.storage.reading import blocks_of, exists, names_in, read_w
 from alexnet_pipeline.storage.writing import create, delete, locked, make_folder, sync_folder, write_whole
 
 PLAN, DONE = "plan.json", "done"
+# The number of a shard at the end of a file's name, before the digits of a group of statistics.
+NUMBER = re.compile(r"(?:^|-)(\d{6,})(?:-[0-9a-f]{4})?\.(?:tar|idx|npz|json)$")
 # Records that are asked for at the same time; a store answers each after tens of milliseconds.
 RECORDS_IN_FLIGHT = 32
 
@@ -186,7 +189,7 @@ class SetState:
         written = self._written()
         delete(self.folder / MANIFEST)
         for name in self._names(self.folder):
-            if name.removeprefix(PART) in written:
+            if name_of_part(name) in written:
                 delete(self.folder / name)
         for folder in (self._state / DONE, self._state):
             for name in self._names(folder):
@@ -204,8 +207,8 @@ class SetState:
             return
         for folder in (self.folder, self.folder / STATE, self.folder / STATE / DONE):
             for path in folder.glob(PART + "*"):
-                number = path.name.partition(".npz")[0].rpartition("-")[2].partition(".")[0]
-                if number.isdigit() and first <= int(number) < last:
+                number = NUMBER.search(name_of_part(path.name))
+                if number and first <= int(number[1]) < last:
                     with suppress(OSError):
                         path.unlink()
 

@@ -32,6 +32,9 @@ class RunOptions:
     """How to run; none of these options changes a byte of the shards."""
 
     workers: int | None = option(None, "Number of worker processes.", least=1, metavar="N", default_text="all cores")
+    engine: Literal["local", "ray"] = option(
+        "local", "Run on this machine, or on the Ray cluster of RAY_ADDRESS; without one, Ray starts on this machine."
+    )
     on_error: Literal["skip", "fail"] = option("skip", "Reject a bad image and go on, or stop with an error.")
     max_rejects: int | None = option(
         None, "Stop when more images than this are rejected.", least=0, metavar="N", default_text="never"
