@@ -63,6 +63,7 @@ class ShardSet:
         image: (samples, 2) int64 offset and size of the image in its tar.
         label: (samples, 2) int64 offset and size of the `.cls` member.
         record: (samples, 2) int64 offset and size of the `.json` member.
+        origin: where the set was found: its URL if `folder` is a copy of it, else `folder`.
     """
 
     folder: Location
@@ -72,13 +73,14 @@ class ShardSet:
     image: NDArray[np.int64]
     label: NDArray[np.int64]
     record: NDArray[np.int64]
+    origin: Location
 
     def __len__(self) -> int:
         return len(self.shard)
 
     def __repr__(self) -> str:
         manifest = self.manifest
-        return f"ShardSet({str(self.folder)!r}: {len(self):,} images, {manifest.options.method}, {manifest.split})"
+        return f"ShardSet({str(self.origin)!r}: {len(self):,} images, {manifest.options.method}, {manifest.split})"
 
     def keys(self) -> Iterator[str]:
         """The key of every sample, in order."""
@@ -198,7 +200,8 @@ def open_manifest(folder: Location, manifest: Manifest) -> ShardSet:
     tars = tuple(_open_tar(folder, record, index, extension) for record, index in zip(records, indexes, strict=True))
     spans = (np.concatenate([index.spans[name] for index in indexes]) for name in (extension, "cls", "json"))
     shard = np.repeat(np.arange(len(records), dtype=np.int32), counts)
-    return ShardSet(folder, manifest, tars, shard, *spans)
+    image, label, record = spans
+    return ShardSet(folder, manifest, tars, shard, image, label, record, origin=folder)
 
 
 def _read_index(folder: Location, record: ShardRecord, extension: str) -> ShardIndex:
