@@ -114,7 +114,7 @@ def open_splits(
     val = locate(options.val) if options.val else None
     check_cache([shards, val] if val else [shards], options.cache)  # before a store is asked
     train_folder, val_folder = find_splits(shards, val)
-    if recipe.schedule == "plateau" and val_folder is None:
+    if recipe.schedule == "plateau" and val_folder is None and is_finished(train_folder):  # before it is fetched
         raise RefusedError(
             "the plateau schedule follows the validation error: give `val`, or choose `schedule='steps'`"
         )
