@@ -28,6 +28,10 @@ class RefusedError(PipelineError):
     exit_code = 2
 
 
+class BusyError(RefusedError):
+    """Another process or thread holds a lock."""
+
+
 class InterruptedRunError(PipelineError):
     """The run was stopped on request; what is finished stays, and the same call resumes it."""
 

@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Self, TypeVar
 
-from alexnet_pipeline.errors import OtherContentError, PipelineError, RefusedError
+from alexnet_pipeline.errors import BusyError, OtherContentError, PipelineError, RefusedError
 
 Result = TypeVar("Result")
 
@@ -198,8 +198,8 @@ def locked(path: Path, busy: str | None, *, first: int = 0, count: int = 0) -> I
         count: length of the range, 0 for all that follows `first`.
 
     Raises:
-        RefusedError: another writer holds part of the range, or the lock fails for another reason than a file system
-            without locks, which is warned of.
+        BusyError: somebody else holds part of the range.
+        RefusedError: the lock fails for another reason than a file system without locks, which is warned of.
     """
     make_folder(path.parent)
     with naming(path):
@@ -209,7 +209,7 @@ def locked(path: Path, busy: str | None, *, first: int = 0, count: int = 0) -> I
             _lock(handle, first, count, wait=busy is None)
         except OSError as error:
             if error.errno in HELD and busy:
-                raise RefusedError(busy) from error
+                raise BusyError(busy) from error
             if error.errno not in NO_LOCKS:
                 raise RefusedError(f"cannot lock {path}: {error.strerror}; choose another folder") from error
             _warn_once(CANNOT_LOCK)
