@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 
 from alexnet_pipeline.dataset.manifest import FileRecord, read_manifest
 from alexnet_pipeline.errors import PipelineError, RefusedError
 from alexnet_pipeline.shards.finish import finish
-from alexnet_pipeline.shards.journal import JournalEntry, SetPlan, SetState, find_states
+from alexnet_pipeline.shards.journal import SetPlan, SetState, find_states
 from alexnet_pipeline.shards.names import STATE
 from alexnet_pipeline.shards.ranges import ranges_text
 from alexnet_pipeline.shards.resume import check_version
@@ -94,30 +94,41 @@ def _collect(target: Location, other: Location) -> None:
 def _copy_missing(mine: SetState, theirs: SetState) -> None:
     committed, entries = mine.journal(), theirs.journal()
     wanted = entries.keys() - committed.keys()
+    sums = _sums_of(mine, theirs, wanted)
     make_folder(mine.folder / STATE)
-    with_sums = set(_copy_sums(mine, theirs, wanted))
-    # A shard without statistics would be written again by the next run, so it counts as missing.
-    entries_to_copy = [entries[index] for index in sorted(wanted & with_sums)]
-    files = [file for entry in entries_to_copy for file in (entry.shard.idx, entry.shard.tar) if file]
+    for name in sums:
+        write_whole(mine.folder / STATE / name, _read(theirs.folder / STATE / name))
+    copied = [entries[index] for index in sorted(wanted)]
+    files = [file for entry in copied for file in (entry.shard.idx, entry.shard.tar) if file]
     with ThreadPoolExecutor(COPIED_AT_ONCE) as pool:
         list(pool.map(lambda file: _copy(theirs.folder, mine.folder, file), files))
     sync_folder(mine.folder)
-    _commit(mine, entries_to_copy)
+    for entry in copied:
+        mine.commit(entry)
 
 
-def _commit(state: SetState, entries: list[JournalEntry]) -> None:
-    for entry in entries:
-        state.commit(entry)
+def _sums_of(mine: SetState, theirs: SetState, wanted: Collection[int]) -> list[str]:
+    """The files with the statistics of wanted shards.
 
-
-def _copy_sums(mine: SetState, theirs: SetState, wanted: Collection[int]) -> Iterator[int]:
-    """Copy the statistics of wanted shards, and name the shards whose statistics are there then."""
+    Raises:
+        RefusedError: they cannot be told apart from those of shards that are there already.
+    """
     there = mine.sums.shards()
-    yield from there
-    for name, members in theirs.sums.files().items():
-        if members.isdisjoint(there) and not members.isdisjoint(wanted):
-            write_whole(mine.folder / STATE / name, read_whole(theirs.folder / STATE / name))
-            yield from members
+    fitting = {name: shards for name, shards in theirs.sums.files().items() if shards.isdisjoint(there)}
+    lost = set(wanted).difference(there, *fitting.values())
+    if lost:
+        raise RefusedError(
+            f"{theirs.folder} and {mine.folder} overlap, so that the statistics of shards {ranges_text(sorted(lost))} "
+            "cannot be told apart; write these ranges with `shard` and `shard_range` to the latter"
+        )
+    return [name for name, shards in fitting.items() if not shards.isdisjoint(wanted)]
+
+
+def _read(path: Location) -> bytes:
+    try:
+        return read_whole(path)
+    except OSError as error:
+        raise PipelineError(f"cannot read {path}: {error.strerror}") from error
 
 
 def _copy(source: Location, target: Location, file: FileRecord) -> None:
