@@ -11,11 +11,12 @@ import click
 from click.core import ParameterSource
 
 from alexnet_pipeline.cli.console import command_line, note, print_result, reporting
-from alexnet_pipeline.cli.options import PATH, Command, given, options_of
+from alexnet_pipeline.cli.options import LOCATION, Command, given, options_of
 from alexnet_pipeline.cli.shard import COMPLETE_WITH_REJECTS, accept_option
 from alexnet_pipeline.cli.signals import StopRequest, noting
 from alexnet_pipeline.comparison.options import CompareOptions, NetworkTraining, idle_parameters
 from alexnet_pipeline.raw.options import SourceOptions
+from alexnet_pipeline.storage.place import Location
 from alexnet_pipeline.text import counted
 
 if TYPE_CHECKING:
@@ -25,11 +26,11 @@ REPORT = Path("comparison.html")
 
 
 @click.command("compare", cls=Command)
-@click.argument("source", type=PATH, required=False)
+@click.argument("source", type=LOCATION, required=False)
 @options_of(CompareOptions, NetworkTraining, SourceOptions, output=str(REPORT), work_dir="beside the report")
 @accept_option
 @click.pass_context
-def compare_command(ctx: click.Context, /, source: Path | None, accept: tuple[str, ...], **options: Any) -> None:
+def compare_command(ctx: click.Context, /, source: Location | None, accept: tuple[str, ...], **options: Any) -> None:
     """Compare downsampling methods on the images of SOURCE, or finished data sets, in one HTML report.
 
     The report shows what each method keeps, how much it aliases and, with --train, how accurate networks become.

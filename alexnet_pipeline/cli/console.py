@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+import re
 import shlex
 import sys
 import time
@@ -14,11 +15,13 @@ from typing import Any
 
 import click
 
-from alexnet_pipeline.cli.options import settings
+from alexnet_pipeline.cli.options import INVOKED, settings
 from alexnet_pipeline.cli.output import say
 from alexnet_pipeline.progress import Advance, Bar, Event, Message, Rate, Report, Stage
 from alexnet_pipeline.text import printable
 
+# A parameter in a message of the library: `size`, `resume='auto'`.
+PARAMETER = re.compile(r"`([a-z_]+)(?:=([^`]*))?`")
 # Seconds between the lines that report progress without a terminal, so that logs stay readable.
 PLAIN_PERIOD_S = 30.0
 
@@ -64,6 +67,25 @@ class LoggedWarnings(logging.Handler):
         warn(record.getMessage())
 
 
+def with_flags(text: str, ctx: click.Context) -> str:
+    """Replace the parameters of the invoked command by its flags in a message of the library."""
+    command: click.Command = ctx.meta.get(INVOKED, ctx.command)
+    parameters = {parameter.name: parameter for parameter in command.params}
+
+    def flag(match: re.Match[str]) -> str:
+        parameter = parameters.get(match[1])
+        if isinstance(parameter, click.Argument):
+            return str(parameter.human_readable_name).upper()
+        if not isinstance(parameter, click.Option):
+            return match[0]
+        value = (match[2] or "").strip("'\"")
+        if parameter.is_flag:
+            return parameter.secondary_opts[0] if value == "False" and parameter.secondary_opts else parameter.opts[0]
+        return f"{parameter.opts[0]} {value}".strip()
+
+    return PARAMETER.sub(flag, text)
+
+
 def print_result(ctx: click.Context, result: Any, lines: Sequence[str]) -> None:
     """Print the result on stdout, as JSON if asked for."""
     if settings(ctx)["as_json"]:
@@ -83,7 +105,14 @@ def reporting(ctx: click.Context, *, plain: bool = False) -> Iterator[Report]:
     chosen = settings(ctx)
     bar = None if chosen["quiet"] or chosen["no_progress"] or plain else Bar()
     try:
-        yield bar.report if bar and bar.shown else PlainProgress(quiet=chosen["quiet"]).report
+        shown = bar.report if bar and bar.shown else PlainProgress(quiet=chosen["quiet"]).report
+
+        def report(event: Event) -> None:
+            if isinstance(event, Message):
+                event = dataclasses.replace(event, text=with_flags(event.text, ctx))
+            shown(event)
+
+        yield report
     finally:
         if bar:
             bar.close()

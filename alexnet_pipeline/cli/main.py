@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import logging
 import os
-import re
 import signal
 import sys
 import traceback
@@ -14,15 +13,12 @@ from typing import Any
 import click
 
 from alexnet_pipeline.cli import compare, demo, shard, train
-from alexnet_pipeline.cli.console import LoggedWarnings, print_result, warn
-from alexnet_pipeline.cli.options import INVOKED, Command, global_options, name_variables, settings, unknown_variables
+from alexnet_pipeline.cli.console import LoggedWarnings, print_result, warn, with_flags
+from alexnet_pipeline.cli.options import Command, global_options, name_variables, settings, unknown_variables
 from alexnet_pipeline.cli.output import drop, prepare_streams, say
 from alexnet_pipeline.cli.signals import ignore_signals, interrupting
 from alexnet_pipeline.errors import SIGNAL_EXIT, InterruptedRunError, PipelineError, RefusedError
 from alexnet_pipeline.text import printable
-
-# A parameter in a message of the library: `size`, `resume='auto'`.
-PARAMETER = re.compile(r"`([a-z_]+)(?:=([^`]*))?`")
 
 
 class Group(click.Group):
@@ -76,7 +72,7 @@ def _fail(ctx: click.Context, error: PipelineError) -> None:
         say("".join(traceback.format_exception(error)).rstrip(), err=True)
     if isinstance(error, InterruptedRunError):
         error = _interrupted(error.exit_code - SIGNAL_EXIT, error)
-    text = printable(_with_flags(str(error), ctx))
+    text = printable(with_flags(str(error), ctx))
     say(text if isinstance(error, InterruptedRunError) else f"error: {text}", err=True)
     ctx.exit(error.exit_code)
 
@@ -87,25 +83,6 @@ def _interrupted(number: int, cause: BaseException) -> InterruptedRunError:
     if notes:
         return InterruptedRunError(number, f"Interrupted: {notes[0]}. Run the same command to resume.")
     return cause if isinstance(cause, InterruptedRunError) else InterruptedRunError(number, "Interrupted.")
-
-
-def _with_flags(text: str, ctx: click.Context) -> str:
-    """Replace the parameters of the invoked command by its flags in a message of the library."""
-    command: click.Command = ctx.meta.get(INVOKED, ctx.command)
-    parameters = {parameter.name: parameter for parameter in command.params}
-
-    def flag(match: re.Match[str]) -> str:
-        parameter = parameters.get(match[1])
-        if isinstance(parameter, click.Argument):
-            return str(parameter.human_readable_name).upper()
-        if not isinstance(parameter, click.Option):
-            return match[0]
-        value = (match[2] or "").strip("'\"")
-        if parameter.is_flag:
-            return parameter.secondary_opts[0] if value == "False" and parameter.secondary_opts else parameter.opts[0]
-        return f"{parameter.opts[0]} {value}".strip()
-
-    return PARAMETER.sub(flag, text)
 
 
 def _usage_text(error: click.ClickException) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -27,8 +26,7 @@ from alexnet_pipeline.options import make, takes_options
 from alexnet_pipeline.progress import Progress, Report, Stage, reporting, warn_to
 from alexnet_pipeline.raw.options import SourceOptions
 from alexnet_pipeline.raw.source import Source, open_source
-
-StrPath = str | os.PathLike[str]
+from alexnet_pipeline.storage.place import StrPath, locate
 
 
 @takes_options(CompareOptions, NetworkTraining, SourceOptions)
@@ -47,7 +45,7 @@ def compare(
     Worker processes are started: a script calls this below `if __name__ == "__main__":`.
 
     Args:
-        source: raw images, as `shard` takes them.
+        source: raw images, as `shard` takes them; a path or a URL.
         **options: see below.
         command: that repeats the comparison, for the report.
         stop: asked between the steps of training, as `train` does.
@@ -72,7 +70,7 @@ def compare(
         if source is None:
             comparison, read = compare_sets(choices, command=command, report=report)
         else:
-            opened = open_source(Path(source), options=reading)
+            opened = open_source(locate(source), options=reading)
             networks = _import_networks(opened, source, training) if choices.train else None
             report(Stage("listing the source"))
             images, rejects = sample_images(opened, choices)
@@ -83,7 +81,7 @@ def compare(
         _write(comparison, gallery, choices)  # before the networks, which take long and may fail
         if source is not None and networks:
             for with_networks in networks.add_networks(
-                comparison, Path(source), choices, training, reading=reading, report=report, stop=stop
+                comparison, locate(source), choices, training, reading=reading, report=report, stop=stop
             ):
                 comparison = with_networks
                 _write_interim(comparison, gallery, choices, report)

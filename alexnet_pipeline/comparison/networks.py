@@ -26,6 +26,7 @@ from alexnet_pipeline.progress import Message, Report
 from alexnet_pipeline.raw.options import SourceOptions
 from alexnet_pipeline.records import fingerprint, from_json, to_json
 from alexnet_pipeline.shards.build import shard
+from alexnet_pipeline.storage.place import StrPath
 
 SHARDS, RUNS, CELLS = "shards", "runs", "cells.json"
 # Change this when the meaning of a cell changes, so that old ones are not taken for new ones.
@@ -58,7 +59,7 @@ class _Task:
 
 def add_networks(
     comparison: Comparison,
-    source: Path,
+    source: StrPath,
     choices: CompareOptions,
     training: NetworkTraining,
     *,

@@ -19,6 +19,7 @@ from alexnet_pipeline.comparison.workers import run_all
 from alexnet_pipeline.dataset.open import ShardSet, open_shards
 from alexnet_pipeline.errors import RefusedError
 from alexnet_pipeline.progress import Report, silent
+from alexnet_pipeline.storage.place import locate, resolved
 
 
 def compare_sets(
@@ -46,7 +47,7 @@ def compare_sets(
         kind="shards",
         conversion=sets[0].manifest.options,
         rejects=(),
-        source=", ".join(map(str, choices.shards)),
+        source=", ".join(str(each.folder) for each in sets),
         command=command,
     )
 
@@ -56,10 +57,11 @@ def compare_sets(
     return comparison, read
 
 
-def _open(folders: Sequence[Path]) -> list[ShardSet]:
+def _open(places: Sequence[Path]) -> list[ShardSet]:
+    folders = [locate(place) for place in places]
     if len(folders) < 2:
         raise RefusedError("`shards` names one set; a comparison needs at least two")
-    if len({folder.resolve() for folder in folders}) < len(folders):
+    if len({resolved(folder) for folder in folders}) < len(folders):
         raise RefusedError(f"`shards`: {', '.join(map(str, folders))} lists one twice; list each once")
     sets = [open_shards(folder) for folder in folders]
     shapes = [f"{each.manifest.options.geometry} to {each.manifest.options.size_px} px" for each in sets]

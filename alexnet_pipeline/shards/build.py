@@ -68,7 +68,7 @@ def shard(source: StrPath, out: StrPath, *, progress: Progress = True, **options
         for line in contents_lines(source_plan.contents):
             report(Message(line))
         if source_plan.listed:
-            report(Message(f"as listed on {source_plan.listed}; folders and archives are unchanged since"))
+            report(Message(f"as listed on {source_plan.listed}; `rescan=True` lists the source again"))
         listing = stored.place_of(there, here, reading, selection.splits, selected[0])
         keep_listing = partial(stored.save, listing, source_plan)
         try:
