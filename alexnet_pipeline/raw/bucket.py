@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 
-from alexnet_pipeline.errors import RefusedError
+from alexnet_pipeline.errors import PipelineError
 from alexnet_pipeline.raw.archive import ArchiveFolder
 from alexnet_pipeline.raw.tree import MAX_TEXT_BYTES, Entry, Place
 from alexnet_pipeline.storage.reading import read_whole
@@ -24,7 +24,7 @@ class BucketFolder(ArchiveFolder):
         try:
             return read_whole(location, MAX_TEXT_BYTES)
         except OSError as error:
-            raise RefusedError(f"cannot read {location}: {error.strerror}") from error
+            raise PipelineError(f"cannot read {location}: {error.strerror}") from error
 
     def location(self, name: str) -> RemotePath:
         """Where one of its files can be opened."""
@@ -50,7 +50,7 @@ def open_bucket(place: RemotePath, hidden: RemotePath | None = None) -> BucketFo
     """List all objects below a place, without those of a hidden one, which is the output.
 
     Raises:
-        RefusedError: the store cannot be asked.
+        PipelineError: the store cannot be asked.
     """
     root = BucketFolder(Place(str(place), "plain", folder=True))
     skipped = f"{hidden.relative_to(place)}/" if hidden else None
@@ -63,5 +63,5 @@ def open_bucket(place: RemotePath, hidden: RemotePath | None = None) -> BucketFo
                     parents[folder] = tuple(folder.split("/")) if folder else ()
                 root.add_object(parents[folder], name, status)
     except OSError as error:
-        raise RefusedError(f"cannot list {place}: {error.strerror}") from error
+        raise PipelineError(f"cannot list {place}: {error.strerror}") from error
     return root

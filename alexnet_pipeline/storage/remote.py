@@ -16,6 +16,7 @@ from datetime import timedelta
 from typing import Any, NamedTuple
 
 from alexnet_pipeline.errors import RefusedError
+from alexnet_pipeline.files import retry_passing
 
 # The schemes of URLs that are taken; all others are refused.
 SCHEMES = ("s3", "gs", "az", "http", "https")
@@ -31,11 +32,24 @@ MAX_RETRIES = 6
 RETRY_TIMEOUT_S = 60
 REQUEST_TIMEOUT_S = 60
 CONNECT_TIMEOUT_S = 5
+# Objects in one answer to a list; stores give no more.
+PAGE_OBJECTS = 1000
 FIRST_BACKOFF_S, LAST_BACKOFF_S = 0.1, 5.0
 # Where machines of a cloud are asked for credentials when there are none in the environment.
 METADATA = "169.254.169.254"
 # Longest part of a store's error that is shown.
 ERROR_LETTERS = 300
+# What stores call a bucket that is not there.
+NO_BUCKET = ("NoSuchBucket", "ContainerNotFound")
+# Answers to a request that may be other ones when it is sent again: too slow, two writers at once, too many.
+MAY_PASS = (408, 409, 425, 429)
+
+
+class MissingBucketError(OSError):
+    """There is no such bucket: nobody made it, or it has another name.
+
+    It is no FileNotFoundError, by which callers know that an object is not there yet.
+    """
 
 
 class Status(NamedTuple):
@@ -127,13 +141,17 @@ class RemotePath:
         Raises:
             OSError: there is no such object, or the store cannot be asked.
         """
-        return _status(self._call("head"))
+        try:
+            return _status(self._call("head"))
+        except FileNotFoundError:
+            self._call("get")  # a HEAD has no body to say that it is the bucket that is missing
+            raise
 
     def exists(self) -> bool:
         """Whether there is such an object.
 
         Raises:
-            OSError: the store cannot be asked.
+            OSError: there is no such bucket, or the store cannot be asked.
         """
         try:
             self.status()
@@ -182,16 +200,32 @@ class RemotePath:
     def walk(self) -> Iterator[tuple[str, Status]]:
         """Every object below this place, as (name from here, status), in the order of their keys.
 
+        A list that is cut off goes on behind the last key that came, because callers cannot begin it again.
+
         Raises:
             OSError: the store cannot be asked.
         """
-        obstore, store = _obstore(), _store(self.root)
-        pages = self._named(lambda: iter(obstore.list(store, prefix=self.key or None, chunk_size=1000)))
-        while page := self._named(lambda: next(pages, None)):
+        pages, last = self._pages(None), None
+
+        def next_page() -> Any:
+            nonlocal pages
+            try:
+                return self._named(lambda: next(pages, None))
+            except OSError:
+                pages = self._pages(last)
+                raise
+
+        while page := retry_passing(next_page):
             for found in page:
-                name = str(found["path"])[len(self.key) :].lstrip("/")
+                last = str(found["path"])
+                name = last[len(self.key) :].lstrip("/")
                 if name:
                     yield name, _status(found)
+
+    def _pages(self, after: str | None) -> Iterator[Any]:
+        obstore, store = _obstore(), _store(self.root)
+        listed = obstore.list(store, prefix=self.key or None, offset=after, chunk_size=PAGE_OBJECTS)
+        return iter(listed)
 
     def names(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The names of folders and of objects directly below this place, each sorted.
@@ -229,19 +263,32 @@ class RemotePath:
         try:
             return call()
         except FileNotFoundError as error:
-            missing = "no such bucket" if "NoSuchBucket" in str(error) else "no such object"
-            raise FileNotFoundError(errno.ENOENT, missing, str(self)) from error
+            raise self._missing(error) from error
         except (exceptions.AlreadyExistsError, exceptions.PreconditionError) as error:
             raise FileExistsError(errno.EEXIST, "it is there already", str(self)) from error
         except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
-            text = f"access denied by the store ({_reason(error)}); check the credentials in the environment"
-            raise PermissionError(errno.EACCES, text, str(self)) from error
+            raise self._denied(error) from error
         except exceptions.BaseError as error:
-            if "NoSuchBucket" in str(error):
-                raise FileNotFoundError(errno.ENOENT, "no such bucket", str(self)) from error
+            # Lists, and errors in the middle of a body, come without a class of their own.
+            answer = re.search(r"status code: (\d{3})", str(error))
+            code = int(answer[1]) if answer else 0
+            if any(word in str(error) for word in NO_BUCKET):
+                raise self._missing(error) from error
             if METADATA in str(error):  # which does not pass
                 raise PermissionError(errno.EACCES, _reason(error), str(self)) from error
-            raise OSError(errno.EREMOTEIO, _reason(error), str(self)) from error
+            if code in {401, 403}:
+                raise self._denied(error) from error
+            passes = not 400 <= code < 500 or code in MAY_PASS
+            raise OSError(errno.EREMOTEIO if passes else errno.EPROTO, _reason(error), str(self)) from error
+
+    def _missing(self, error: Exception) -> OSError:
+        if any(word in str(error) for word in NO_BUCKET):
+            return MissingBucketError(errno.ENOENT, "no such bucket", str(self))
+        return FileNotFoundError(errno.ENOENT, "no such object", str(self))
+
+    def _denied(self, error: Exception) -> PermissionError:
+        text = f"access denied by the store ({_reason(error)}); check the credentials in the environment"
+        return PermissionError(errno.EACCES, text, str(self))
 
 
 def is_url(place: str) -> bool:
