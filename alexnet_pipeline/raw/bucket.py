@@ -8,7 +8,8 @@ from alexnet_pipeline.errors import PipelineError
 from alexnet_pipeline.raw.archive import ArchiveFolder
 from alexnet_pipeline.raw.tree import MAX_TEXT_BYTES, Entry, Place
 from alexnet_pipeline.storage.reading import read_whole
-from alexnet_pipeline.storage.remote import RemotePath, Status
+from alexnet_pipeline.storage.remote import RemotePath
+from alexnet_pipeline.storage.store import Status
 
 
 class BucketFolder(ArchiveFolder):

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from alexnet_pipeline.storage.remote import RemotePath
+from tests.storage import hub as hubs
 from tests.storage import server
 
 
@@ -23,3 +24,14 @@ def bucket(port: int, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRe
     for name, value in server.variables(port).items():
         monkeypatch.setenv(name, value)
     return server.make_bucket(port, f"b{abs(hash(request.node.nodeid)) % (1 << 48)}")
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[hubs.Hub]:
+    """A Hugging Face Hub that has no data set yet, and a token for it."""
+    pytest.importorskip("huggingface_hub")
+    with hubs.running() as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
+        monkeypatch.setenv("HF_TOKEN", hubs.TOKEN)
+        monkeypatch.setenv("HF_HUB_DISABLE_TELEMETRY", "1")
+        yield hub

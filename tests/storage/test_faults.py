@@ -13,7 +13,7 @@ from alexnet_pipeline import shard
 from alexnet_pipeline.dataset.manifest import read_manifest
 from alexnet_pipeline.errors import OtherContentError, PipelineError
 from alexnet_pipeline.files import retry_passing
-from alexnet_pipeline.storage import reading, remote, writing
+from alexnet_pipeline.storage import objects, reading, writing
 from alexnet_pipeline.storage.remote import RemotePath
 from tests.storage import proxy as faulty
 from tests.storage.proxy import ERRORS, KINDS, SILENCE, Proxy
@@ -79,7 +79,7 @@ def test_each_fault_alone_is_survived(
     kind: str, bucket: RemotePath, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By each of the calls of a place, with the right result."""
-    monkeypatch.setattr(remote, "REQUEST_TIMEOUT_S", 1)  # before the first request, with which the client is made
+    monkeypatch.setattr(objects, "REQUEST_TIMEOUT_S", 1)  # before the first request, with which the client is made
     place, new = bucket / "a" / "old", bucket / "b" / "new"
     place.put(DATA, create=True)
     (bucket / "a/b/c").put(b"1", create=True)
@@ -180,7 +180,7 @@ def test_a_store_that_takes_nothing_ends_the_run(
 ) -> None:
     """With the place that could not be written, and the reason."""
     monkeypatch.setattr("alexnet_pipeline.files.RETRY_WAITS_S", (0.01,))
-    monkeypatch.setattr(remote, "MAX_RETRIES", 1)
+    monkeypatch.setattr(objects, "MAX_RETRIES", 1)
     for kind in ("503", "reset"):
         proxy.spoil_first(kind, 1 << 30, lambda method, path: method == "PUT")
         with pytest.raises(PipelineError, match=f"cannot write {bucket}/.*; mend that") as found:

@@ -6,8 +6,10 @@ import pytest
 
 from alexnet_pipeline.errors import OtherContentError, PipelineError, RefusedError
 from alexnet_pipeline.storage import reading, writing
+from alexnet_pipeline.storage.objects import _reason
 from alexnet_pipeline.storage.place import locate
-from alexnet_pipeline.storage.remote import MissingBucketError, RemotePath, _reason
+from alexnet_pipeline.storage.remote import RemotePath
+from alexnet_pipeline.storage.store import MissingBucketError
 
 NAME = "a/b c/\u00e9%20x.bin"
 
