@@ -114,9 +114,9 @@ class Hub:
         return self.read(key, 0, size_bytes)[0]
 
     def walk(self, key: str) -> Iterator[tuple[str, Status]]:
-        """Every file below a key; huggingface_hub itself tries again to get a page."""
-        retry_passing(self._commit)
-        for entry in sorted(self._tree(key, recursive=True), key=lambda entry: str(entry.path)):
+        """Every file below a key."""
+        entries = retry_passing(lambda: self._tree(key, recursive=True))
+        for entry in sorted(entries, key=lambda entry: str(entry.path)):
             if hasattr(entry, "blob_id"):  # a file
                 version = version_of(entry.lfs.sha256 if entry.lfs else entry.blob_id)
                 yield entry.path[len(key) :].lstrip("/"), Status(entry.size, version)
