@@ -28,9 +28,10 @@ if TYPE_CHECKING:
     from alexnet_pipeline.errors import InterruptedRunError, PipelineError, RefusedError, RejectedImageError
     from alexnet_pipeline.pixels.convert import resize
     from alexnet_pipeline.pixels.kernels import methods
-    from alexnet_pipeline.shards.build import merge, shard
+    from alexnet_pipeline.shards.build import shard
     from alexnet_pipeline.shards.estimate import estimate
     from alexnet_pipeline.shards.inspect import inspect
+    from alexnet_pipeline.shards.merge import merge
     from alexnet_pipeline.shards.reindex import reindex
     from alexnet_pipeline.shards.verify import verify
     from alexnet_pipeline.synthetic.sample import sample
@@ -50,9 +51,10 @@ _NAMES = {
     "errors": "InterruptedRunError PipelineError RefusedError RejectedImageError",
     "pixels.convert": "resize",
     "pixels.kernels": "methods",
-    "shards.build": "merge shard",
+    "shards.build": "shard",
     "shards.estimate": "estimate",
     "shards.inspect": "inspect",
+    "shards.merge": "merge",
     "shards.reindex": "reindex",
     "shards.verify": "verify",
     "synthetic.sample": "sample",

@@ -18,10 +18,18 @@ class OtherContentError(PipelineError):
     """A file that was to be created is there with other content."""
 
 
+class ChangedInputError(PipelineError):
+    """A file of the source is gone, or is another one than when the source was listed."""
+
+
 class RefusedError(PipelineError):
     """The request cannot be carried out as it stands; existing results are untouched."""
 
     exit_code = 2
+
+
+class BusyError(RefusedError):
+    """Another process or thread holds a lock."""
 
 
 class InterruptedRunError(PipelineError):

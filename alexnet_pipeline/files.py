@@ -7,6 +7,7 @@ import fcntl
 import functools
 import logging
 import os
+import re
 import secrets
 import stat
 import struct
@@ -16,11 +17,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Self, TypeVar
 
-from alexnet_pipeline.errors import OtherContentError, PipelineError, RefusedError
+from alexnet_pipeline.errors import BusyError, OtherContentError, PipelineError, RefusedError
 
 Result = TypeVar("Result")
 
 PART = ".part-"
+PART_NAME = re.compile(r"^\.part-(\d+-[0-9a-f]{8}-)?")  # without process and digits in version 0.1
 # Largest file that is read whole. A manifest in which every image of ImageNet is a reject has about 250 MB.
 MAX_WHOLE_BYTES = 512 << 20
 # Errors of reading that pass: of network file systems, of disks, and of limits. They are tried again after these waits.
@@ -78,14 +80,16 @@ def retry_passing(read: Callable[[], Result]) -> Result:
 
 
 class PartFile:
-    """A file that is written as `.part-NAME`, synced, and renamed once it is complete.
+    """A file that is written as `.part-PROCESS-DIGITS-NAME`, synced, and renamed once it is complete.
+
+    No two writers share a partial file, not even one that was thought dead and one on another machine in its stead.
 
     Leaving the block without `commit` removes the partial file.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._part = path.with_name(PART + path.name)
+        self._part = _part_of(path)
 
     def __enter__(self) -> Self:
         with naming(self._part):
@@ -131,7 +135,7 @@ def create(path: Path, data: bytes | memoryview) -> None:
         OtherContentError: it is there with other content.
         PipelineError: it cannot be written.
     """
-    part = path.with_name(f"{PART}{os.getpid()}-{secrets.token_hex(4)}-{path.name}")
+    part = _part_of(path)
     with naming(path):
         try:
             with part.open("xb") as handle:
@@ -150,6 +154,15 @@ def create(path: Path, data: bytes | memoryview) -> None:
         finally:
             part.unlink(missing_ok=True)
     sync_folder(path.parent)
+
+
+def name_of_part(name: str) -> str:
+    """The name that a partial file would have got; any other name as it is."""
+    return PART_NAME.sub("", name)
+
+
+def _part_of(path: Path) -> Path:
+    return path.with_name(f"{PART}{os.getpid()}-{secrets.token_hex(4)}-{path.name}")
 
 
 def make_folder(folder: Path) -> None:
@@ -185,8 +198,8 @@ def locked(path: Path, busy: str | None, *, first: int = 0, count: int = 0) -> I
         count: length of the range, 0 for all that follows `first`.
 
     Raises:
-        RefusedError: another writer holds part of the range, or the lock fails for another reason than a file system
-            without locks, which is warned of.
+        BusyError: somebody else holds part of the range.
+        RefusedError: the lock fails for another reason than a file system without locks, which is warned of.
     """
     make_folder(path.parent)
     with naming(path):
@@ -196,7 +209,7 @@ def locked(path: Path, busy: str | None, *, first: int = 0, count: int = 0) -> I
             _lock(handle, first, count, wait=busy is None)
         except OSError as error:
             if error.errno in HELD and busy:
-                raise RefusedError(busy) from error
+                raise BusyError(busy) from error
             if error.errno not in NO_LOCKS:
                 raise RefusedError(f"cannot lock {path}: {error.strerror}; choose another folder") from error
             _warn_once(CANNOT_LOCK)

@@ -18,7 +18,7 @@ import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar, Union
+from typing import Any, Literal, NamedTuple, TypeVar, Union
 
 from alexnet_pipeline.errors import RefusedError
 
@@ -32,6 +32,13 @@ UNITS = ("_px", "_images", "_steps", "_s")
 MAX_SEED = 2**32 - 1
 # Start of the docstring line that `takes_options` replaces with the parameters derived from records.
 DOC_LINE = "**options:"
+
+
+class Part(NamedTuple):
+    """One of several equal parts, counted from 0."""
+
+    number: int
+    parts: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -289,6 +296,15 @@ def _read_range(value: Any) -> tuple[int, int]:
     return span
 
 
+def _read_part(value: Any) -> Part:
+    """Read `I/N`, or a pair, as a part."""
+    number, parts = value.split("/") if isinstance(value, str) else value
+    part = Part(_read_int(number), _read_int(parts))
+    if not 0 <= part.number < part.parts:
+        raise ValueError
+    return part
+
+
 # How a value of each kind is read, and what to call one.
 _KINDS: dict[type, tuple[Callable[[Any], Any], str]] = {
     int: (_read_int, "a whole number"),
@@ -297,4 +313,5 @@ _KINDS: dict[type, tuple[Callable[[Any], Any], str]] = {
     str: (_exactly(str), "text"),
     Path: (Path, "a path"),
     range: (_read_range, "a range; 0:100 means 0 to 99"),
+    Part: (_read_part, "a part; of 64 parts, 0/64 is the first and 63/64 the last"),
 }

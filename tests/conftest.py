@@ -2,11 +2,14 @@
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from alexnet_pipeline.storage.remote import RemotePath
 from alexnet_pipeline.synthetic.sample import sample
+from tests.storage import server
 
 ROOT = Path(__file__).parent.parent
 
@@ -41,3 +44,20 @@ def raw_tars(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("raw") / "tars"
     sample(folder, train_images=60, val_images=20, layout="ilsvrc")
     return folder
+
+
+@pytest.fixture(scope="session")
+def port() -> Iterator[int]:
+    """The port of an S3 server."""
+    pytest.importorskip("obstore")
+    pytest.importorskip("moto")
+    with server.running() as port:
+        yield port
+
+
+@pytest.fixture
+def bucket(port: int, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> RemotePath:
+    """An empty bucket."""
+    for name, value in server.variables(port).items():
+        monkeypatch.setenv(name, value)
+    return server.make_bucket(port, f"b{abs(hash(request.node.nodeid)) % (1 << 48)}")

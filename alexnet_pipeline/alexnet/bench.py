@@ -7,7 +7,6 @@ import time
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain, repeat
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -19,10 +18,11 @@ from alexnet_pipeline.alexnet.randomness import seeded
 from alexnet_pipeline.alexnet.recipe import PAPER, RecipeChanges, crop_px_of, find_recipe
 from alexnet_pipeline.alexnet.run import find_splits, forward_of, network_of, precision_on
 from alexnet_pipeline.batches.loader import Loader
-from alexnet_pipeline.dataset.open import open_shards
+from alexnet_pipeline.dataset.cache import check_cache, open_sets
 from alexnet_pipeline.errors import RefusedError
 from alexnet_pipeline.options import make, parameters_of, takes_options
-from alexnet_pipeline.storage.place import local_path
+from alexnet_pipeline.progress import Progress, reporting
+from alexnet_pipeline.storage.place import StrPath, locate
 
 # Batches before the clock starts: decoders and caches are warm, prefetching has begun.
 WARM_UP_BATCHES = 5
@@ -67,7 +67,7 @@ class TrainingSpeed:
 
 @takes_options(LoadOptions, StepOptions, RecipeChanges)
 def bench(
-    what: Literal["load", "train"], shards: Path | str | None = None, **options: Any
+    what: Literal["load", "train"], shards: StrPath | None = None, *, progress: Progress = True, **options: Any
 ) -> LoadingSpeed | TrainingSpeed:
     """Measure loading (`bench("load", shards)`) or training (`bench("train")`) on this machine.
 
@@ -76,7 +76,8 @@ def bench(
 
     Args:
         what: `load` or `train`.
-        shards: to load from: a data set, or a method's folder with train/.
+        shards: to load from: a data set, or a method's folder with train/; a path, or a URL together with `cache`.
+        progress: True shows a bar while shards are fetched, False nothing; or a function that gets events.
         **options: see `LoadOptions`, `StepOptions` and `RecipeChanges`.
 
     Raises:
@@ -90,19 +91,25 @@ def bench(
     known = {parameter.name for record in records for parameter in parameters_of(record)}
     for name in sorted(options.keys() - known):
         raise RefusedError(f"`{name}` is not an option of {what!r}; expected some of {', '.join(sorted(known))}")
-    return measure_training(**options) if shards is None else measure_loading(shards, **options)
+    if shards is None:
+        return measure_training(**options)
+    return measure_loading(shards, progress=progress, **options)
 
 
 @takes_options(LoadOptions)
-def measure_loading(shards: Path | str, **options: Any) -> LoadingSpeed:
+def measure_loading(shards: StrPath, *, progress: Progress = True, **options: Any) -> LoadingSpeed:
     """Load training batches, epoch after epoch, until enough images are counted.
 
     Args:
-        shards: a data set, or a method's folder with train/.
+        shards: a data set, or a method's folder with train/; a path, or a URL together with `cache`.
+        progress: True shows a bar while shards are fetched, False nothing; or a function that gets events.
         **options: see `LoadOptions`.
     """
     chosen = make(LoadOptions, options)
-    opened = open_shards(find_splits(local_path(shards))[0])
+    place = locate(shards)
+    check_cache([place], chosen.cache)  # before a store is asked
+    with reporting(progress) as report:
+        (opened,) = open_sets([find_splits(place)[0]], chosen.cache, report)
     crop_px = crop_px_of(PAPER, opened.manifest.options.size_px)
     with join("one", chosen.device) as process:
         loader = Loader(opened, chosen.batch_images, crop_px=crop_px, device=process.device, threads=chosen.threads)
@@ -116,7 +123,7 @@ def measure_loading(shards: Path | str, **options: Any) -> LoadingSpeed:
                 counted += len(next(batches)[1])
             _wait(process.device)
             wall_s, cpu_s = time.perf_counter() - started, time.process_time() - started_cpu
-    what = f"{opened.folder} ({opened.manifest.options.encoding}) on {process.device}"
+    what = f"{opened.origin} ({opened.manifest.options.encoding}) on {process.device}"
     return LoadingSpeed(what, counted, counted / wall_s, cpu_s / counted * 1e3)
 
 

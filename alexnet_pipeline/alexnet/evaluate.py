@@ -19,14 +19,15 @@ from alexnet_pipeline.alexnet.predict import BATCH_IMAGES, Predictions, check_co
 from alexnet_pipeline.alexnet.processes import Process
 from alexnet_pipeline.alexnet.run_folder import utf8
 from alexnet_pipeline.batches.loader import Loader
+from alexnet_pipeline.dataset.cache import open_sets
 from alexnet_pipeline.dataset.manifest import Manifest
-from alexnet_pipeline.dataset.open import ShardSet, open_shards
+from alexnet_pipeline.dataset.open import ShardSet
 from alexnet_pipeline.errors import RefusedError
 from alexnet_pipeline.files import make_folder, read_whole, write_whole
 from alexnet_pipeline.options import make, takes_options
 from alexnet_pipeline.progress import Progress, Report, reporting, warn_to
 from alexnet_pipeline.records import PathText, Steps, from_json, to_json
-from alexnet_pipeline.storage.place import Location
+from alexnet_pipeline.storage.place import StrPath, locate, resolved
 from alexnet_pipeline.text import html_table
 
 EVALUATIONS = "evaluations"
@@ -79,7 +80,7 @@ class Evaluation:
     """Error rates of a network, or of an ensemble, on a data set.
 
     Attributes:
-        shards: folder.
+        shards: folder or URL.
         method: downsampling method of the shards.
         runs: run folders; more than one is an ensemble, the mean of their probabilities.
         steps: of each run's checkpoint.
@@ -113,7 +114,7 @@ class Evaluation:
 
 @takes_options(EvaluateOptions)
 def evaluate(
-    runs: Path | str | Sequence[Path | str], *, shards: Location | str, progress: Progress = True, **options: Any
+    runs: Path | str | Sequence[Path | str], *, shards: StrPath, progress: Progress = True, **options: Any
 ) -> Evaluation:
     """Count the errors of a run's newest network, or of the mean of several runs' probabilities.
 
@@ -121,7 +122,7 @@ def evaluate(
 
     Args:
         runs: run folder, or several.
-        shards: the data set to evaluate on.
+        shards: the data set to evaluate on; a path, or a URL together with `cache`.
         progress: True shows a bar, False nothing; or a function that gets events.
         **options: see `EvaluateOptions`.
 
@@ -133,8 +134,8 @@ def evaluate(
     folders = [Path(run) for run in ([runs] if isinstance(runs, (str, Path)) else runs)]
     if not folders:
         raise RefusedError("`runs`: found none; expected at least one run folder")
-    opened = open_shards(shards)
     with reporting(progress) as report:
+        (opened,) = open_sets([locate(shards)], chosen.cache, report)
         predictions = predict(folders, opened, crops=chosen.crops, device=chosen.device, report=report)
     best = best_classes(predictions.probabilities)
     if chosen.predictions:
@@ -197,7 +198,7 @@ def _evaluation(
     chances = predictions.probabilities[torch.arange(len(labels)), labels].clamp_min(1e-12)
     loss_sum = float(-chances.log().sum())
     return Evaluation(
-        shards=utf8(str(shards.folder)),
+        shards=utf8(str(shards.origin)),
         method=manifest.options.method,
         runs=tuple(utf8(str(run)) for run in runs),
         steps=predictions.steps,
@@ -236,7 +237,7 @@ def _confusions(manifest: Manifest, labels: Tensor, first: Tensor) -> tuple[Conf
 
 def _keep(run: Path, evaluation: Evaluation) -> None:
     """Keep an evaluation with its run, where the report finds it."""
-    shards = Path(evaluation.shards).resolve()
+    shards = resolved(locate(evaluation.shards))
     name = f"{evaluation.errors.protocol.replace(' ', '-')}-{shards.parent.name}-{shards.name}.json"
     make_folder(run / EVALUATIONS)
     write_whole(run / EVALUATIONS / name, to_json(replace(evaluation, shards=str(shards)), indent=1))

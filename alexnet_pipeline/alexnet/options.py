@@ -21,6 +21,7 @@ MAX_THREADS = 1024
 DEVICE_HELP = "Device; auto takes GPUs where PyTorch finds any."
 PRECISION_HELP = "Precision of the arithmetic; weights stay float32. auto is bf16 on a GPU and fp32 on a CPU."
 THREADS_HELP = "Number of decoding threads."
+CACHE_HELP = "Folder on this machine for copies of data sets in object stores, which its processes share."
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class TrainOptions:
     val: Path | None = option(
         None, "Validation shards.", metavar="PATH", default_text="SHARDS/val where SHARDS holds splits"
     )
+    cache: Path | None = option(None, CACHE_HELP, metavar="DIR")
     towers: Towers = option(
         "auto",
         "Where the two towers run: side by side on one device (one), on two devices of this process (local), or in a "
@@ -57,6 +59,7 @@ class TrainOptions:
 class EvaluateOptions:
     """How to evaluate."""
 
+    cache: Path | None = option(None, CACHE_HELP, metavar="DIR")
     crops: Crops = option(1, "Crops per image: the centre, or the paper's ten.")
     device: Device = option("auto", DEVICE_HELP)
     predictions: Path | None = option(
@@ -71,6 +74,7 @@ class LoadOptions:
     """How to measure loading."""
 
     batch_images: int = option(128, "Images per batch.", least=1, most=1 << 20, name="batch_size")
+    cache: Path | None = option(None, CACHE_HELP, metavar="DIR")
     images: int = option(5000, "Images to load after warm-up.", least=1)
     device: Device = option("auto", DEVICE_HELP)
     threads: int | None = option(None, THREADS_HELP, least=1, most=MAX_THREADS, default_text="the cores")

@@ -108,11 +108,11 @@ def check_alike(shards: ShardSet, classes: tuple[str, ...], size_px: int, traini
         RefusedError: it has others.
     """
     if shards.manifest.classes != classes:
-        raise RefusedError(f"{shards.folder} has other classes than {training_set}; shard both from one source")
+        raise RefusedError(f"{shards.origin} has other classes than {training_set}; shard both from one source")
     found_px = shards.manifest.options.size_px
     if found_px != size_px:
         raise RefusedError(
-            f"{shards.folder} has images of {found_px} pixels, {training_set} of {size_px}; shard both with the same "
+            f"{shards.origin} has images of {found_px} pixels, {training_set} of {size_px}; shard both with the same "
             "`size`"
         )
 

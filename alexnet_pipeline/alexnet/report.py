@@ -16,14 +16,17 @@ from alexnet_pipeline.alexnet.evaluate import Confusion, Evaluation, read_evalua
 from alexnet_pipeline.alexnet.exchange import TOWERS
 from alexnet_pipeline.alexnet.metrics import Log, read_metrics
 from alexnet_pipeline.alexnet.run_folder import CHECKPOINTS, read_run
+from alexnet_pipeline.dataset.cache import open_sets
 from alexnet_pipeline.dataset.npy import read_npy
-from alexnet_pipeline.dataset.open import ShardSet, open_shards
+from alexnet_pipeline.dataset.open import ShardSet
 from alexnet_pipeline.errors import PipelineError
 from alexnet_pipeline.files import write_whole
 from alexnet_pipeline.options import parameters_of
 from alexnet_pipeline.pages.charts import Series, data_uri, line_chart, png_uri
 from alexnet_pipeline.pages.page import page_environment
 from alexnet_pipeline.progress import Progress, Report, reporting, warn_to
+from alexnet_pipeline.storage.place import locate
+from alexnet_pipeline.storage.remote import is_url
 
 TEMPLATE, PAGE = "report.html", "report.html"
 FIRST_LAYER = "conv1.weight"
@@ -35,12 +38,20 @@ MIME = {"jpg": "image/jpeg", "png": "image/png"}
 MAGIC = {"image/jpeg": b"\xff\xd8\xff", "image/png": b"\x89PNG\r\n\x1a\n"}
 
 
-def report(run: Path | str, output: Path | str | None = None, *, progress: Progress = True) -> Path:
+def report(
+    run: Path | str,
+    output: Path | str | None = None,
+    *,
+    cache: Path | str | None = None,
+    progress: Progress = True,
+) -> Path:
     """Write the report of a run, finished or not, as one HTML file that needs no network.
 
     Args:
         run: folder that `train` wrote.
         output: path of the page; default RUN/report.html.
+        cache: folder that `evaluate` had, where the images of an evaluation are in an object store; without it they are
+            left out.
         progress: True logs or shows warnings, False logs them; or a function that gets events.
 
     Returns:
@@ -53,19 +64,19 @@ def report(run: Path | str, output: Path | str | None = None, *, progress: Progr
     folder = Path(run)
     path = Path(output) if output is not None else folder / PAGE
     with reporting(progress) as report_to:
-        page = _page(folder, report_to)
+        page = _page(folder, Path(cache) if cache is not None else None, report_to)
     write_whole(path, page.encode("utf-8", "backslashreplace"))
     return path
 
 
-def _page(folder: Path, report_to: Report) -> str:
+def _page(folder: Path, cache: Path | None, report_to: Report) -> str:
     record, log = read_run(folder), read_metrics(folder)
     evaluations = read_evaluations(folder, report_to)
-    validation = Path(record.val.folder).resolve() if record.val else None
-    own = [one for one in evaluations if len(one.runs) == 1 and Path(one.shards).resolve() == validation]
+    validation = _resolved(record.val.folder) if record.val else None
+    own = [one for one in evaluations if len(one.runs) == 1 and _resolved(one.shards) == validation]
     # The newest evaluation on this run's validation set, or else on any set, has the details.
     detailed = max(own or evaluations, key=lambda one: (max(one.steps), one.errors.protocol), default=None)
-    images, note = _confused_images(detailed)
+    images, note = _confused_images(detailed, cache, report_to)
     if note:
         warn_to(report_to)(note)
     environment = page_environment(Path(__file__).parent)
@@ -84,6 +95,11 @@ def _page(folder: Path, report_to: Report) -> str:
         evaluations=evaluations,
         validations=log.validations,
     )  # fmt: skip
+
+
+def _resolved(folder: str) -> str:
+    """A folder of a record without links, or a URL."""
+    return folder if is_url(folder) else str(Path(folder).resolve())
 
 
 def _headline(log: Log, own: Sequence[Evaluation]) -> list[tuple[ErrorRates, int]]:
@@ -145,12 +161,16 @@ def _filter(weights: NDArray[np.float64]) -> tuple[str, float, float]:
     return png_uri(np.rint(scaled * 255).astype(np.uint8).transpose(1, 2, 0)), low, high
 
 
-def _confused_images(detailed: Evaluation | None) -> tuple[list[tuple[Confusion, list[str]]], str]:
+def _confused_images(
+    detailed: Evaluation | None, cache: Path | None, report_to: Report
+) -> tuple[list[tuple[Confusion, list[str]]], str]:
     """Confusions with their images; without images and with a note why, where they cannot be read."""
-    shown = detailed.confusions[:SHOWN_CONFUSIONS] if detailed else ()
+    if detailed is None:
+        return [], ""
+    shown = detailed.confusions[:SHOWN_CONFUSIONS]
     try:
-        shards = open_shards(detailed.shards) if detailed else None
-        return [(confusion, _images(shards, confusion)) for confusion in shown if shards], ""
+        (shards,) = open_sets([locate(detailed.shards)], cache if is_url(detailed.shards) else None, report_to)
+        return [(confusion, _images(shards, confusion)) for confusion in shown], ""
     except (PipelineError, OSError, ValueError) as error:
         return [(confusion, []) for confusion in shown], f"Images are left out: {error}"
 
@@ -160,7 +180,7 @@ def _images(shards: ShardSet, confusion: Confusion) -> list[str]:
     for position in confusion.examples:
         same = 0 <= position < len(shards)
         if not same or shards.manifest.classes[shards.read_label(position)] != confusion.truth:
-            raise PipelineError(f"{shards.folder} has changed since the evaluation; run `evaluate` again")
+            raise PipelineError(f"{shards.origin} has changed since the evaluation; run `evaluate` again")
         data = shards.read_image(position)
         if kind and not data.startswith(MAGIC[kind]):  # a page must not carry a file that only claims to be an image
             raise PipelineError(f"{shards.folder}: image {position} is no {kind}; run `verify`")

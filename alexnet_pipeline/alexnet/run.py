@@ -24,10 +24,13 @@ from alexnet_pipeline.alexnet.processes import Process
 from alexnet_pipeline.alexnet.recipe import NetworkOptions, Recipe, crop_px_of
 from alexnet_pipeline.alexnet.run_folder import RunRecord, ShardsRecord, utf8
 from alexnet_pipeline.batches.loader import Loader
+from alexnet_pipeline.dataset.cache import Stop, check_cache, open_sets
 from alexnet_pipeline.dataset.manifest import is_finished
-from alexnet_pipeline.dataset.open import ShardSet, open_shards
+from alexnet_pipeline.dataset.open import ShardSet
 from alexnet_pipeline.errors import RefusedError
 from alexnet_pipeline.progress import Report
+from alexnet_pipeline.storage.place import Location, locate
+from alexnet_pipeline.storage.reading import names_in
 
 Forward = Callable[[Tensor], Tensor]
 
@@ -90,41 +93,61 @@ class Run:
         )
 
 
-def open_splits(shards: Path, val: Path | None, recipe: Recipe) -> tuple[ShardSet, ShardSet | None]:
-    """Open the training set, and the validation set where there is one.
+def open_splits(
+    shards: Location, recipe: Recipe, options: TrainOptions, report: Report, stop: Stop
+) -> tuple[ShardSet, ShardSet | None]:
+    """Open the training set, and the validation set where there is one; or copies of those in object stores.
 
     Args:
         shards: the training set, or a folder with train/ and val/.
-        val: the validation set; None for the one in `shards`.
         recipe: to be trained.
+        options: name the validation set, if it is not the one in `shards`, and the folder for copies.
+        report: gets progress.
+        stop: asked now and then while a copy is fetched.
 
     Raises:
-        RefusedError: there is no training set, the two do not fit together, or the recipe needs a validation set.
+        RefusedError: there is no training set, the two do not fit together, the recipe needs a validation set, or
+            `cache` is missing or has no effect.
+        PipelineError: a set cannot be fetched or opened.
+        InterruptedRunError: `stop` ended it.
     """
+    val = locate(options.val) if options.val else None
+    check_cache([shards, val] if val else [shards], options.cache)  # before a store is asked
     train_folder, val_folder = find_splits(shards, val)
-    train_set, val_set = open_shards(train_folder), open_shards(val_folder) if val_folder else None
-    if val_set:
-        trained = train_set.manifest
-        check_alike(val_set, trained.classes, trained.options.size_px, str(train_set.folder))
-    if recipe.schedule == "plateau" and val_set is None:
+    if recipe.schedule == "plateau" and val_folder is None and is_finished(train_folder):  # before it is fetched
         raise RefusedError(
             "the plateau schedule follows the validation error: give `val`, or choose `schedule='steps'`"
         )
+    if val_folder is None:
+        return open_sets([train_folder], options.cache, report, stop)[0], None
+    train_set, val_set = open_sets([train_folder, val_folder], options.cache, report, stop)
+    trained = train_set.manifest
+    check_alike(val_set, trained.classes, trained.options.size_px, str(train_set.origin))
     return train_set, val_set
 
 
-def find_splits(shards: Path, val: Path | None = None) -> tuple[Path, Path | None]:
+def find_splits(shards: Location, val: Location | None = None) -> tuple[Location, Location | None]:
     """The folders of training and validation set: `shards` itself, or train/ and val/ in it.
 
     Raises:
         RefusedError: `shards` holds several methods.
+        PipelineError: a store cannot be asked.
     """
     if is_finished(shards / "train"):
         return shards / "train", val or (shards / "val" if is_finished(shards / "val") else None)
-    methods = sorted(folder for folder in shards.glob("*") if is_finished(folder / "train"))
-    if methods:
-        raise RefusedError(f"{shards} holds a folder for each method; name one, like {methods[0]}")
+    if is_finished(shards):
+        return shards, val
+    for name in _folders_in(shards):
+        if is_finished(shards / name / "train"):
+            raise RefusedError(f"{shards} holds a folder for each method; name one, like {shards / name}")
     return shards, val
+
+
+def _folders_in(folder: Location) -> tuple[str, ...]:
+    try:
+        return names_in(folder)[0]
+    except OSError:  # `open_sets` says what is wrong with it
+        return ()
 
 
 @contextmanager

@@ -24,7 +24,7 @@ class ShardsRecord:
     """A data set that a run uses.
 
     Attributes:
-        folder: where it was.
+        folder: where it was, or its URL.
         method: that downsampled its images.
         fingerprint: of its options, classes and inputs.
         total_images: in it.
@@ -39,7 +39,7 @@ class ShardsRecord:
     def of(cls, shards: ShardSet) -> ShardsRecord:
         """The record of an opened data set."""
         manifest = shards.manifest
-        return cls(utf8(str(shards.folder)), manifest.options.method, manifest.fingerprint, manifest.total_images)
+        return cls(utf8(str(shards.origin)), manifest.options.method, manifest.fingerprint, manifest.total_images)
 
 
 @dataclass(frozen=True, slots=True)

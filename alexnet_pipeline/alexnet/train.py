@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,15 +25,14 @@ from alexnet_pipeline.alexnet.run import Run, open_splits, prepare
 from alexnet_pipeline.alexnet.run_folder import CHECKPOINTS, LOCK, write_run
 from alexnet_pipeline.alexnet.schedule import after_epoch, is_over, learning_rate
 from alexnet_pipeline.alexnet.state import TrainState, begin, check_finite, restore, save
+from alexnet_pipeline.dataset.cache import Stop
 from alexnet_pipeline.errors import InterruptedRunError, RefusedError
 from alexnet_pipeline.files import locked
 from alexnet_pipeline.options import make, takes_options
 from alexnet_pipeline.progress import Advance, Message, Progress, Report, Stage, reporting, silent
-from alexnet_pipeline.storage.place import local_path
+from alexnet_pipeline.storage.place import StrPath, locate
 from alexnet_pipeline.text import counted
 
-# Asked between steps: the number of the signal that wants training to stop, 0 for none.
-Stop = Callable[[], int]
 # Several processes agree on stopping after so many steps, because each agreement waits for the device.
 AGREE_STEPS = 10
 
@@ -67,7 +65,7 @@ class TrainSummary:
 
 @takes_options(RecipeChanges, TrainOptions)
 def train(
-    shards: Path | str,
+    shards: StrPath,
     *,
     run_dir: Path | str,
     progress: Progress = True,
@@ -78,25 +76,29 @@ def train(
     """Train AlexNet.
 
     Args:
-        shards: a data set, or a method's folder with train/ and val/.
+        shards: a data set, or a method's folder with train/ and val/; a path, or a URL together with `cache`.
         run_dir: folder for checkpoints, metrics.jsonl and run.json.
         **options: see `RecipeChanges` and `TrainOptions`.
         progress: True shows a bar, False nothing; or a function that gets events.
-        stop: asked between steps; training ends with a checkpoint once it returns the number of a signal, not 0.
+        stop: asked between steps, and while shards are fetched; training ends with a checkpoint once it returns the
+            number of a signal, not 0.
         command: that a person would repeat, for the report.
 
     Raises:
         RefusedError: the request cannot be carried out; nothing was changed.
         PipelineError: training failed, or the loss is no longer finite; the last checkpoint is untouched.
-        InterruptedRunError: `stop` ended it, after a checkpoint.
+        InterruptedRunError: `stop` ended it, after a checkpoint, or while shards were fetched.
     """
     recipe, chosen, folder = find_recipe(options), make(TrainOptions, options), Path(run_dir)
     if chosen.tensorboard:
         check_tensorboard()
-    train_set, val_set = open_splits(local_path(shards), chosen.val, recipe)
+    stop = stop or (lambda: 0)
     with ExitStack() as stack:
+        report = stack.enter_context(reporting(progress))
+        # Not only the first process reports: of those of a machine, any one may be the one that fetches.
+        train_set, val_set = open_splits(locate(shards), recipe, chosen, report, stop)
         process = stack.enter_context(join(chosen.towers, chosen.device, chosen.timeout_s))
-        report = stack.enter_context(reporting(progress)) if process.leads else silent
+        report = report if process.leads else silent
         if process.leads:
             busy = f"another run is writing {folder}; wait for it, or choose another `run_dir`"
             stack.enter_context(locked(folder / LOCK, busy))
@@ -106,7 +108,7 @@ def train(
         state = restore(run, checkpoint) if checkpoint else begin(run)
         if process.leads:  # not before: a refused resume leaves the run as it was
             write_run(folder, run.record(command), run.loader.mean)
-        return _train(run, state, stop or (lambda: 0))
+        return _train(run, state, stop)
 
 
 def _find_checkpoint(folder: Path, options: TrainOptions, report: Report) -> Checkpoint | None:

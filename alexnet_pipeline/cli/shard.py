@@ -17,9 +17,9 @@ from alexnet_pipeline.storage.place import Location
 from alexnet_pipeline.text import counted, printable
 
 if TYPE_CHECKING:
-    from alexnet_pipeline.shards.build import SetSummary
     from alexnet_pipeline.shards.estimate import Estimate
     from alexnet_pipeline.shards.inspect import SampleView
+    from alexnet_pipeline.shards.summary import SetSummary
     from alexnet_pipeline.shards.verify import Verification
 
 COMPLETE_WITH_REJECTS = 3
@@ -98,18 +98,21 @@ def layouts_command(ctx: click.Context) -> None:
 
 
 @click.command("merge", cls=Command, short_help="Combine shard ranges that separate jobs wrote.")
-@click.argument("out", type=LOCATION)
+@click.argument("outs", metavar="OUT [OTHER]...", type=LOCATION, nargs=-1, required=True)
 @click.pass_context
-def merge_command(ctx: click.Context, out: Location) -> None:
-    """Combine shard ranges that separate jobs wrote below OUT with `shard --shard-range`.
+def merge_command(ctx: click.Context, outs: tuple[Location, ...]) -> None:
+    """Complete the data sets below OUT whose parts separate jobs wrote, with `shard --part` or `--shard-range`.
+
+    Jobs may have written to one folder or to several: shards that OUT lacks are copied from OTHER first.
 
     \b
     Example:
       alexnet-pipeline merge /data/shards
+      alexnet-pipeline merge /data/shards /node1/shards /node2/shards
     """
-    from alexnet_pipeline.shards.build import merge  # noqa: PLC0415
+    from alexnet_pipeline.shards.merge import merge  # noqa: PLC0415
 
-    print_sets(ctx, merge(out), ())
+    print_sets(ctx, merge(*outs), ())
 
 
 @click.command("verify", cls=Command, short_help="Check data sets against their manifests.")
@@ -191,7 +194,7 @@ def set_lines(summaries: Sequence[SetSummary]) -> list[str]:
         shards = counted(done.shards, "shard")
         if not done.complete:
             shards = f"{done.shards:,} of {counted(done.planned_shards, 'shard')}"
-        state = "" if done.complete else "  not merged yet: run `alexnet-pipeline merge`"
+        state = "" if done.complete else "  not complete yet: write the other parts, then run `alexnet-pipeline merge`"
         lines.append(
             f"{done.folder}: {counted(done.images, 'image')} in {shards}, {size_text(done.size_bytes)}, "
             f"{len(done.rejects):,} rejected{state}"

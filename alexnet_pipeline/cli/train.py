@@ -12,9 +12,10 @@ import click
 from alexnet_pipeline.alexnet.options import EvaluateOptions, LoadOptions, StepOptions, TrainOptions
 from alexnet_pipeline.alexnet.recipe import RecipeChanges
 from alexnet_pipeline.cli.console import command_line, print_result, reporting
-from alexnet_pipeline.cli.options import PATH, Command, given, options_of
+from alexnet_pipeline.cli.options import LOCATION, PATH, Command, given, options_of
 from alexnet_pipeline.cli.signals import stopping
 from alexnet_pipeline.errors import RefusedError
+from alexnet_pipeline.storage.place import Location
 from alexnet_pipeline.text import counted
 
 if TYPE_CHECKING:
@@ -23,16 +24,17 @@ if TYPE_CHECKING:
 
 
 @click.command("train", cls=Command)
-@click.argument("shards", type=PATH)
+@click.argument("shards", type=LOCATION)
 @click.option("--run-dir", type=PATH, required=True, help="Folder for checkpoints, metrics.jsonl and run.json.")
 @options_of(RecipeChanges, TrainOptions)
 @click.pass_context
-def train_command(ctx: click.Context, /, shards: Path, run_dir: Path, **options: Any) -> None:
+def train_command(ctx: click.Context, /, shards: Location, run_dir: Path, **options: Any) -> None:
     """Train AlexNet on SHARDS: a data set, or a method's folder with train/ and val/.
 
     \b
     Example:
       alexnet-pipeline train shards/lanczos --preset paper --run-dir runs/a
+      alexnet-pipeline train s3://bucket/shards/lanczos --cache /nvme/cache --run-dir runs/a
       torchrun --nproc-per-node 2 -m alexnet_pipeline train shards/lanczos --run-dir runs/a --towers distributed
 
     Exit codes: 0 complete, 1 failed, 2 refused, 130/143 interrupted; --resume auto continues.
@@ -48,10 +50,10 @@ def train_command(ctx: click.Context, /, shards: Path, run_dir: Path, **options:
 
 @click.command("evaluate", cls=Command)
 @click.argument("runs", type=PATH, nargs=-1, required=True)
-@click.option("--shards", type=PATH, required=True, help="Data set to evaluate on.")
+@click.option("--shards", type=LOCATION, required=True, help="Data set to evaluate on.")
 @options_of(EvaluateOptions)
 @click.pass_context
-def evaluate_command(ctx: click.Context, /, runs: tuple[Path, ...], shards: Path, **options: Any) -> None:
+def evaluate_command(ctx: click.Context, /, runs: tuple[Path, ...], shards: Location, **options: Any) -> None:
     """Count the errors of a run's newest network, or of the mean of several runs' probabilities.
 
     \b
@@ -69,8 +71,9 @@ def evaluate_command(ctx: click.Context, /, runs: tuple[Path, ...], shards: Path
 @click.command("report", cls=Command)
 @click.argument("run", type=PATH)
 @click.option("-o", "--output", type=PATH, help="HTML file.  [default: RUN/report.html]")
+@click.option("--cache", type=PATH, metavar="DIR", help="The --cache of evaluate, for images in an object store.")
 @click.pass_context
-def report_command(ctx: click.Context, run: Path, output: Path | None) -> None:
+def report_command(ctx: click.Context, run: Path, output: Path | None, cache: Path | None) -> None:
     """Write a run's curves, filters, confusions and configuration to one HTML file that needs no network.
 
     \b
@@ -81,7 +84,7 @@ def report_command(ctx: click.Context, run: Path, output: Path | None) -> None:
     from alexnet_pipeline.alexnet.report import report as write_report  # noqa: PLC0415
 
     with reporting(ctx) as report:
-        path = write_report(run, output, progress=report)
+        path = write_report(run, output, cache=cache, progress=report)
     print_result(ctx, {"report": str(path)}, [f"report: {path}"])
 
 
@@ -96,10 +99,10 @@ def bench_group() -> None:
 
 
 @bench_group.command("load", cls=Command)
-@click.argument("shards", type=PATH)
+@click.argument("shards", type=LOCATION)
 @options_of(LoadOptions)
 @click.pass_context
-def bench_load_command(ctx: click.Context, /, shards: Path, **options: Any) -> None:
+def bench_load_command(ctx: click.Context, /, shards: Location, **options: Any) -> None:
     """Load batches from SHARDS as training does, and print images/s.
 
     \b
@@ -109,7 +112,8 @@ def bench_load_command(ctx: click.Context, /, shards: Path, **options: Any) -> N
     need_train()
     from alexnet_pipeline.alexnet.bench import measure_loading  # noqa: PLC0415
 
-    speed = measure_loading(shards, **given(options))
+    with reporting(ctx) as report:
+        speed = measure_loading(shards, progress=report, **given(options))
     line = f"{speed.what}: {speed.images_per_s:,.0f} images/s, {speed.cpu_ms:.3f} ms of CPU per image"
     print_result(ctx, speed, [line])
 

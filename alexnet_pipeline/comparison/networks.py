@@ -12,11 +12,12 @@ from pathlib import Path
 from alexnet_pipeline.alexnet.evaluate import evaluate
 from alexnet_pipeline.alexnet.predict import predict
 from alexnet_pipeline.alexnet.recipe import Recipe, find_recipe
-from alexnet_pipeline.alexnet.train import Stop, train
+from alexnet_pipeline.alexnet.train import train
 from alexnet_pipeline.comparison.accuracy import summarise
 from alexnet_pipeline.comparison.options import CompareOptions, NetworkTraining
 from alexnet_pipeline.comparison.records import Comparison, NetworkResults, ShiftCell, TrainedCell
 from alexnet_pipeline.comparison.verdict import verdict_of
+from alexnet_pipeline.dataset.cache import Stop
 from alexnet_pipeline.dataset.open import ShardSet, open_shards
 from alexnet_pipeline.errors import SIGNAL_EXIT, InterruptedRunError, RefusedError
 from alexnet_pipeline.files import read_whole, write_whole

@@ -159,7 +159,7 @@ def is_finished(folder: Location) -> bool:
 
 def write_manifest(folder: Location, manifest: Manifest) -> Manifest:
     """Write a data set's manifest, the last of its files, and return it with its digest."""
-    sealed = dataclasses.replace(manifest, digest=_digest(manifest))
+    sealed = dataclasses.replace(manifest, digest=_digest_of_text(_text(manifest), manifest.digest))
     write_whole(folder / MANIFEST, _text(sealed))
     return sealed
 
@@ -189,7 +189,7 @@ def read_manifest(folder: Location) -> Manifest:
         raise RefusedError(
             f"{path} has format version {version}; this release reads versions {FIRST_VERSION} to {FORMAT_VERSION}"
         )
-    if _text(manifest) != text or _digest(manifest) != manifest.digest:
+    if _text(manifest) != text or _digest_of_text(text, manifest.digest) != manifest.digest:
         raise PipelineError(f"{path} is damaged: its digest does not match; {_MENDED}")
     return manifest
 
@@ -199,8 +199,9 @@ def encode_json(data: object) -> bytes:
     return (json.dumps(data, sort_keys=True, indent=1) + "\n").encode("ascii")
 
 
-def _digest(manifest: Manifest) -> str:
-    return hashlib.sha256(_text(dataclasses.replace(manifest, digest=""))).hexdigest()
+def _digest_of_text(text: bytes, digest: str) -> str:
+    """SHA-256 in hex of a manifest's file with its own digest left empty."""
+    return hashlib.sha256(text.replace(f'\n "digest": "{digest}"'.encode(), b'\n "digest": ""', 1)).hexdigest()
 
 
 def _text(manifest: Manifest) -> bytes:

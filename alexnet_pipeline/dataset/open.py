@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import resource
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,14 +14,12 @@ from numpy.typing import NDArray
 from alexnet_pipeline.dataset.index import ShardIndex, read_dali_index
 from alexnet_pipeline.dataset.manifest import MEAN, Manifest, PixelStatistics, ShardRecord, read_manifest
 from alexnet_pipeline.dataset.npy import read_npy
-from alexnet_pipeline.dataset.tar import OpenTar, RemoteTar
+from alexnet_pipeline.dataset.tar import OpenTar, RemoteTar, allow_files
 from alexnet_pipeline.errors import PipelineError, RefusedError
 from alexnet_pipeline.records import EXTENSIONS, from_json
 from alexnet_pipeline.storage.place import Location, locate
 from alexnet_pipeline.storage.reading import read_whole
 
-# File descriptors to leave for other uses: decoders, processes, checkpoints.
-SPARE_FILES = 256
 # Bytes of the name field at the start of a USTAR header.
 NAME_BYTES = 100
 # Most bytes between a label and its image: headers, padding and, before a raw image, the record.
@@ -61,11 +58,12 @@ class ShardSet:
     Attributes:
         folder: the data set's folder.
         manifest: its manifest.
-        tars: (shards,) open tars; shards without samples have none.
+        tars: (shards,) its tars; shards without samples have none.
         shard: (samples,) int32 index into `tars`.
         image: (samples, 2) int64 offset and size of the image in its tar.
         label: (samples, 2) int64 offset and size of the `.cls` member.
         record: (samples, 2) int64 offset and size of the `.json` member.
+        origin: where the set was found: its URL if `folder` is a copy of it, else `folder`.
     """
 
     folder: Location
@@ -75,13 +73,14 @@ class ShardSet:
     image: NDArray[np.int64]
     label: NDArray[np.int64]
     record: NDArray[np.int64]
+    origin: Location
 
     def __len__(self) -> int:
         return len(self.shard)
 
     def __repr__(self) -> str:
         manifest = self.manifest
-        return f"ShardSet({str(self.folder)!r}: {len(self):,} images, {manifest.options.method}, {manifest.split})"
+        return f"ShardSet({str(self.origin)!r}: {len(self):,} images, {manifest.options.method}, {manifest.split})"
 
     def keys(self) -> Iterator[str]:
         """The key of every sample, in order."""
@@ -196,11 +195,13 @@ def open_manifest(folder: Location, manifest: Manifest) -> ShardSet:
     counts = [len(index.keys) for index in indexes]
     if sum(counts) != manifest.total_images:
         raise PipelineError(f"{folder}: indexes list {sum(counts)} samples, the manifest says {manifest.total_images}")
-    _allow_files(len(records))
+    if isinstance(folder, Path):
+        allow_files(len(records))
     tars = tuple(_open_tar(folder, record, index, extension) for record, index in zip(records, indexes, strict=True))
     spans = (np.concatenate([index.spans[name] for index in indexes]) for name in (extension, "cls", "json"))
     shard = np.repeat(np.arange(len(records), dtype=np.int32), counts)
-    return ShardSet(folder, manifest, tars, shard, *spans)
+    image, label, record = spans
+    return ShardSet(folder, manifest, tars, shard, image, label, record, origin=folder)
 
 
 def _read_index(folder: Location, record: ShardRecord, extension: str) -> ShardIndex:
@@ -219,15 +220,6 @@ def _read_index(folder: Location, record: ShardRecord, extension: str) -> ShardI
             f"{record.samples_images} with {extension}, cls and json; run `verify`"
         )
     return index
-
-
-def _allow_files(count: int) -> None:
-    """Raise the soft limit on open files, usually 1,024: each tar takes one, and ImageNet has 1,282."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = len(list(Path("/proc/self/fd").iterdir())) + count + SPARE_FILES
-    wanted = needed if hard == resource.RLIM_INFINITY else min(hard, needed)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _open_tar(folder: Location, record: ShardRecord, index: ShardIndex, extension: str) -> OpenTar | RemoteTar:

@@ -93,6 +93,10 @@ class ArchiveFolder(Folder):
         """None: the file lies in an archive."""
         return None
 
+    def watched(self) -> Iterator[tuple[str, int]]:
+        """The archive."""
+        yield self.place.path, self._version
+
     def add(self, folders: tuple[str, ...], name: str, offset: int, size_bytes: int, kind: str) -> None:
         """Add a file below this folder."""
         here = self.add_folder(folders)

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Iterator
+from itertools import islice
 
 from alexnet_pipeline.errors import PipelineError
 from alexnet_pipeline.raw.archive import ArchiveFolder
+from alexnet_pipeline.raw.names import looks_like_image
 from alexnet_pipeline.raw.tree import MAX_TEXT_BYTES, Entry, Place
 from alexnet_pipeline.storage.reading import read_whole
 from alexnet_pipeline.storage.remote import RemotePath
 from alexnet_pipeline.storage.store import Status
+
+# Most objects whose versions are asked for before a listing is used again; whoever reads one compares it anyway.
+MOST_WATCHED = 2_000
 
 
 class BucketFolder(ArchiveFolder):
@@ -31,6 +37,21 @@ class BucketFolder(ArchiveFolder):
         """Where one of its files can be opened."""
         here = RemotePath.of_url(self.place.path)
         return here / name if name else here
+
+    def watched(self) -> Iterator[tuple[str, int]]:
+        """The objects that are not images, unless they are many.
+
+        Whether an image was added cannot be told without listing all of them again.
+        """
+        found = list(islice(self._others(), MOST_WATCHED + 1))
+        yield from found if len(found) <= MOST_WATCHED else ()
+
+    def _others(self) -> Iterator[tuple[str, int]]:
+        for name, version in zip(self._files, self._versions, strict=True):
+            if not looks_like_image(name):
+                yield f"{self.place.path}/{name}", version
+        for folder in self._folders.values():
+            yield from folder._others()
 
     def add_object(self, folders: tuple[str, ...], name: str, status: Status) -> None:
         """Add an object below this folder."""

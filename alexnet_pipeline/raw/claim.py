@@ -12,7 +12,7 @@ from alexnet_pipeline.raw import names
 from alexnet_pipeline.raw.forms import ClassFolders, Flat, Form, has_class_tars
 from alexnet_pipeline.raw.labels import Labels, read_text
 from alexnet_pipeline.raw.options import SourceOptions
-from alexnet_pipeline.raw.tree import Folder
+from alexnet_pipeline.raw.tree import DiskFolder, Folder
 
 # Folders above a source that are looked into: val/, CLS-LOC/, Data/ and ILSVRC/ lie below Kaggle's tables.
 PARENTS = 4
@@ -243,9 +243,9 @@ def find_beside(question: Question, places: list[Folder], name: str) -> tuple[st
     for place in places:
         if name in place.names.files:
             return place.join(name), place.read(name).decode("utf-8-sig", "replace")
-    top = question.root.file_path(name)
-    if top is not None:
-        for folder in list(top.absolute().parent.parents)[:PARENTS]:
+    if isinstance(question.root, DiskFolder):
+        for folder in list(question.root.directory.absolute().parents)[:PARENTS]:
             if (folder / name).is_file():
+                question.root.watch(folder / name)
                 return "", read_text(folder / name)
     return None

@@ -31,6 +31,24 @@ class TextColumn(Sequence[str]):
         self._data = bytearray()
         self._ends = array("q")
 
+    @classmethod
+    def of_arrays(cls, data: NDArray[np.uint8], ends: NDArray[np.int64]) -> TextColumn:
+        """Inverse of `arrays`.
+
+        Raises:
+            ValueError: the ends do not fit the data.
+        """
+        if len(ends) and (ends[0] < 0 or ends[-1] != len(data) or (np.diff(ends) < 0).any()):
+            raise ValueError("the texts of a column have no valid ends")
+        column = cls()
+        column._data += data.tobytes()
+        column._ends.frombytes(ends.astype(np.int64).tobytes())
+        return column
+
+    def arrays(self) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        """All texts as UTF-8, one after the other, and the end of each."""
+        return np.frombuffer(self._data, np.uint8), np.frombuffer(self._ends, np.int64)
+
     def append(self, text: str) -> None:
         """Append a text."""
         self._data += text.encode("utf-8", "surrogateescape")

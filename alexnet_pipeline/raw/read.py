@@ -9,7 +9,7 @@ from functools import partial
 from itertools import accumulate, groupby
 from typing import Any, Self
 
-from alexnet_pipeline.errors import PipelineError, RejectedImageError
+from alexnet_pipeline.errors import ChangedInputError, PipelineError, RejectedImageError
 from alexnet_pipeline.files import retry_passing
 from alexnet_pipeline.raw.archive import read_zip_member
 from alexnet_pipeline.raw.fetch import Fetcher
@@ -153,11 +153,14 @@ def _of_zip(pread: Pread, image: RawImage) -> bytes:
 
 
 def _unreadable(image: RawImage, error: OSError) -> PipelineError:
-    return PipelineError(f"cannot read {image.path}: {error.strerror}; mend that, then run the same command to resume")
+    kind = ChangedInputError if isinstance(error, FileNotFoundError) else PipelineError
+    return kind(f"cannot read {image.path}: {error.strerror}; mend that, then run the same command to resume")
 
 
 def _changed(image: RawImage) -> PipelineError:
-    return PipelineError(f"{image.path} changed while it was read; run the same command again to resume")
+    return ChangedInputError(
+        f"{image.path} changed after the source was listed; run the same command again, which lists it anew"
+    )
 
 
 def _rows(images: Sequence[RawImage]) -> Iterator[tuple[int, bytes]]:

@@ -6,7 +6,7 @@ import os
 import stat
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -137,6 +137,13 @@ class Folder(ABC):
     def location(self, name: str) -> Location | None:
         """Where one of its files can be opened by itself; None in an archive."""
 
+    @abstractmethod
+    def watched(self) -> Iterator[tuple[str, int]]:
+        """What has changed if files were added, removed or replaced since they were listed: (path or URL, version).
+
+        These are the folders and the files that are not images. Whoever reads an image compares its version itself.
+        """
+
     def at(self, path: str) -> Folder | None:
         """The folder at a path below this one, or None."""
         here: Folder = self
@@ -164,6 +171,7 @@ class DiskFolder(Folder):
         self.place = Place(str(directory), "plain", folder=True)
         self._hidden = hidden
         self._folders: dict[str, DiskFolder] = {}
+        self._watched: dict[str, int] = {}
 
     @cached_property
     def names(self) -> Names:
@@ -244,9 +252,28 @@ class DiskFolder(Folder):
         """Where one of its files can be opened."""
         return self.directory / name
 
+    def watched(self) -> Iterator[tuple[str, int]]:
+        """The folders that were looked into, and the other files in them, as they were before that."""
+        yield from self._watched.items()
+        for folder in self._folders.values():
+            yield from folder.watched()
+
+    def watch(self, path: Path) -> None:
+        """Watch a file outside the source, too."""
+        self._watched[str(path)] = path.stat().st_mtime_ns
+
     def _scan(self) -> list[os.DirEntry[str]]:
-        with _listing(self.directory), os.scandir(self.directory) as entries:
-            return [entry for entry in entries if not self._is_hidden(entry)]
+        with _listing(self.directory):
+            version = self.directory.stat().st_mtime_ns
+            with os.scandir(self.directory) as entries:
+                found = [entry for entry in entries if not self._is_hidden(entry)]
+        if str(self.directory) not in self._watched:
+            self._watched[str(self.directory)] = version
+            for entry in found:
+                if not looks_like_image(entry.name):
+                    with suppress(OSError):  # a link that leads nowhere
+                        self._watched[entry.path] = entry.stat().st_mtime_ns
+        return found
 
     def _is_hidden(self, entry: os.DirEntry[str]) -> bool:
         """Whether an entry is the output, or a folder that holds only that."""

@@ -2,77 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from functools import partial
 
-from alexnet_pipeline.dataset.manifest import Manifest, ShardRecord, read_manifest
-from alexnet_pipeline.errors import InterruptedRunError, PipelineError, RefusedError
+from alexnet_pipeline.dataset.manifest import Manifest, read_manifest
+from alexnet_pipeline.errors import ChangedInputError, InterruptedRunError, PipelineError
 from alexnet_pipeline.options import make, takes_options
 from alexnet_pipeline.pixels import compiled
 from alexnet_pipeline.progress import Advance, Message, Progress, Report, Stage, reporting, warn_to
 from alexnet_pipeline.raw.describe import contents_lines
 from alexnet_pipeline.raw.options import SourceOptions
-from alexnet_pipeline.records import Reject, Remark, SetOptions
+from alexnet_pipeline.records import Reject, SetOptions
+from alexnet_pipeline.shards import stored
 from alexnet_pipeline.shards.finish import finish
-from alexnet_pipeline.shards.journal import JournalEntry, SetPlan, find_states
+from alexnet_pipeline.shards.journal import JournalEntry
+from alexnet_pipeline.shards.kept_sums import SumsJoiner
 from alexnet_pipeline.shards.names import shard_prefix
 from alexnet_pipeline.shards.options import RunOptions, Selection
 from alexnet_pipeline.shards.plan import Plan, ShardJob, Target
+from alexnet_pipeline.shards.ranges import check_range, range_of
+from alexnet_pipeline.shards.recopied import keep_recopied
 from alexnet_pipeline.shards.reopen import reopen
-from alexnet_pipeline.shards.resume import check_restart, resumed
-from alexnet_pipeline.shards.sets import PlannedSet, plan_sets, select
-from alexnet_pipeline.shards.workers import core_count, run_jobs, start_server
+from alexnet_pipeline.shards.resume import check_inputs, check_restart, resumed
+from alexnet_pipeline.shards.sets import PlannedSet, plan_sets, plan_source, select
+from alexnet_pipeline.shards.stored import PlannedSource
+from alexnet_pipeline.shards.summary import SetSummaries, SetSummary, summary_of_part, summary_of_set
+from alexnet_pipeline.shards.workers import run_jobs, start_server
 from alexnet_pipeline.storage.place import Location, StrPath, locate, writable
-from alexnet_pipeline.text import counted, html_table
-
-
-@dataclass(frozen=True, slots=True)
-class SetSummary:
-    """One data set after a run.
-
-    Attributes:
-        folder: the data set's folder.
-        method: its downsampling method.
-        split: `train`, `val` or `test`.
-        images: number of samples written.
-        shards: number of shards written.
-        planned_shards: number of shards of the whole set.
-        size_bytes: size of all tars.
-        class_images: number of samples by class name; empty while the set is not complete.
-        rejects: inputs that did not become samples.
-        remarks: flaws of samples that do not touch their pixels.
-        complete: whether the manifest is written.
-    """
-
-    folder: str
-    method: str
-    split: str
-    images: int
-    shards: int
-    planned_shards: int
-    size_bytes: int
-    class_images: dict[str, int]
-    rejects: tuple[Reject, ...]
-    remarks: tuple[Remark, ...]
-    complete: bool
-
-    def __repr__(self) -> str:
-        counts = f"{counted(self.images, 'image')} in {counted(self.shards, 'shard')}"
-        return f"<{self.folder}: {counts}, {len(self.rejects):,} rejected>"
-
-
-class SetSummaries(tuple[SetSummary, ...]):
-    """The summaries of a run's data sets, shown as a table in a notebook."""
-
-    __slots__ = ()
-
-    def _repr_html_(self) -> str:
-        rows = [
-            (each.folder, f"{each.images:,}", f"{each.shards:,}", f"{each.size_bytes / 1e6:,.1f} MB", len(each.rejects))
-            for each in self
-        ]
-        return html_table(("data set", "images", "shards", "size", "rejected"), rows)
+from alexnet_pipeline.storage.writing import delete
+from alexnet_pipeline.text import counted
 
 
 @takes_options(Selection, SourceOptions, SetOptions, RunOptions)
@@ -94,73 +53,89 @@ def shard(source: StrPath, out: StrPath, *, progress: Progress = True, **options
         RefusedError: the request cannot be carried out; nothing was changed.
         PipelineError: something failed; the same call resumes.
     """
-    selection = make(Selection, options)
+    selection, reading = make(Selection, options), make(SourceOptions, options)
     selected, run = select(selection, options), make(RunOptions, options)
+    here, there = locate(source), writable(locate(out))
+    plan_again = partial(plan_source, here, there, selected[0], selection.splits, reading)
     start_server()
     with reporting(progress) as report:
         report(Stage("listing the source"))
-        reading = make(SourceOptions, options)
-        contents, sets = plan_sets(locate(source), writable(locate(out)), selected, selection.splits, reading)
-        for line in contents_lines(contents):
+        source_plan = plan_again(rescan=run.rescan or run.restart)
+        sets = plan_sets(source_plan, there, selected)
+        if source_plan.listed and not _as_listed(source_plan, sets, run):
+            source_plan = plan_again(rescan=True)
+            sets = plan_sets(source_plan, there, selected)
+        for line in contents_lines(source_plan.contents):
             report(Message(line))
-        return _build(sets, run, report)
+        if source_plan.listed:
+            report(Message(f"as listed on {source_plan.listed}; folders and archives are unchanged since"))
+        listing = stored.place_of(there, here, reading, selection.splits, selected[0])
+        keep_listing = partial(stored.save, listing, source_plan)
+        try:
+            return _build(sets, run, (lambda: None) if source_plan.listed else keep_listing, report)
+        except ChangedInputError:
+            delete(listing)
+            raise
 
 
-def merge(out: StrPath) -> SetSummaries:
-    """Complete every data set below a folder whose ranges of shards were written by separate jobs.
-
-    Raises:
-        RefusedError: no run was started there, or shards are missing; the message names the first.
-    """
-    states = find_states(locate(out))
-    if not states:
-        raise RefusedError(f"{out}: no run was started here; run `shard` first")
-    summaries = []
-    for state in states:
-        plan = state.begun()
-        assert plan is not None
-        if state.finished:
-            summaries.append(_complete(state.folder, read_manifest(state.folder)))
-            continue
-        with state.locked(0, plan.shards):
-            summaries.append(_complete(state.folder, finish(state, plan)))
-    return SetSummaries(summaries)
+def _as_listed(source_plan: PlannedSource, sets: list[PlannedSet], run: RunOptions) -> bool:
+    """Whether the images that a run may read are as an earlier run listed them."""
+    read = {each.record.split for each in sets if run.retry_rejects or not each.state.finished}
+    plans = [plan for plan in source_plan.plans if plan.listing.split in read]
+    return all(stored.images_unchanged(plan, range_of(run, plan.shards)) for plan in plans)
 
 
-def _build(sets: list[PlannedSet], run: RunOptions, report: Report) -> SetSummaries:
+def _build(sets: list[PlannedSet], run: RunOptions, keep_listing: Callable[[], None], report: Report) -> SetSummaries:
     """Write the missing shards of the planned sets, and finish the sets."""
+    check_range(run, {planned.record.split: planned.plan.shards for planned in sets})
     if run.restart:
-        check_restart(sets, run.shard_range)
+        check_restart(sets, run)
     else:
         sets = [resumed(planned, run) for planned in sets]
-    spans = {planned.state.folder: planned.range(run.shard_range) for planned in sets}
+        for planned, modified in zip(sets, keep_recopied(sets, run, report), strict=True):
+            check_inputs(planned, modified, run)
     unfinished = [
-        planned for planned in sets if run.restart or not planned.state.finished or _has_rejects(planned, run)
+        planned
+        for planned in sets
+        if (planned.manifest is None or _has_rejects(planned.manifest, run)) and planned.writes_any(run)
     ]
     with ExitStack() as stack:
         for planned in unfinished:
-            stack.enter_context(planned.state.locked(*spans[planned.state.folder]))
+            stack.enter_context(planned.state.locked(*planned.range(run)))
+        # Another run may have finished a set while this one waited for the source's listing.
+        unfinished = [each for each in unfinished if run.restart or each.manifest or not each.state.finished]
         for planned in unfinished:
             if run.restart:
                 planned.state.clear()
-            elif planned.state.finished:
+            elif planned.manifest:
                 reopen(planned, report)
             begun = planned.state.begun()
             if begun != planned.record:
                 planned.state.begin(planned.record, again=begun is not None)
-            stack.callback(planned.state.clear_parts, *spans[planned.state.folder])
-        _write_missing(unfinished, run, report)
+            stack.callback(planned.state.clear_parts, *planned.range(run))
+        if unfinished:
+            keep_listing()
+        if not run.plan_only:
+            _write_missing(unfinished, run, report)
         return SetSummaries(_finished(planned, run) for planned in sets)
 
 
 def _write_missing(sets: list[PlannedSet], run: RunOptions, report: Report) -> None:
-    jobs = _Jobs(sets, run)
+    missing: dict[Location, set[int]] = {}
+    joiners: dict[Location, SumsJoiner] = {}
+    for planned in sets:
+        lacking, single = _missing(planned, run)
+        missing[planned.state.folder] = lacking
+        joiners[planned.state.folder] = SumsJoiner(planned.state.sums, planned.range(run), lacking, single)
+    jobs = _Jobs(sets, missing)
     if not jobs:
         return
-    total = sum({planned.record.split: planned.record.images for planned in sets}.values())
+    ranges = {planned.record.split: (planned.plan, planned.range(run)) for planned in sets}
+    total_shards = sum(last - first for _, (first, last) in ranges.values())
+    total = sum(plan.images_in(*span) for plan, span in ranges.values())
     before = total - jobs.images
     rejects = _RejectCount(run)
-    finished = 0
+    finished = total_shards - len(jobs)
     if not compiled.is_kept():
         report(Stage("compiling kernels (first run only)"))
 
@@ -168,75 +143,92 @@ def _write_missing(sets: list[PlannedSet], run: RunOptions, report: Report) -> N
         nonlocal finished
         finished += 1
         rejects.count(entries[0].shard.rejects)
+        for target, entry in zip(job.targets, entries, strict=True):
+            joiners[target.folder].add(job.index, joined=not entry.shard.rejects)
 
     try:
-        run_jobs(
+        _engine(run)(
             jobs,
-            run.workers or core_count(),
+            run.workers,
             started=lambda: report(Stage("shard", total, before)),
             done=done,
             progress=lambda images: report(Advance(before + images, f"{rejects.total:,} rejected")),
             warn=warn_to(report),
         )
     except (KeyboardInterrupt, InterruptedRunError) as interruption:
-        interruption.add_note(f"{finished:,} of {len(jobs):,} shards finished")
+        interruption.add_note(f"{finished:,} of {counted(total_shards, 'shard')} finished")
         raise
+
+
+def _engine(run: RunOptions) -> Callable[..., None]:
+    """The function that runs jobs: on this machine, or on a cluster."""
+    if run.engine == "local":
+        return run_jobs
+    from alexnet_pipeline.shards import ray  # noqa: PLC0415 - an extra
+
+    return ray.run_jobs
 
 
 class _Jobs(Sequence[ShardJob]):
     """One job for each shard that at least one method lacks; the list of its images is made when it is asked for."""
 
-    def __init__(self, sets: list[PlannedSet], run: RunOptions) -> None:
+    def __init__(self, sets: list[PlannedSet], missing: Mapping[Location, set[int]]) -> None:
         self._jobs: list[tuple[Plan, str, int, tuple[Target, ...]]] = []
         self.images = 0
         by_split: dict[str, list[PlannedSet]] = {}
         for planned in sets:
             by_split.setdefault(planned.record.split, []).append(planned)
         for split, group in by_split.items():
-            missing = [(planned, _missing(planned, run)) for planned in group]
             plan = group[0].plan
             for index in range(plan.shards):
-                lacking = [planned for planned, indices in missing if index in indices]
+                lacking = [planned for planned in group if index in missing[planned.state.folder]]
                 if lacking:
                     targets = tuple(
                         Target(planned.state.folder, planned.record.options, planned.record.format_version)
                         for planned in lacking
                     )
                     self._jobs.append((plan, split, index, targets))
-                    self.images += len(plan.positions(index))
+                    self.images += plan.images_in(index, index + 1)
 
     def __len__(self) -> int:
         return len(self._jobs)
 
     def __getitem__(self, slot: int) -> ShardJob:  # type: ignore[override] # slices are not needed
         plan, split, index, targets = self._jobs[slot]
-        return ShardJob(split, index, plan.images(index), targets, len(plan.listing.classes))
+        return ShardJob(split, index, plan.images(index), targets, len(plan.listing.classes), plan.stamps[index])
 
 
-def _has_rejects(planned: PlannedSet, run: RunOptions) -> bool:
+def _has_rejects(manifest: Manifest, run: RunOptions) -> bool:
     """Whether rejects of a finished set are to be tried again."""
-    return run.retry_rejects and any(shard.rejects for shard in read_manifest(planned.state.folder).shards)
+    return run.retry_rejects and any(shard.rejects for shard in manifest.shards)
 
 
-def _missing(planned: PlannedSet, run: RunOptions) -> set[int]:
+def _missing(planned: PlannedSet, run: RunOptions) -> tuple[set[int], set[int]]:
     """The shards to write: not committed, without statistics, or from inputs that were modified since.
 
     With `retry_rejects` also those that lack a rejected image. Records of shards to be written anew are removed.
+
+    Returns:
+        These shards; and the others whose statistics may be joined with those of neighbours.
     """
-    state, record = planned.state, planned.record
-    committed, with_sums = state.journal(), state.with_sums()
+    state, record, stamps = planned.state, planned.record, planned.plan.stamps
+    committed, with_sums = state.journal(), state.sums.shards()
+    wanted = range(*planned.range(run))
     missing = {
         index
-        for index in range(*planned.range(run.shard_range))
+        for index in wanted
         if index not in committed
-        or committed[index].source_stamp != planned.plan.stamp(index)
+        or committed[index].source_stamp != stamps[index]
         or index not in with_sums
         or (run.retry_rejects and committed[index].shard.rejects)
     }
+    # Neighbours whose statistics were joined with those of a shard to be written anew are written anew, too.
+    missing |= state.sums.forget(missing & with_sums).intersection(wanted)
     prefix = shard_prefix(record.options, record.split, record.format_version)
     for index in missing & committed.keys():
         state.uncommit(index, prefix)
-    return missing
+    alone = {index for members in state.sums.files().values() if len(members) == 1 for index in members}
+    return missing, {i for i in alone & committed.keys() - missing if not committed[i].shard.rejects}
 
 
 class _RejectCount:
@@ -262,41 +254,10 @@ class _RejectCount:
 
 def _finished(planned: PlannedSet, run: RunOptions) -> SetSummary:
     state, record = planned.state, planned.record
-    if state.finished or run.shard_range is None:
-        manifest = read_manifest(state.folder) if state.finished else finish(state, record)
-        return _complete(state.folder, manifest)
+    if state.finished:
+        return summary_of_set(state.folder, planned.manifest or read_manifest(state.folder))
+    if run.writes_all:
+        return summary_of_set(state.folder, finish(state, record))
     journal = state.journal()
-    shards = [journal[index].shard for index in range(*planned.range(run.shard_range)) if index in journal]
-    rejects = tuple(reject for shard in shards for reject in shard.rejects)
-    return _summary(state.folder, record, shards, record.shards, rejects, {}, complete=False)
-
-
-def _complete(folder: Location, manifest: Manifest) -> SetSummary:
-    with_tar = [shard for shard in manifest.shards if shard.tar]
-    totals = dict(zip(manifest.classes, manifest.class_totals_images, strict=True))
-    return _summary(folder, manifest, with_tar, len(manifest.shards), manifest.rejects(), totals, complete=True)
-
-
-def _summary(
-    folder: Location,
-    about: SetPlan | Manifest,
-    shards: Sequence[ShardRecord],
-    planned_shards: int,
-    rejects: tuple[Reject, ...],
-    class_images: dict[str, int],
-    *,
-    complete: bool,
-) -> SetSummary:
-    return SetSummary(
-        folder=str(folder),
-        method=about.options.method,
-        split=about.split,
-        images=sum(shard.samples_images for shard in shards),
-        shards=len(shards),
-        planned_shards=planned_shards,
-        size_bytes=sum(shard.tar.size_bytes for shard in shards if shard.tar),
-        class_images=class_images,
-        rejects=rejects,
-        remarks=tuple(remark for shard in shards for remark in shard.remarks),
-        complete=complete,
-    )
+    shards = [journal[index].shard for index in range(*planned.range(run)) if index in journal]
+    return summary_of_part(state.folder, record, shards)

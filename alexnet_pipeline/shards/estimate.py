@@ -17,7 +17,7 @@ from alexnet_pipeline.records import RawImage, Reject, SetOptions, SourceAccount
 from alexnet_pipeline.shards.journal import free_bytes
 from alexnet_pipeline.shards.options import RunOptions, Selection
 from alexnet_pipeline.shards.plan import Plan
-from alexnet_pipeline.shards.sets import plan_sets, select
+from alexnet_pipeline.shards.sets import plan_sets, plan_source, select
 from alexnet_pipeline.shards.workers import core_count
 from alexnet_pipeline.storage.place import StrPath, locate, writable
 
@@ -82,7 +82,9 @@ def estimate(source: StrPath, out: StrPath, **options: object) -> Estimate:
     selection = make(Selection, options)
     chosen, run = select(selection, options), make(RunOptions, options)
     reading = make(SourceOptions, options)
-    contents, sets = plan_sets(locate(source), writable(locate(out)), chosen, selection.splits, reading)
+    place = writable(locate(out))
+    planned_source = plan_source(locate(source), place, chosen[0], selection.splits, reading, rescan=run.rescan)
+    contents, sets = planned_source.contents, plan_sets(planned_source, place, chosen)
     plan = sets[0].plan
     positions = plan.order[:: max(1, len(plan.order) // PROBE_IMAGES)][:PROBE_IMAGES]
     spent_s, sizes = _probe([plan.listing.image(int(position)) for position in positions], chosen)
@@ -95,7 +97,7 @@ def estimate(source: StrPath, out: StrPath, **options: object) -> Estimate:
         splits=tuple(_split_plan(each.plan) for each in splits.values()),
         methods={method: round(size * images) for method, size in sizes.items()},
         seconds=spent_s * images / (run.workers or core_count()),
-        free_bytes=free_bytes(locate(out)),
+        free_bytes=free_bytes(place),
     )
 
 

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import zipfile
 from collections.abc import Sequence
 
 from alexnet_pipeline.dataset.index import TIMM, WIDS, timm_index, timm_split, wids_index
 from alexnet_pipeline.dataset.manifest import MEAN, FileRecord, Manifest, ShardRecord, write_manifest
-from alexnet_pipeline.errors import PipelineError, RefusedError
+from alexnet_pipeline.errors import RefusedError
 from alexnet_pipeline.shards.card import describe, finished_splits
 from alexnet_pipeline.shards.journal import SetPlan, SetState
 from alexnet_pipeline.shards.names import STATE, shard_prefix
 from alexnet_pipeline.shards.resume import check_version
-from alexnet_pipeline.shards.statistics import Sums
 from alexnet_pipeline.storage.place import Location
-from alexnet_pipeline.storage.reading import read_whole
-from alexnet_pipeline.storage.writing import delete, locked, write_whole
+from alexnet_pipeline.storage.writing import locked, write_whole
 
 
 def finish(state: SetState, plan: SetPlan) -> Manifest:
@@ -35,7 +32,7 @@ def finish(state: SetState, plan: SetPlan) -> Manifest:
             "`shard` for their range"
         )
     shards = [journal[index].shard for index in range(plan.shards)]
-    sums = _merge_sums(state, shards)
+    sums = state.sums.total(range(plan.shards))
     name = shard_prefix(plan.options, plan.split, plan.format_version)
     files = {
         WIDS: wids_index(name, shards),
@@ -94,23 +91,3 @@ def _publish(folder: Location, manifest: Manifest) -> Manifest:
         if splits.keys() != described.keys():
             describe(folder.parent, splits)
         return sealed
-
-
-def _merge_sums(state: SetState, shards: list[ShardRecord]) -> Sums:
-    total: Sums | None = None
-    for shard in shards:
-        path = state.sums_path(shard.index)
-        try:
-            sums = Sums.from_bytes(read_whole(path))
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            delete(path)
-            raise PipelineError(
-                f"{path} cannot be read ({error}); run the same command again, which writes its shard again"
-            ) from error
-        if total is None:
-            total = sums
-        else:
-            total.merge(sums)
-    if total is None:
-        raise PipelineError(f"{state.folder}: there are no shards to merge")
-    return total

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import re
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -33,15 +34,18 @@ from alexnet_pipeline.dataset.manifest import (
     read_manifest,
 )
 from alexnet_pipeline.errors import OtherContentError, PipelineError, RefusedError
-from alexnet_pipeline.files import PART
+from alexnet_pipeline.files import PART, name_of_part
 from alexnet_pipeline.options import check
 from alexnet_pipeline.records import Reject, SetOptions, SourceAccount, fingerprint, from_json, to_json
+from alexnet_pipeline.shards.kept_sums import KeptSums
 from alexnet_pipeline.shards.names import STATE, shard_prefix
 from alexnet_pipeline.storage.place import Location
 from alexnet_pipeline.storage.reading import blocks_of, exists, names_in, read_whole, status_of
 from alexnet_pipeline.storage.writing import create, delete, locked, make_folder, sync_folder, write_whole
 
 PLAN, DONE = "plan.json", "done"
+# The number of a shard at the end of a file's name, before the digits of a group of statistics.
+NUMBER = re.compile(r"(?:^|-)(\d{6,})(?:-[0-9a-f]{4})?\.(?:tar|idx|npz|json)$")
 # Records that are asked for at the same time; a store answers each after tens of milliseconds.
 RECORDS_IN_FLIGHT = 32
 
@@ -108,10 +112,16 @@ class JournalEntry:
 
 
 class SetState:
-    """The resumable state of one data set's folder."""
+    """The resumable state of one data set's folder.
+
+    Attributes:
+        folder: the folder.
+        sums: the statistics of its committed shards.
+    """
 
     def __init__(self, folder: Location) -> None:
         self.folder = folder
+        self.sums = KeptSums(folder)
         self._state = folder / STATE
 
     @property
@@ -177,7 +187,7 @@ class SetState:
         written = self._written()
         delete(self.folder / MANIFEST)
         for name in self._names(self.folder):
-            if name.removeprefix(PART) in written:
+            if name_of_part(name) in written:
                 delete(self.folder / name)
         for folder in (self._state / DONE, self._state):
             for name in self._names(folder):
@@ -195,8 +205,8 @@ class SetState:
             return
         for folder in (self.folder, self.folder / STATE, self.folder / STATE / DONE):
             for path in folder.glob(PART + "*"):
-                number = path.name.partition(".npz")[0].rpartition("-")[2].partition(".")[0]
-                if number.isdigit() and first <= int(number) < last:
+                number = NUMBER.search(name_of_part(path.name))
+                if number and first <= int(number[1]) < last:
                     with suppress(OSError):
                         path.unlink()
 
@@ -242,19 +252,11 @@ class SetState:
             for suffix in (".tar", ".idx"):
                 delete(self.folder / f"{prefix}-{index:06d}{suffix}")
 
-    def sums_path(self, index: int) -> Location:
-        """Where a shard's statistics are kept until the manifest is written."""
-        return self._state / f"sums-{index:06d}.npz"
-
-    def with_sums(self) -> set[int]:
-        """The shards whose statistics are there."""
-        numbers = (name[len("sums-") : -len(".npz")] for name in self._names(self._state) if name.startswith("sums-"))
-        return {int(number) for number in numbers if number.isdigit()}
-
     def drop_sums(self) -> None:
         """Remove the shards' statistics, once the manifest holds them."""
+        self.sums.drop()
         for name in self._names(self._state):
-            if name.startswith("sums-") or (name.startswith(PART) and name.endswith(PLAN)):
+            if name.startswith(PART) and name.endswith(PLAN):
                 delete(self._state / name)
 
     def _names(self, folder: Location) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from alexnet_pipeline.options import option
+from alexnet_pipeline.options import Part, option
 from alexnet_pipeline.records import SetOptions
 
 Preset = Literal["cuda-convnet2", "torchvision"]
@@ -32,6 +32,9 @@ class RunOptions:
     """How to run; none of these options changes a byte of the shards."""
 
     workers: int | None = option(None, "Number of worker processes.", least=1, metavar="N", default_text="all cores")
+    engine: Literal["local", "ray"] = option(
+        "local", "Run on this machine, or on the Ray cluster of RAY_ADDRESS; without one, Ray starts on this machine."
+    )
     on_error: Literal["skip", "fail"] = option("skip", "Reject a bad image and go on, or stop with an error.")
     max_rejects: int | None = option(
         None, "Stop when more images than this are rejected.", least=0, metavar="N", default_text="never"
@@ -46,6 +49,19 @@ class RunOptions:
     shard_range: tuple[int, int] | None = option(
         None, "Write only shards A to B-1 of each split; `merge` completes the set.", default_text="all"
     )
+    part: Part | None = option(
+        None,
+        "Write only part I of N of each split, from 0/N to N-1/N; `merge` completes the set.",
+        metavar="I/N",
+        default_text="all",
+    )
+    plan_only: bool = option(False, "List the source and record the plan, for jobs that write parts; write no shards.")
+    rescan: bool = option(False, "List the source again, though an earlier run kept its listing in OUT.")
+
+    @property
+    def writes_all(self) -> bool:
+        """Whether all shards are written, so that the sets are complete afterwards."""
+        return self.part is None and self.shard_range is None and not self.plan_only
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -26,16 +25,25 @@ class Plan:
         listing: the images of the source.
         order: (images,) int64 positions in the listing, in output order.
         shard_size_images: planned images per shard.
+        digest: SHA-256 in hex of all names and labels in output order, which tells different inputs apart.
+        stamps: for each shard a digest of the sizes and versions of its planned images, by which a resumed run detects
+            that they were modified.
     """
 
     listing: Listing
     order: NDArray[np.int64]
     shard_size_images: int
+    digest: str
+    stamps: tuple[str, ...]
 
     @property
     def shards(self) -> int:
         """The number of shards."""
         return -(-len(self.order) // self.shard_size_images)
+
+    def images_in(self, first: int, last: int) -> int:
+        """The number of planned images of shards [first, last)."""
+        return len(self.order[first * self.shard_size_images : last * self.shard_size_images])
 
     def positions(self, shard: int) -> list[int]:
         """The positions in the listing of the planned images of a shard, in order."""
@@ -45,23 +53,6 @@ class Plan:
     def images(self, shard: int) -> tuple[RawImage, ...]:
         """The planned images of a shard, in order."""
         return tuple(map(self.listing.image, self.positions(shard)))
-
-    def stamp(self, shard: int) -> str:
-        """The `source_stamp` of the planned images of a shard."""
-        listing = self.listing
-        return _stamp((listing.keys[at], listing.sizes[at], listing.versions[at]) for at in self.positions(shard))
-
-    def digest(self) -> str:
-        """SHA-256 in hex of all names and labels in output order, which tells different inputs apart."""
-        files, labels = self.listing.files, self.listing.labels
-        heads = [
-            f"{label} {name}/".encode("utf-8", "surrogateescape") for label, name in enumerate(self.listing.classes)
-        ]
-        state = hashlib.sha256()
-        for start in range(0, len(self.order), DIGESTED_IMAGES):
-            part = self.order[start : start + DIGESTED_IMAGES].tolist()
-            state.update(b"".join([heads[labels[at]] + files.encoded(at) + b"\n" for at in part]))
-        return state.hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +80,7 @@ class ShardJob:
         images: the planned images, in order.
         targets: one per method.
         classes: number of classes of the set.
+        stamp: what `Plan.stamps` has for the shard.
         doomed: by position, the images that killed workers, with the reason to reject them for.
     """
 
@@ -97,6 +89,7 @@ class ShardJob:
     images: tuple[RawImage, ...]
     targets: tuple[Target, ...]
     classes: int
+    stamp: str = ""
     doomed: dict[int, Reason] = field(default_factory=dict)
 
 
@@ -113,17 +106,28 @@ def plan_shards(listing: Listing, options: SetOptions) -> Plan:
         order = _shuffled_groups(listing, options)
     else:
         order = _shuffled(listing.keys, options.seed)
-    return Plan(listing, order[: options.limit_images], options.shard_size_images)
+    order, size = order[: options.limit_images], options.shard_size_images
+    stamps = (_stamp(listing, order[start : start + size]) for start in range(0, len(order), size))
+    return Plan(listing, order, size, _digest(listing, order), tuple(stamps))
 
 
-def source_stamp(images: Sequence[RawImage]) -> str:
-    """A digest of sizes and modification times, by which a resumed run detects that a shard's inputs were modified."""
-    return _stamp((image.key, image.size_bytes, image.version) for image in images)
-
-
-def _stamp(inputs: Iterable[tuple[str, int, int]]) -> str:
+def _stamp(listing: Listing, positions: NDArray[np.int64]) -> str:
+    """A digest of the images at some positions, their sizes and versions."""
+    sizes, versions = listing.sizes[positions].tolist(), listing.versions[positions].tolist()
+    inputs = zip(map(listing.keys.__getitem__, positions.tolist()), sizes, versions, strict=True)
     text = "\n".join([f"{key} {size_bytes} {version}" for key, size_bytes, version in inputs])
     return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+
+def _digest(listing: Listing, order: NDArray[np.int64]) -> str:
+    files, labels = listing.files, listing.labels
+    heads = [f"{label} {name}/".encode("utf-8", "surrogateescape") for label, name in enumerate(listing.classes)]
+    state = hashlib.sha256()
+    for start in range(0, len(order), DIGESTED_IMAGES):
+        part = order[start : start + DIGESTED_IMAGES]
+        named = zip(labels[part].tolist(), map(files.encoded, part.tolist()), strict=True)
+        state.update(b"".join([heads[label] + name + b"\n" for label, name in named]))
+    return state.hexdigest()
 
 
 def _shuffled(keys: TextColumn, seed: int) -> NDArray[np.int64]:

@@ -176,18 +176,18 @@ def _rebuild_manifest(state: SetState, rebuilt: list[Location], report: Report) 
 
 def _rebuild_sums(state: SetState, plan: SetPlan, shards: tuple[ShardRecord, ...], report: Report) -> None:
     """Compute the statistics of shards again, which `finish` needs and removes."""
-    there = state.with_sums()
+    there = state.sums.shards()
     lacking = [shard for shard in shards if shard.index not in there]
     side = 0 if plan.options.geometry == "shorter" else plan.options.size_px
     for shard in lacking:
         if not shard.tar:
-            write_whole(state.sums_path(shard.index), Sums.zero((side, side, 3), len(plan.classes)).to_bytes())
+            state.sums.put(shard.index, Sums.zero((side, side, 3), len(plan.classes)))
     with_tar = [shard.index for shard in lacking if shard.tar]
     if not with_tar:
         return
     opened = open_manifest(state.folder, manifest_of(plan, shards))
     for index, sums in sums_of_shards(opened, with_tar, report):
-        write_whole(state.sums_path(index), sums.to_bytes())
+        state.sums.put(index, sums)
 
 
 def _index_alone(folder: Location, rebuilt: list[Location]) -> Iterator[Problem]:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from alexnet_pipeline.dataset.manifest import Manifest, ShardRecord, read_manifest
+from alexnet_pipeline.dataset.manifest import Manifest, ShardRecord
 from alexnet_pipeline.dataset.open import open_shards
 from alexnet_pipeline.progress import Message, Report
 from alexnet_pipeline.shards.journal import JournalEntry
 from alexnet_pipeline.shards.recompute import sums_of_shards
 from alexnet_pipeline.shards.sets import PlannedSet
-from alexnet_pipeline.storage.writing import write_whole
 from alexnet_pipeline.text import counted
 
 
@@ -21,7 +20,8 @@ def reopen(planned: PlannedSet, report: Report) -> None:
     Raises:
         PipelineError: a sample is damaged, or a file cannot be written.
     """
-    state, manifest = planned.state, read_manifest(planned.state.folder)
+    state, manifest = planned.state, planned.manifest
+    assert manifest
     kept = [shard for shard in manifest.shards if shard.tar and not shard.rejects]
     report(
         Message(
@@ -32,7 +32,7 @@ def reopen(planned: PlannedSet, report: Report) -> None:
     if kept:
         opened = open_shards(state.folder)
         for index, sums in sums_of_shards(opened, (shard.index for shard in kept), report):
-            write_whole(state.sums_path(index), sums.to_bytes())
+            state.sums.put(index, sums)
     if not state.started:  # copied without its hidden folder
         state.begin(planned.record)
     _restore_records(planned, manifest)
@@ -44,4 +44,4 @@ def _restore_records(planned: PlannedSet, manifest: Manifest) -> None:
     committed = planned.state.journal()
     lacking: list[ShardRecord] = [shard for shard in manifest.shards if shard.index not in committed]
     for shard in lacking:
-        planned.state.commit(JournalEntry(shard, planned.plan.stamp(shard.index)))
+        planned.state.commit(JournalEntry(shard, planned.plan.stamps[shard.index]))

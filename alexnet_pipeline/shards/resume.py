@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 from alexnet_pipeline.dataset.manifest import FORMAT_VERSION, Manifest, read_manifest
 from alexnet_pipeline.errors import RefusedError
 from alexnet_pipeline.options import parameters_of
 from alexnet_pipeline.records import SetOptions
-from alexnet_pipeline.shards.journal import SetPlan
+from alexnet_pipeline.shards.journal import JournalEntry, SetPlan
 from alexnet_pipeline.shards.options import RunOptions
 from alexnet_pipeline.shards.sets import PlannedSet
 from alexnet_pipeline.storage.place import Location
@@ -19,15 +20,16 @@ SHORT_FIELDS = ("format_version", "split", "definition", "geometry_definition", 
 AND = " and "
 
 
-def check_restart(sets: list[PlannedSet], shard_range: tuple[int, int] | None) -> None:
+def check_restart(sets: list[PlannedSet], run: RunOptions) -> None:
     """Refuse a restart that would remove files of other ranges or of unknown origin.
 
     Raises:
         RefusedError: there are other ranges' shards, or tars that `shard` did not write.
     """
-    if shard_range:
+    if run.shard_range or run.part:
+        choice = "part" if run.part else "shard_range"
         raise RefusedError(
-            "`restart` with `shard_range` would remove the shards of other ranges, too; restart without a range"
+            f"`restart` with `{choice}` would remove the shards of other ranges, too; restart without a range"
         )
     for planned in sets:
         tars = planned.state.tars()
@@ -62,10 +64,7 @@ def resumed(planned: PlannedSet, run: RunOptions) -> PlannedSet:
             return dataclasses.replace(planned, record=dataclasses.replace(record, versions=joined).sealed())
     if begun.fingerprint != record.fingerprint:
         raise RefusedError(_refusal(state.folder, begun, record))
-    planned = dataclasses.replace(planned, record=record)
-    if manifest:
-        _check_inputs(planned, run)
-    return planned
+    return dataclasses.replace(planned, record=record, manifest=manifest)
 
 
 def check_version(folder: Location, format_version: int) -> None:
@@ -96,16 +95,15 @@ def _joined(then: dict[str, str], now: dict[str, str]) -> dict[str, str]:
     return {name: AND.join(versions) for name, versions in used.items()}
 
 
-def _check_inputs(planned: PlannedSet, run: RunOptions) -> None:
-    """Refuse to go on with a finished set whose inputs were modified, apart from shards that are written anew."""
-    journal = planned.state.journal()
-    stale = [
-        index
-        for index, entry in journal.items()
-        if entry.source_stamp != planned.plan.stamp(index) and not (run.retry_rejects and entry.shard.rejects)
-    ]
-    if stale:
-        lacking = any(journal[index].shard.rejects for index in stale)
+def check_inputs(planned: PlannedSet, modified: Mapping[int, JournalEntry], run: RunOptions) -> None:
+    """Refuse to go on with a finished set some of whose shards have modified inputs, unless they are written anew.
+
+    Raises:
+        RefusedError: the message says how many, and the first.
+    """
+    stale = [i for i, entry in sorted(modified.items()) if not (run.retry_rejects and entry.shard.rejects)]
+    if planned.manifest and stale:
+        lacking = any(modified[index].shard.rejects for index in stale)
         hint = ", or try what was rejected again with `retry_rejects=True`" if lacking else ""
         raise RefusedError(
             f"{planned.state.folder} is finished, but inputs of {len(stale)} of its shards were modified since (first: "

@@ -6,10 +6,11 @@ import dataclasses
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
-from alexnet_pipeline.dataset.manifest import FORMAT_VERSION
+from alexnet_pipeline.dataset.manifest import FORMAT_VERSION, Manifest
 from alexnet_pipeline.errors import RefusedError
 from alexnet_pipeline.options import make
 from alexnet_pipeline.pixels import codec, libraries
@@ -17,12 +18,16 @@ from alexnet_pipeline.pixels.geometry import DEFINITIONS
 from alexnet_pipeline.pixels.kernels import find_method
 from alexnet_pipeline.pixels.libraries import check_conversion
 from alexnet_pipeline.raw.options import SourceOptions
-from alexnet_pipeline.raw.source import Contents, open_source
+from alexnet_pipeline.raw.source import open_source
 from alexnet_pipeline.records import SetOptions
+from alexnet_pipeline.shards import stored
 from alexnet_pipeline.shards.journal import SetPlan, SetState
-from alexnet_pipeline.shards.options import Preset, Selection
+from alexnet_pipeline.shards.options import Preset, RunOptions, Selection
 from alexnet_pipeline.shards.plan import Plan, plan_shards
+from alexnet_pipeline.shards.ranges import range_of
+from alexnet_pipeline.shards.stored import PlannedSource
 from alexnet_pipeline.storage.place import Location
+from alexnet_pipeline.storage.reading import status_of
 
 # The options of each preset, which options that are given override.
 # cuda-convnet2: Krizhevsky's make-data, INTER_AREA down and INTER_CUBIC up, JPEG quality 95.
@@ -42,16 +47,22 @@ class PlannedSet:
         state: resumable state of its folder.
         record: the plan to record when it is started.
         plan: order and shards of its split.
+        manifest: its manifest, if it is finished and is to be resumed.
     """
 
     state: SetState
     record: SetPlan
     plan: Plan
+    manifest: Manifest | None = None
 
-    def range(self, wanted: tuple[int, int] | None) -> tuple[int, int]:
-        """The wanted range [first, last) of shards, cut off at the last shard there is."""
-        first, last = wanted or (0, self.plan.shards)
-        return first, min(last, self.plan.shards)
+    def range(self, run: RunOptions) -> tuple[int, int]:
+        """The shards [first, last) that a run writes."""
+        return range_of(run, self.plan.shards)
+
+    def writes_any(self, run: RunOptions) -> bool:
+        """Whether a run writes any shard of this set."""
+        first, last = self.range(run)
+        return first < last
 
 
 def select(selection: Selection, options: Mapping[str, object]) -> list[SetOptions]:
@@ -71,32 +82,52 @@ def select(selection: Selection, options: Mapping[str, object]) -> list[SetOptio
     return chosen
 
 
-def plan_sets(
-    source: Location, out: Location, chosen: Sequence[SetOptions], splits: Sequence[str], reading: SourceOptions
-) -> tuple[Contents, list[PlannedSet]]:
-    """List a source and plan a set for each method and split.
+def plan_source(
+    source: Location,
+    out: Location,
+    options: SetOptions,
+    splits: Sequence[str],
+    reading: SourceOptions,
+    *,
+    rescan: bool = False,
+) -> PlannedSource:
+    """List a source and bring its images in order, or take the listing that an earlier run kept.
 
-    Returns:
-        The contents of the source, and the sets.
+    Args:
+        source: the source.
+        out: the output folder.
+        options: of any of the data sets, because all have the same images and order.
+        splits: the wanted splits; empty for all.
+        reading: how to read the source.
+        rescan: whether to list the source in any case.
 
     Raises:
         RefusedError: the source is not recognised, or lacks a split.
     """
-    opened = open_source(source, chosen[0].label_order, reading, splits, out)
+    kept = None if rescan else stored.load(stored.place_of(out, source, reading, splits, options))
+    if kept is not None:
+        return kept
+    opened = open_source(source, options.label_order, reading, splits, out)
     contents = opened.read(splits)
+    plans = tuple(plan_shards(listing, options) for listing in contents.listings)
+    tables = (Path(path).resolve() for path in (reading.labels, reading.classes) if path)
+    watched = [*opened.root.watched(), *((str(path), status_of(path).version) for path in tables)]
+    return PlannedSource(contents, plans, opened.words, tuple(watched))
+
+
+def plan_sets(planned: PlannedSource, out: Location, chosen: Sequence[SetOptions]) -> list[PlannedSet]:
+    """Plan a data set for each method and split."""
     sets = []
-    for listing in contents.listings:
-        plan = plan_shards(listing, chosen[0])
-        digest = plan.digest()
+    for plan in planned.plans:
         for options in chosen:
-            state = SetState(out / find_method(options.method).directory / listing.split)
-            record = _record(plan, options, digest)
-            record = dataclasses.replace(record, class_words=opened.words, source=contents.account)
+            state = SetState(out / find_method(options.method).directory / plan.listing.split)
+            record = _record(plan, options)
+            record = dataclasses.replace(record, class_words=planned.words, source=planned.contents.account)
             sets.append(PlannedSet(state, record, plan))
-    return contents, sets
+    return sets
 
 
-def _record(plan: Plan, options: SetOptions, digest: str) -> SetPlan:
+def _record(plan: Plan, options: SetOptions) -> SetPlan:
     method = find_method(options.method)
     versions = {"numpy": np.__version__, **codec.versions()}
     if method.library == "pillow":
@@ -111,6 +142,6 @@ def _record(plan: Plan, options: SetOptions, digest: str) -> SetPlan:
         classes=plan.listing.classes,
         images=len(plan.order),
         shards=plan.shards,
-        input=digest,
+        input=plan.digest,
         source_rejects=plan.listing.rejects,
     ).sealed()

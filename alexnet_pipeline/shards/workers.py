@@ -118,7 +118,7 @@ def _choose_socket_folder() -> None:
 
 def run_jobs(
     jobs: Sequence[ShardJob],
-    workers: int,
+    workers: int | None,
     *,
     started: Callable[[], None],
     done: Done,
@@ -129,7 +129,7 @@ def run_jobs(
 
     Args:
         jobs: the shards to write.
-        workers: number of worker processes.
+        workers: number of worker processes; None for one per core.
         started: called when the first worker has started; the kernels are compiled by then.
         done: called with each finished job and its journal entries.
         progress: called often with the number of images worked on so far.
@@ -139,6 +139,7 @@ def run_jobs(
         PipelineError: a job failed; the others are stopped.
     """
     current: dict[int, ShardJob] = {}  # the jobs that are being worked on, or will be tried again
+    workers = workers or core_count()
     queue = deque(range(len(jobs)))
     deaths: dict[tuple[int, int], int] = {}
     with _Crew(len(jobs)) as crew:

@@ -24,7 +24,7 @@ from alexnet_pipeline.records import EXTENSIONS, RawImage, Reject, Remark
 from alexnet_pipeline.shards import statistics, ustar
 from alexnet_pipeline.shards.journal import JournalEntry, SetState
 from alexnet_pipeline.shards.names import shard_prefix
-from alexnet_pipeline.shards.plan import ShardJob, Target, source_stamp
+from alexnet_pipeline.shards.plan import ShardJob, Target
 from alexnet_pipeline.shards.statistics import Sums
 from alexnet_pipeline.storage.writing import part_of, sync_folder, write_whole
 
@@ -59,7 +59,6 @@ def write_job(job: ShardJob, progress: Callable[[int], None]) -> list[JournalEnt
     prepare()
     conversions = [target.options for target in job.targets]
     first = conversions[0]  # they differ only in method, so all decode alike
-    stamp = source_stamp(job.images)
     digits = max(LABEL_DIGITS, len(str(job.classes - 1)))
     with ExitStack() as stack:
         reader = stack.enter_context(Reader(job.images))
@@ -90,7 +89,7 @@ def write_job(job: ShardJob, progress: Callable[[int], None]) -> list[JournalEnt
             for writer, (pixels, placement) in zip(writers, converted, strict=True):
                 writer.add(position, image, pixels, members, upsampled=placement.upsampled)
         progress(len(job.images))
-        return [writer.finish(_in_order(rejects), _in_order(remarks), stamp) for writer in writers]
+        return [writer.finish(_in_order(rejects), _in_order(remarks), job.stamp) for writer in writers]
 
 
 def _in_order(by_position: dict[int, Noted]) -> tuple[Noted, ...]:
@@ -227,7 +226,7 @@ class _ShardWriter:
 
     def _commit(self, rejects: tuple[Reject, ...], remarks: tuple[Remark, ...]) -> ShardRecord:
         folder = self._state.folder
-        write_whole(self._state.sums_path(self._index), self._sums.to_bytes())
+        self._state.sums.put(self._index, self._sums)
         if not self._samples:  # DALI would read a sample from an empty tar
             return ShardRecord(self._index, None, None, "", 0, "", rejects, remarks)
         self._append(ustar.end_of_archive(self._size_bytes))

@@ -4,6 +4,8 @@ import dataclasses
 import hashlib
 import json
 import os
+import subprocess
+import sys
 import tarfile
 
 import numpy as np
@@ -12,7 +14,8 @@ import pytest
 from alexnet_pipeline import open_shards, shard
 from alexnet_pipeline.dataset.manifest import MANIFEST, FileRecord, read_manifest, write_manifest
 from alexnet_pipeline.errors import PipelineError, RefusedError
-from alexnet_pipeline.pixels.codec import decode_sample
+from alexnet_pipeline.pixels.codec import decode_sample, encode
+from alexnet_pipeline.records import SetOptions
 
 
 @pytest.fixture(scope="module")
@@ -210,3 +213,38 @@ def test_hostile_offsets_are_refused(copy, wrong) -> None:
     reseal(copy, shards=tuple(shards))
     with pytest.raises(PipelineError, match="index"):
         open_shards(copy)
+
+
+MANY_READS = """
+import numpy, resource, sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from alexnet_pipeline import open_shards
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+shards = open_shards(sys.argv[1])
+expected = [shards.read_image(position) for position in range(len(shards))]
+assert len(shards.tars) == len(set(expected)) == 300
+
+def read(seed):
+    order = numpy.random.default_rng(seed).integers(len(shards), size=2000)
+    shards.prefetch(order[:100])
+    assert all(shards.read_image(position) == expected[position] for position in order)
+    labels, images = shards.read_batch(order[:50])
+    assert [image.tobytes() for image in images] == [expected[position] for position in order[:50]]
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+with ThreadPoolExecutor(4) as threads:
+    assert max(threads.map(read, range(8))) < 60
+"""
+
+
+def test_many_shards_need_few_descriptors(tmp_path) -> None:
+    """300 shards, of which 64 files may be open, read in random order by several threads."""
+    folder = tmp_path / "raw" / "train" / "n01440764"
+    folder.mkdir(parents=True)
+    for number in range(300):
+        image = np.full((8, 8, 3), number % 256, np.uint8)
+        image[0] = number // 2
+        (folder / f"n01440764_{number}.JPEG").write_bytes(encode(image, SetOptions(encoding="png")))
+    shard(tmp_path / "raw", tmp_path / "out", size=8, shard_size=1, encoding="raw", methods="area", progress=False)
+    subprocess.run([sys.executable, "-c", MANY_READS, str(tmp_path / "out" / "area" / "train")], check=True)

@@ -41,10 +41,10 @@ def test_a_changed_file_ends_the_run(listed) -> None:
     """Touched or shortened since it was listed: its bytes are not those that were planned."""
     path = listed[0].path
     os.utime(path, ns=(1, 1))
-    with pytest.raises(PipelineError, match="changed while it was read"):
+    with pytest.raises(PipelineError, match="changed after the source was listed"):
         read_image(listed[0])
     os.truncate(path, 95)
-    with pytest.raises(PipelineError, match="changed while it was read"):
+    with pytest.raises(PipelineError, match="changed after the source was listed"):
         read_image(dataclasses.replace(listed[9], version=Path(path).stat().st_mtime_ns))
 
 

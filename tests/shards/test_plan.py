@@ -7,7 +7,7 @@ import numpy as np
 from alexnet_pipeline.raw.listing import ListingBuilder
 from alexnet_pipeline.raw.tree import Place
 from alexnet_pipeline.records import SetOptions
-from alexnet_pipeline.shards.plan import plan_shards, source_stamp
+from alexnet_pipeline.shards.plan import plan_shards
 
 
 def listing(order):
@@ -30,7 +30,7 @@ def test_listing_order_does_not_matter() -> None:
         plan_shards(listing(range(99, -1, -1)), options),
     )
     assert names(straight) == names(backwards)
-    assert straight.digest() == backwards.digest()
+    assert straight.digest == backwards.digest
     assert len(set(names(straight))) == 100
     assert straight.shards == 4
     other = plan_shards(listing(range(100)), dataclasses.replace(options, seed=1))
@@ -62,18 +62,22 @@ def test_source_order_and_limit() -> None:
 
 def test_stamp_sees_touched_inputs() -> None:
     """Size or time."""
-    images = plan_shards(listing(range(4)), SetOptions()).images(0)
-    touched = (dataclasses.replace(images[0], version=1), *images[1:])
-    assert source_stamp(images) != source_stamp(touched)
+    before = listing(range(4))
+    touched = [
+        dataclasses.replace(before, versions=before.versions + 1),
+        dataclasses.replace(before, sizes=before.sizes + 1),
+    ]
+    stamps = {plan_shards(each, SetOptions()).stamps for each in [before, *touched, listing(range(4))]}
+    assert len(stamps) == 3
 
 
 def test_another_listing_has_another_digest() -> None:
     """One picture less, or a label changed."""
     options = SetOptions()
     whole = plan_shards(listing(range(10)), options)
-    assert plan_shards(listing(range(9)), options).digest() != whole.digest()
+    assert plan_shards(listing(range(9)), options).digest != whole.digest
     relabelled = dataclasses.replace(whole.listing, labels=np.ones(10, np.int32))
-    assert plan_shards(relabelled, options).digest() != whole.digest()
+    assert plan_shards(relabelled, options).digest != whole.digest
 
 
 def grouped(rows: int, ends: tuple[int, ...], files: int = 1):

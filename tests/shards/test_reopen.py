@@ -51,7 +51,7 @@ def test_a_finished_set_is_completed(source, tmp_path, monkeypatch, version, hid
     monkeypatch.undo()
     if hidden:
         with pytest.raises(RefusedError, match=r"inputs of 1 of its shards .* `retry_rejects=True`"):
-            api.shard(source, tmp_path / "out", **OPTIONS)
+            api.shard(source, tmp_path / "out", rescan=True, **OPTIONS)
     else:
         for method in OPTIONS["methods"]:
             shutil.rmtree(tmp_path / "out" / method / "train" / ".state")
@@ -82,7 +82,7 @@ def test_format_1_is_written_as_it_was(source, tmp_path, monkeypatch) -> None:
 
 
 def test_an_unfinished_set_tries_rejects_again(source, tmp_path) -> None:
-    """The shards that lack an image, and no others."""
+    """The shards that lack an image, and no others; not one whose image has another time."""
     api.shard(source, tmp_path / "out", shard_range=(0, 8), **OPTIONS)
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*.tar")}
     _mend(source)

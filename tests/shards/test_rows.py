@@ -64,7 +64,7 @@ def test_a_parquet_file_that_changed_ends_the_run(tmp_path, monkeypatch) -> None
     assert read_image(image)
     path = next((rows / "data").glob("train-00000*"))
     path.write_bytes(path.read_bytes())
-    with pytest.raises(PipelineError, match="changed while it was read"):
+    with pytest.raises(PipelineError, match="changed after the source was listed"):
         read_image(image)
 
 

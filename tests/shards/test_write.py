@@ -25,7 +25,7 @@ def job(raw: Path, out: Path, options: SetOptions) -> ShardJob:
         size, version = path.stat().st_size, path.stat().st_mtime_ns
         name = f"{path.parent.name}/{path.name}"
         images.append(RawImage(path.stem, 7, path.parent.name, name, os.fspath(path), 0, size, version))
-    SetState(out).sums_path(0).parent.mkdir(parents=True)
+    SetState(out).sums.path(0).parent.mkdir(parents=True)
     return ShardJob("val", 0, tuple(images), (Target(out, options),), classes=10)
 
 

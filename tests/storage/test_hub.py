@@ -170,7 +170,7 @@ def test_a_branch_that_moves_ends_the_run(hub: Hub, on_disk: Path) -> None:
     changed = next(name for name in before if f"/{name}" in images[0].path)
     hub.commit(before | {changed: before[changed] + b"\0"})
     product._known.cache_clear()  # as in a process that begins
-    with Reader(images[:1]) as reader, pytest.raises(PipelineError, match="changed while it was read"):
+    with Reader(images[:1]) as reader, pytest.raises(PipelineError, match="changed after the source was listed"):
         reader.read(0)
 
 

@@ -162,7 +162,7 @@ def test_an_image_that_changed_ends_the_run(raw_folders: Path, bucket: RemotePat
     RemotePath.of_url(images[1].path).put(b"another", create=False)
     with Reader(images) as reader:
         assert reader.read(0)
-        with pytest.raises(PipelineError, match="changed while it was read"):
+        with pytest.raises(PipelineError, match="changed after the source was listed"):
             reader.read(1)
 
 
