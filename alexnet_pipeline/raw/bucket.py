@@ -6,12 +6,13 @@ from array import array
 from collections.abc import Iterator
 from itertools import islice
 
-from alexnet_pipeline.errors import RefusedError
+from alexnet_pipeline.errors import PipelineError
 from alexnet_pipeline.raw.archive import ArchiveFolder
 from alexnet_pipeline.raw.names import looks_like_image
 from alexnet_pipeline.raw.tree import MAX_TEXT_BYTES, Entry, Place
 from alexnet_pipeline.storage.reading import read_whole
-from alexnet_pipeline.storage.remote import RemotePath, Status
+from alexnet_pipeline.storage.remote import RemotePath
+from alexnet_pipeline.storage.store import Status
 
 # Most objects whose versions are asked for before a listing is used again; whoever reads one compares it anyway.
 MOST_WATCHED = 2_000
@@ -30,7 +31,7 @@ class BucketFolder(ArchiveFolder):
         try:
             return read_whole(location, MAX_TEXT_BYTES)
         except OSError as error:
-            raise RefusedError(f"cannot read {location}: {error.strerror}") from error
+            raise PipelineError(f"cannot read {location}: {error.strerror}") from error
 
     def location(self, name: str) -> RemotePath:
         """Where one of its files can be opened."""
@@ -71,7 +72,7 @@ def open_bucket(place: RemotePath, hidden: RemotePath | None = None) -> BucketFo
     """List all objects below a place, without those of a hidden one, which is the output.
 
     Raises:
-        RefusedError: the store cannot be asked.
+        PipelineError: the store cannot be asked.
     """
     root = BucketFolder(Place(str(place), "plain", folder=True))
     skipped = f"{hidden.relative_to(place)}/" if hidden else None
@@ -84,5 +85,5 @@ def open_bucket(place: RemotePath, hidden: RemotePath | None = None) -> BucketFo
                     parents[folder] = tuple(folder.split("/")) if folder else ()
                 root.add_object(parents[folder], name, status)
     except OSError as error:
-        raise RefusedError(f"cannot list {place}: {error.strerror}") from error
+        raise PipelineError(f"cannot list {place}: {error.strerror}") from error
     return root

@@ -11,7 +11,8 @@ from functools import partial
 from alexnet_pipeline.files import retry_passing
 from alexnet_pipeline.raw.archive import LOCAL_HEADER_BYTES, LOCAL_ROOM_BYTES
 from alexnet_pipeline.records import RawImage
-from alexnet_pipeline.storage.remote import RemotePath, Status
+from alexnet_pipeline.storage.remote import RemotePath
+from alexnet_pipeline.storage.store import Status
 
 # Requests of a worker that are under way or waiting to be used; with 30 ms a request, 16 give 500 images/s.
 IN_FLIGHT = 24

@@ -199,7 +199,11 @@ def _rows_of_file(path: str, column: str, wanted: dict[int, int]) -> Iterator[tu
                 if rows:
                     yield from _rows_of_group(file, group, column, {row - start: wanted[row] for row in rows})
     except (OSError, ValueError) as error:
-        raise PipelineError(f"{path} cannot be read: {error}; fetch it again, then run the same command") from error
+        if isinstance(error, OSError) and error.strerror:  # the store or the disk; pyarrow's own errors have none
+            text = f"cannot read {path}: {error.strerror}; mend that, then run the same command to resume"
+        else:
+            text = f"{path} cannot be read: {error}; fetch it again, then run the same command"
+        raise PipelineError(text) from error
 
 
 def _rows_of_group(file: Any, group: int, column: str, wanted: dict[int, int]) -> Iterator[tuple[int, bytes]]:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from alexnet_pipeline.errors import RefusedError
+from alexnet_pipeline.errors import PipelineError, RefusedError
 from alexnet_pipeline.raw import names
 from alexnet_pipeline.raw.account import Account
 from alexnet_pipeline.raw.archive import ArchiveFolder, open_tar, open_zip
@@ -143,6 +143,7 @@ def open_source(
 
     Raises:
         RefusedError: no layout recognises it, or several do, or its classes cannot be brought in this order.
+        PipelineError: the store that it lies in cannot be asked.
     """
     options = options or SourceOptions()
     labels = read_labels(options.labels) if options.labels else None
@@ -197,6 +198,7 @@ def _folder(path: Location, out: Location | None, options: SourceOptions) -> Fol
 
     Raises:
         RefusedError: there is neither.
+        PipelineError: the store cannot be asked.
     """
     hidden = _apart(path, out, options) if out else None
     if isinstance(path, RemotePath):
@@ -219,7 +221,7 @@ def _is_object(path: RemotePath) -> bool:
     try:
         return exists(path)
     except OSError as error:
-        raise RefusedError(f"cannot read {path}: {error.strerror}") from error
+        raise PipelineError(f"cannot read {path}: {error.strerror}") from error
 
 
 def _first_fault(archive: ArchiveFolder) -> str:

@@ -148,9 +148,7 @@ class SetState:
             if plan.format_version <= FORMAT_VERSION and plan.sealed().fingerprint != plan.fingerprint:
                 raise ValueError("it does not have the fingerprint that it says")
             return plan
-        except FileNotFoundError as error:
-            if "bucket" in str(error.strerror):
-                raise PipelineError(f"cannot read {path}: {error.strerror}") from error
+        except FileNotFoundError:
             return None
         except NotADirectoryError as error:
             raise RefusedError(f"{self.folder} cannot be made: a file is in its way; choose another folder") from error

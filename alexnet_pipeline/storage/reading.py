@@ -16,7 +16,8 @@ from typing import Any, BinaryIO, NamedTuple
 from alexnet_pipeline import files
 from alexnet_pipeline.files import MAX_WHOLE_BYTES, retry_passing
 from alexnet_pipeline.storage.place import Location
-from alexnet_pipeline.storage.remote import RemotePath, Status
+from alexnet_pipeline.storage.remote import RemotePath
+from alexnet_pipeline.storage.store import Status
 
 # Objects are read in blocks of this size; where they are read in order, so many blocks are fetched ahead.
 BLOCK_BYTES = 4 << 20

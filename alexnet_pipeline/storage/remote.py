@@ -1,54 +1,23 @@
-"""Objects of a store, named by URLs: status, ranges, lists, and puts that create or replace.
-
-Stores are reached through obstore, which takes credentials and endpoints from the usual environment variables.
-"""
+"""Objects of a store, named by URLs and used like paths."""
 
 from __future__ import annotations
 
 import errno
-import functools
-import hashlib
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Any, NamedTuple
 
 from alexnet_pipeline.errors import RefusedError
+from alexnet_pipeline.storage.hub import SCHEME as HUB
+from alexnet_pipeline.storage.hub import Hub, repository_of
+from alexnet_pipeline.storage.objects import Bucket
+from alexnet_pipeline.storage.store import Status, Store
 
 # The schemes of URLs that are taken; all others are refused.
-SCHEMES = ("s3", "gs", "az", "http", "https")
+SCHEMES = ("s3", "gs", "az", "hf", "http", "https")
 # Those of stores that are only read.
-READ_ONLY = ("http", "https")
+READ_ONLY = ("hf", "http", "https")
 URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):/{1,2}(.*)", re.DOTALL)
-# Beginnings of the names of variables from which obstore takes credentials and endpoints.
-VARIABLES = ("AWS_", "AZURE_", "GOOGLE_")
-# Variables that allow requests without encryption, for stores in one's own network.
-ALLOW_HTTP = ("AWS_ALLOW_HTTP", "AZURE_ALLOW_HTTP", "GOOGLE_ALLOW_HTTP")
-# How long a request is tried again by the client itself, after errors of the server and of the connection.
-MAX_RETRIES = 6
-RETRY_TIMEOUT_S = 60
-REQUEST_TIMEOUT_S = 60
-CONNECT_TIMEOUT_S = 5
-FIRST_BACKOFF_S, LAST_BACKOFF_S = 0.1, 5.0
-# Where machines of a cloud are asked for credentials when there are none in the environment.
-METADATA = "169.254.169.254"
-# Longest part of a store's error that is shown.
-ERROR_LETTERS = 300
-
-
-class Status(NamedTuple):
-    """What a store says of an object.
-
-    Attributes:
-        size_bytes: its size.
-        version: a number that changes with its content, from its ETag, or else its time; for a file on disk its
-            modification time in nanoseconds.
-    """
-
-    size_bytes: int
-    version: int
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -56,7 +25,7 @@ class RemotePath:
     """The place of an object, or of all objects below a prefix; used like a `Path`.
 
     Attributes:
-        root: scheme and bucket, like `s3://bucket`.
+        root: scheme and bucket, like `s3://bucket`, or scheme and data set, like `hf://datasets/owner/name@revision`.
         key: what follows, without slashes at its ends.
     """
 
@@ -78,10 +47,13 @@ class RemotePath:
                 f"{_without_secrets(url)}: {scheme}:// is not supported; expected a path or one of "
                 f"{', '.join(f'{each}://' for each in SCHEMES)}"
             )
-        bucket, _, key = rest.lstrip("/").partition("/")
+        if scheme == HUB:
+            bucket, key = repository_of(rest.lstrip("/"))
+        else:
+            bucket, _, key = rest.lstrip("/").partition("/")
         if not bucket:
             raise RefusedError(f"{url} names no bucket; expected {scheme}://BUCKET/PREFIX")
-        if "@" in bucket or "?" in rest or "#" in rest:
+        if ("@" in bucket and scheme != HUB) or "?" in rest or "#" in rest:
             raise RefusedError(
                 f"{_without_secrets(url)} holds more than a place; give credentials by environment variables"
             )
@@ -98,8 +70,8 @@ class RemotePath:
 
     @property
     def name(self) -> str:
-        """The last part of the key, or the bucket."""
-        return self.key.rpartition("/")[2] or self.root.rpartition("/")[2]
+        """The last part of the key, or the bucket or data set."""
+        return self.key.rpartition("/")[2] or self.root.partition("@")[0].rpartition("/")[2]
 
     @property
     def parent(self) -> RemotePath:
@@ -127,13 +99,13 @@ class RemotePath:
         Raises:
             OSError: there is no such object, or the store cannot be asked.
         """
-        return _status(self._call("head"))
+        return self._store.status(self.key)
 
     def exists(self) -> bool:
         """Whether there is such an object.
 
         Raises:
-            OSError: the store cannot be asked.
+            OSError: there is no such bucket, or the store cannot be asked.
         """
         try:
             self.status()
@@ -147,7 +119,7 @@ class RemotePath:
         Raises:
             OSError: there is no such object, or it cannot be read.
         """
-        return self._get({"range": (offset, offset + size_bytes)}) if size_bytes else (b"", self.status())
+        return self._store.read(self.key, offset, size_bytes)
 
     def read_whole(self, most_bytes: int) -> bytes:
         """Read an object.
@@ -155,7 +127,7 @@ class RemotePath:
         Raises:
             OSError: there is no such object, it cannot be read, or it has more bytes.
         """
-        return self._get({}, most_bytes)[0]
+        return self._store.read_whole(self.key, most_bytes)
 
     def put(self, data: bytes | memoryview, *, create: bool) -> None:
         """Write an object at once.
@@ -164,9 +136,7 @@ class RemotePath:
             FileExistsError: `create`, and there is one.
             OSError: it cannot be written.
         """
-        if self.scheme in READ_ONLY:
-            raise OSError(errno.EROFS, f"{self.scheme}:// can only be read", str(self))
-        self._call("put", data, mode="create" if create else "overwrite", use_multipart=False)
+        self._writable.put(self.key, data, create=create)
 
     def delete(self) -> None:
         """Remove an object; it is no error if there is none.
@@ -174,24 +144,17 @@ class RemotePath:
         Raises:
             OSError: the store refuses.
         """
-        try:
-            self._call("delete")
-        except FileNotFoundError:
-            return
+        self._writable.delete(self.key)
 
     def walk(self) -> Iterator[tuple[str, Status]]:
         """Every object below this place, as (name from here, status), in the order of their keys.
 
+        What passes is tried again here, because callers cannot begin a list again.
+
         Raises:
             OSError: the store cannot be asked.
         """
-        obstore, store = _obstore(), _store(self.root)
-        pages = self._named(lambda: iter(obstore.list(store, prefix=self.key or None, chunk_size=1000)))
-        while page := self._named(lambda: next(pages, None)):
-            for found in page:
-                name = str(found["path"])[len(self.key) :].lstrip("/")
-                if name:
-                    yield name, _status(found)
+        return self._store.walk(self.key)
 
     def names(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """The names of folders and of objects directly below this place, each sorted.
@@ -199,115 +162,22 @@ class RemotePath:
         Raises:
             OSError: the store cannot be asked.
         """
-        listed = self._named(lambda: _obstore().list_with_delimiter(_store(self.root), self.key or None))
-        folders = (str(prefix).rstrip("/").rpartition("/")[2] for prefix in listed["common_prefixes"])
-        objects = (str(found["path"]).rpartition("/")[2] for found in listed["objects"])
-        return tuple(sorted(folders)), tuple(sorted(filter(None, objects)))
+        return self._store.names(self.key)
 
-    def _get(self, options: dict[str, Any], most_bytes: int | None = None) -> tuple[bytes, Status]:
-        def get() -> tuple[bytes, Status]:
-            found = _obstore().get(_store(self.root), self.key, options=options)
-            status = _status(found.meta)
-            if most_bytes is not None and status.size_bytes > most_bytes:
-                text = f"it has {status.size_bytes:,} bytes, expected at most {most_bytes:,}"
-                raise OSError(errno.EFBIG, text, str(self))
-            first, last = found.range
-            data = bytes(found.bytes())
-            if len(data) != last - first:
-                raise OSError(errno.EIO, f"the store sent {len(data)} of {last - first} bytes", str(self))
-            return data, status
+    @property
+    def _store(self) -> Store:
+        return Hub(self.root) if self.scheme == HUB else Bucket(self.root)
 
-        found: tuple[bytes, Status] = self._named(get)
-        return found
-
-    def _call(self, function: str, *arguments: Any, **options: Any) -> Any:
-        return self._named(lambda: getattr(_obstore(), function)(_store(self.root), self.key, *arguments, **options))
-
-    def _named(self, call: Any) -> Any:
-        """Call a function of obstore, and turn its errors into those of files."""
-        exceptions = _obstore().exceptions
-        try:
-            return call()
-        except FileNotFoundError as error:
-            missing = "no such bucket" if "NoSuchBucket" in str(error) else "no such object"
-            raise FileNotFoundError(errno.ENOENT, missing, str(self)) from error
-        except (exceptions.AlreadyExistsError, exceptions.PreconditionError) as error:
-            raise FileExistsError(errno.EEXIST, "it is there already", str(self)) from error
-        except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
-            text = f"access denied by the store ({_reason(error)}); check the credentials in the environment"
-            raise PermissionError(errno.EACCES, text, str(self)) from error
-        except exceptions.BaseError as error:
-            if "NoSuchBucket" in str(error):
-                raise FileNotFoundError(errno.ENOENT, "no such bucket", str(self)) from error
-            if METADATA in str(error):  # which does not pass
-                raise PermissionError(errno.EACCES, _reason(error), str(self)) from error
-            raise OSError(errno.EREMOTEIO, _reason(error), str(self)) from error
+    @property
+    def _writable(self) -> Bucket:
+        if self.scheme in READ_ONLY:
+            raise OSError(errno.EROFS, f"{self.scheme}:// can only be read", str(self))
+        return Bucket(self.root)
 
 
 def is_url(place: str) -> bool:
     """Whether a place is a URL, also with one slash after the colon, as `Path` leaves it."""
     return URL.fullmatch(place) is not None
-
-
-def _status(found: Any) -> Status:
-    """The status of an object, from what a store says of it."""
-    about = found["e_tag"] or f"{found['size']} {found['last_modified']}"
-    digest = hashlib.blake2b(str(about).encode(), digest_size=8).digest()
-    return Status(int(found["size"]), int.from_bytes(digest, "big", signed=True))
-
-
-def _obstore() -> Any:
-    try:
-        import obstore  # noqa: PLC0415 - an extra
-    except ImportError as error:
-        raise RefusedError("object stores need obstore; pip install 'alexnet-pipeline[cloud]'") from error
-    return obstore
-
-
-def _store(root: str) -> Any:
-    """The client of a bucket, which threads may share; a new one after a change of the environment."""
-    return _client(root, frozenset(each for each in os.environ.items() if each[0].startswith(VARIABLES)))
-
-
-@functools.lru_cache(maxsize=64)
-def _client(root: str, environment: frozenset[tuple[str, str]]) -> Any:
-    _obstore()
-    from obstore.store import from_url  # noqa: PLC0415 - an extra
-
-    return from_url(
-        root,
-        client_options={
-            # These options replace all that obstore takes from the environment for its client.
-            "allow_http": root.startswith("http://") or any(_is_set(name) for name in ALLOW_HTTP),
-            "timeout": timedelta(seconds=REQUEST_TIMEOUT_S),
-            "connect_timeout": timedelta(seconds=CONNECT_TIMEOUT_S),
-        },
-        retry_config={
-            "max_retries": MAX_RETRIES,
-            "retry_timeout": timedelta(seconds=RETRY_TIMEOUT_S),
-            "backoff": {
-                "init_backoff": timedelta(seconds=FIRST_BACKOFF_S),
-                "max_backoff": timedelta(seconds=LAST_BACKOFF_S),
-                "base": 2,
-            },
-        },
-    )
-
-
-def _is_set(variable: str) -> bool:
-    return os.environ.get(variable, "").lower() in {"1", "true", "yes", "on"}
-
-
-def _reason(error: Exception) -> str:
-    """The cause that a store's error names, in one line, without the address, which may hold a signature."""
-    text = str(error)
-    if METADATA in text:
-        return "no credentials were found in the environment, like AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
-    code = re.search(r"<Code>(\w+)</Code>", text)
-    line = re.sub(r"<\?xml.*", "", text.partition("\n")[0].partition("Debug source")[0])
-    line = re.sub(r"\b[a-z]+://[^\s\"]+", "...", line)
-    cause = re.sub(r"^.*Error performing \w+ \S+ in \S+?(, after \d+ retries)?(,[^-]*)?\s+-\s+", r"", line).strip(" :")
-    return f"{code[1]}: {cause}"[:ERROR_LETTERS] if code else cause[:ERROR_LETTERS]
 
 
 def _without_secrets(url: str) -> str:

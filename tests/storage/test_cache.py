@@ -25,7 +25,8 @@ from alexnet_pipeline.dataset.manifest import read_manifest, write_manifest
 from alexnet_pipeline.errors import InterruptedRunError, PipelineError, RefusedError
 from alexnet_pipeline.files import locked
 from alexnet_pipeline.progress import Advance, Message, Stage, silent
-from alexnet_pipeline.storage.remote import RemotePath, Status
+from alexnet_pipeline.storage.remote import RemotePath
+from alexnet_pipeline.storage.store import Status
 from tests.storage.server import files, upload
 
 METHOD = "area"

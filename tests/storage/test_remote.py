@@ -6,8 +6,10 @@ import pytest
 
 from alexnet_pipeline.errors import OtherContentError, PipelineError, RefusedError
 from alexnet_pipeline.storage import reading, writing
+from alexnet_pipeline.storage.objects import _reason
 from alexnet_pipeline.storage.place import locate
-from alexnet_pipeline.storage.remote import RemotePath, _reason
+from alexnet_pipeline.storage.remote import RemotePath
+from alexnet_pipeline.storage.store import MissingBucketError
 
 NAME = "a/b c/\u00e9%20x.bin"
 
@@ -111,9 +113,14 @@ def test_a_change_is_another_version(bucket: RemotePath) -> None:
 def test_what_is_missing_is_named(bucket: RemotePath) -> None:
     with pytest.raises(FileNotFoundError, match="no such object"):
         reading.read_whole(bucket / "none")
-    for missing in (lambda: (RemotePath("s3://nobody-has-this") / "a").read_whole(9), RemotePath("s3://none").names):
-        with pytest.raises(FileNotFoundError, match="no such bucket"):
-            missing()
+    nowhere = RemotePath("s3://nobody-has-this", "a")
+    for ask in (nowhere.exists, nowhere.status, nowhere.names, nowhere.delete, lambda: nowhere.read(0, 9)):
+        with pytest.raises(MissingBucketError, match="no such bucket"):
+            ask()
+    with pytest.raises(MissingBucketError):
+        list(nowhere.walk())
+    with pytest.raises(MissingBucketError):
+        nowhere.put(b"1", create=True)
     with pytest.raises(OSError, match="expected at most 2") as found:
         place = bucket / "large"
         place.put(b"123", create=True)

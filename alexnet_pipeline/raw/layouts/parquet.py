@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
-from alexnet_pipeline.errors import RefusedError
+from alexnet_pipeline.errors import PipelineError, RefusedError
 from alexnet_pipeline.raw import names
 from alexnet_pipeline.raw.claim import Answer, Claim, Question, likely_folders
 from alexnet_pipeline.raw.containers import Container, by_split
@@ -78,7 +78,8 @@ def read_columns(path: Location, wanted: str | None) -> Columns:
         wanted: `image=NAME,label=NAME`, or None to recognise them by name and type.
 
     Raises:
-        RefusedError: the file cannot be read, or has no such columns.
+        RefusedError: the file is no Parquet, or has no such columns.
+        PipelineError: it cannot be read.
     """
     parquet = _pyarrow()
     from pyarrow import types  # noqa: PLC0415 - an extra
@@ -87,7 +88,7 @@ def read_columns(path: Location, wanted: str | None) -> Columns:
         with open_stream(path) as (stream, _):
             schema = parquet.read_schema(stream)
     except (OSError, ValueError) as error:
-        raise RefusedError(f"{path} cannot be read as Parquet: {error}") from error
+        raise _unreadable(path, error) from error
     chosen = _parse_columns(wanted)
     fields = {field.name: field for field in schema}
     image = chosen.get("image") or next((name for name in IMAGE_COLUMNS if name in fields), "")
@@ -146,7 +147,14 @@ def _read_rows(parquet: Any, path: Location, columns: Columns, rows: Rows) -> No
                     _add_row(rows, path.name.removesuffix(SUFFIX), row, label, name)
                     row += 1
     except (OSError, ValueError) as error:
-        raise RefusedError(f"{path} cannot be read: {error}; fetch it again") from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Location, error: Exception) -> PipelineError:
+    """What the store or the disk says; or else pyarrow does not take the file for Parquet, also by an OSError."""
+    if isinstance(error, OSError) and error.strerror:
+        return PipelineError(f"cannot read {path}: {error.strerror}")
+    return RefusedError(f"{path} cannot be read as Parquet: {' '.join(str(error).split())}; fetch it again")
 
 
 def _add_row(rows: Rows, stem: str, row: int, label: int | None, name: str | None) -> None:
