@@ -7,6 +7,7 @@ takes along are started again by Ray; a shard that is written twice gets the sam
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import signal
@@ -170,7 +171,6 @@ def _write(job: ShardJob, check: _Check) -> _Answer:
         return _Answer([], [], RefusedError(problem))
     try:
         with _without_main():
-            local.start_server()
             local.run_jobs(
                 [job],
                 1,
@@ -178,10 +178,18 @@ def _write(job: ShardJob, check: _Check) -> _Answer:
                 done=lambda _, found: entries.extend(found),
                 progress=lambda _: None,
                 warn=lambda line: warnings.append(line + where),
+                crew=_crew(),
             )
     except PipelineError as error:
         return _Answer([], warnings, error)
     return _Answer(entries, warnings, None)
+
+
+@functools.cache
+def _crew() -> local.Crew:
+    """The child of this process of Ray, which serves all its tasks: to start one takes as long as a hundred images."""
+    local.start_server()
+    return local.Crew(1)
 
 
 @contextmanager
@@ -272,7 +280,7 @@ def _connected() -> Iterator[Any]:
         _check_address(address)
         try:
             with _handlers_kept():
-                ray.init(log_to_driver=False, logging_level=logging.ERROR)
+                ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
         except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
             place = f"the Ray cluster at {address}" if address else "Ray on this machine"
             raise PipelineError(f"cannot start or reach {place} ({_first_line(error)}); check RAY_ADDRESS") from error

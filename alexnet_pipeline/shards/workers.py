@@ -124,6 +124,7 @@ def run_jobs(
     done: Done,
     progress: Callable[[int], None],
     warn: Callable[[str], None],
+    crew: Crew | None = None,
 ) -> None:
     """Run all jobs, in any order.
 
@@ -134,31 +135,35 @@ def run_jobs(
         done: called with each finished job and its journal entries.
         progress: called often with the number of images worked on so far.
         warn: called with one line when a worker dies.
+        crew: worker processes to use, which go on after that; by default there are some for this call.
 
     Raises:
         PipelineError: a job failed; the others are stopped.
     """
+    if crew is None:
+        with Crew(len(jobs)) as own:
+            return run_jobs(jobs, workers, started=started, done=done, progress=progress, warn=warn, crew=own)
     current: dict[int, ShardJob] = {}  # the jobs that are being worked on, or will be tried again
     workers = workers or core_count()
     queue = deque(range(len(jobs)))
     deaths: dict[tuple[int, int], int] = {}
-    with _Crew(len(jobs)) as crew:
-        crew.hire()
-        started()
-        while queue or crew.busy:
-            while queue and len(crew.busy) < workers:
-                slot = queue.popleft()
-                crew.give(slot, current.setdefault(slot, jobs[slot]))
-            for slot, answer in crew.answers():
-                if isinstance(answer, int):
-                    job = current[slot]
-                    current[slot] = _after_death(job, slot, crew.positions[slot], answer, deaths, warn)
-                    queue.appendleft(slot)
-                elif isinstance(answer, PipelineError):
-                    raise answer
-                else:
-                    done(current.pop(slot), answer)
-            progress(sum(max(0, position) for position in crew.positions))
+    crew.begin()
+    started()
+    while queue or crew.busy:
+        while queue and len(crew.busy) < workers:
+            slot = queue.popleft()
+            crew.give(slot, current.setdefault(slot, jobs[slot]))
+        for slot, answer in crew.answers():
+            if isinstance(answer, int):
+                job = current[slot]
+                current[slot] = _after_death(job, slot, crew.positions[slot], answer, deaths, warn)
+                queue.appendleft(slot)
+            elif isinstance(answer, PipelineError):
+                raise answer
+            else:
+                done(current.pop(slot), answer)
+        progress(sum(max(0, position) for position in crew.positions))
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,8 +199,12 @@ class Positions:
             self.path.unlink()
 
 
-class _Crew:
-    """The worker processes, which are started when there is work, and all ended at the end of the block."""
+class Crew:
+    """Worker processes, which are started when there is work, and all ended at the end of the block.
+
+    Args:
+        slots: the most jobs of a call of `run_jobs`.
+    """
 
     def __init__(self, slots: int) -> None:
         # A fork server starts the workers: forking a process that has threads is not safe, and spawning is slow.
@@ -221,7 +230,12 @@ class _Crew:
             worker.pipe.close()
         self._shared.remove()
 
-    def hire(self) -> None:
+    def begin(self) -> None:
+        """Make sure that there is a worker."""
+        if not self._idle:
+            self._hire()
+
+    def _hire(self) -> None:
         """Start a worker that waits for a job."""
         ours, theirs = self._context.Pipe()
         process = self._context.Process(target=_work, args=(theirs, self._shared.path, dict(os.environ)), daemon=True)
@@ -231,8 +245,7 @@ class _Crew:
 
     def give(self, slot: int, job: ShardJob) -> None:
         """Send a job to an idle worker, or to a new one."""
-        if not self._idle:
-            self.hire()
+        self.begin()
         worker = self._idle.pop()
         worker.slot = slot
         self.positions[slot] = NOT_BEGUN
