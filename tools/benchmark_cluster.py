@@ -262,7 +262,7 @@ def main() -> None:
     given = parser.parse_args()
     parts = given.part or ["ray", "latency", "scale"]
     print(f"# benchmark_cluster, {datetime.datetime.now(datetime.UTC).date()}\n")
-    print("`" + " ".join(["python", *sys.argv[:1], "--images", "FOLDER", *sys.argv[3:]]) + "`\n")
+    print("`" + " ".join(["python", "tools/benchmark_cluster.py", *sys.argv[1:]]) + "`\n")
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in ("ray", "obstore", "moto"))
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, {versions}\n")
     with tempfile.TemporaryDirectory() as folder:

@@ -43,6 +43,7 @@ PARTS = (
     ("pyarrow", "reading Hugging Face's Parquet", "parquet"),
     ("obstore", "object stores: s3://, gs://, az://", "cloud"),
     ("huggingface_hub", "data sets on the Hugging Face Hub: hf://", "cloud"),
+    ("ray", "Ray clusters, `shard --engine ray`", "ray"),
     ("protobuf", "reading TFRecord", "tfrecord"),
     ("google-crc32c", "reading TFRecord", "tfrecord"),
     ("tensorboard", "event files, `train --tensorboard`", "tensorboard"),

@@ -1,7 +1,9 @@
 """Parts that separate jobs write, into one folder or several, make the data set that one job makes."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +12,7 @@ from alexnet_pipeline.errors import PipelineError, RefusedError
 from alexnet_pipeline.shards.journal import SetState
 from tests.storage.server import contents, files
 
+TOOLS = Path(__file__).parents[2] / "tools"
 HOW = {"methods": ["nearest", "lanczos"], "size": 32, "shard_size": 4, "progress": False}
 
 
@@ -100,3 +103,34 @@ def test_a_plan_alone_writes_no_shard(raw_folders, expected, tmp_path) -> None:
             shard(raw_folders, tmp_path, part=(number, 99), **HOW)
     shard(raw_folders, tmp_path, **HOW)
     assert files(tmp_path) == expected
+
+
+def environment(raw_folders: Path, out: object, **variables: str) -> dict[str, str]:
+    """What the scripts for schedulers are given; this environment's command comes first."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    options = "--method nearest,lanczos --size 32 --shard-size 4"
+    given = {"PATH": path, "SOURCE": str(raw_folders), "OUT": str(out), "OPTIONS": options, "PARTS": "3"}
+    return {**os.environ, **given, **variables}
+
+
+def test_the_script_for_slurm_writes_parts(raw_folders, expected, tmp_path) -> None:
+    """As its first lines say."""
+    for number in range(3):
+        given = environment(raw_folders, tmp_path, SLURM_ARRAY_TASK_ID=str(number))
+        subprocess.run(["bash", str(TOOLS / "slurm.sh")], env=given, check=True, timeout=120)
+    merge(tmp_path)
+    assert files(tmp_path) == expected
+
+
+def test_the_jobs_for_kubernetes_write_a_set(raw_folders, expected, bucket) -> None:
+    """Their commands, one after the other, from disk to a bucket."""
+    yaml = pytest.importorskip("yaml")
+    jobs = list(yaml.safe_load_all((TOOLS / "kubernetes.yaml").read_text()))
+    assert [job["metadata"]["labels"]["step"] for job in jobs] == ["plan", "parts", "merge"]
+    for job in jobs:
+        (container,) = job["spec"]["template"]["spec"]["containers"]
+        given = environment(raw_folders, f"{bucket}/out")
+        for number in range(3 if "completions" in job["spec"] else 1):
+            known = {**given, "JOB_COMPLETION_INDEX": str(number)}
+            subprocess.run(container["command"], env=known, check=True, timeout=120)
+    assert contents(bucket / "out") == expected
