@@ -6,8 +6,8 @@ Three parts, each in one run:
 
 - Ray: CPU time an image of `--engine ray` on one node and of the local engine, as the slope between a small and a large
   run, so that what every run costs once does not count; Ray's own daemons (raylet, GCS, agents) are set apart.
-- Latency: images/s of a source in an S3 server (moto) as it is, behind 30 ms of latency, and on disk. The server is one
-  Python process on the same cores, so the first ratio says what latency costs and the second what the server costs.
+- Latency: images/s of a tar on disk, on a web server (nginx, which must be installed), and on that behind 30 ms of
+  latency. moto, a server in Python, is itself the limit: it reads all of an object for each range.
 - Scale: 200,000 tiny images: a run with nothing to do, and the start of an array job, from a listing that was kept.
 
 FOLDER holds class folders of real images. CPU time is that of all processes of a command, as /proc shows it.
@@ -25,10 +25,10 @@ import socket
 import statistics
 import subprocess
 import sys
+import tarfile
 import tempfile
 import threading
 import time
-import urllib.request
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -37,8 +37,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-
-from alexnet_pipeline.storage.remote import RemotePath
 
 MARK = "BENCHMARK_CLUSTER_RUN"
 TICK_S = 0.1
@@ -120,31 +118,32 @@ def ray_part(images: Path, scratch: Path, rounds: int) -> Iterator[str]:
 
 
 def latency_part(images: Path, scratch: Path, rounds: int) -> Iterator[str]:
-    """Images/s from disk, from the server and from behind latency, in turns."""
-    rates: dict[str, list[float]] = {"disk": [], "server": [], "server + 30 ms": []}
+    """Images/s of one tar from disk, from servers and from behind latency, in turns."""
+    (scratch / "web").mkdir()
+    tar = scratch / "web" / "images.tar"
+    with tarfile.open(tar, "w", format=tarfile.USTAR_FORMAT) as archive:
+        archive.add(images, ".")
     count = sum(1 for path in images.glob("*/*"))
-    with moto() as port, delayed(port) as far:
-        place = variables(port)
-        os.environ.update(place)
-        urllib.request.urlopen(urllib.request.Request(f"http://127.0.0.1:{port}/raw", method="PUT")).read()
-        for path in images.glob("*/*"):
-            (RemotePath("s3://raw") / path.relative_to(images).as_posix()).put(path.read_bytes(), create=False)
+    with nginx(scratch) as near, delayed(near) as far:
+        sources = {
+            "disk": str(tar),
+            "nginx": f"http://127.0.0.1:{near}/{tar.name}",
+            "nginx + 30 ms": f"http://127.0.0.1:{far}/{tar.name}",
+        }
+        rates: dict[str, list[float]] = {name: [] for name in sources}
         for _ in range(rounds):
-            for name, found in rates.items():
+            for name, source in sources.items():
                 out = scratch / "latency"
-                source = str(images) if name == "disk" else "s3://raw"
-                environment = variables(far if "ms" in name else port)
-                # The seconds of a run that only lists are taken off.
-                began = Cost([*SHARD, source, str(out), "--plan-only"], environment).wall_s
-                whole = Cost([*SHARD, source, str(out)], environment).wall_s
-                found.append(count / (whole - began))
+                # One worker, because the server and what delays it need the other core; the listing is taken off.
+                command = [*SHARD, source, str(out), "--workers", "1"]
+                Cost([*command, "--plan-only"], {})
+                began = Cost([*command, "--part", f"0/{count}"], {}).wall_s
+                rates[name].append(count / (Cost(command, {}).wall_s - began))
                 shutil.rmtree(out)
-    yield f"## A source in an object store: {count:,} images, {rounds} rounds, listing apart\n"
-    yield "| source | images/s, median | of disk | of the server without latency |\n|---|---|---|---|"
+    yield f"## A tar of {count:,} images on a web server, one worker, {rounds} rounds, listing and start apart\n"
+    yield "| source | images/s, median | of disk, median of rounds |\n|---|---|---|"
     for name, found in rates.items():
-        to_disk = [a / b for a, b in zip(found, rates["disk"], strict=True)]
-        to_server = [a / b for a, b in zip(found, rates["server"], strict=True)]
-        yield f"| {name} | {median(found)} | {median(to_disk)} | {median(to_server)} |"
+        yield f"| {name} | {median(found)} | {median([a / b for a, b in zip(found, rates['disk'], strict=True)])} |"
     yield ""
 
 
@@ -185,29 +184,47 @@ def make_tiny(source: Path) -> None:
             (folder / f"n{number:08d}_{image}.JPEG").write_bytes(data[(number + image) % 64])
 
 
-def variables(port: int) -> dict[str, str]:
-    """The environment in which clients find a server."""
-    keys = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_REGION": "us-east-1"}
-    return {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}", "AWS_ALLOW_HTTP": "true", **keys}
+NGINX = """
+worker_processes 1; daemon off; pid {folder}/pid; error_log {folder}/error;
+events {{ worker_connections 1024; }}
+http {{
+    access_log off; sendfile on; keepalive_requests 1000000;
+    client_body_temp_path {folder}/a; proxy_temp_path {folder}/b; fastcgi_temp_path {folder}/c;
+    uwsgi_temp_path {folder}/d; scgi_temp_path {folder}/e;
+    server {{ listen 127.0.0.1:{port}; root {folder}/web; }}
+}}
+"""
 
 
 @contextmanager
-def moto() -> Iterator[int]:
-    """Run moto's server."""
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        port = found.getsockname()[1]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    server = subprocess.Popen([sys.executable, "-m", "moto.server", "-p", str(port)], **quiet)
+def nginx(folder: Path) -> Iterator[int]:
+    """Serve `folder`/web."""
+    port = free_port()
+    configuration = folder / "nginx.conf"
+    configuration.write_text(NGINX.format(folder=folder, port=port))
+    folder.chmod(0o755)  # its worker may be another user
+    server = subprocess.Popen(["nginx", "-c", str(configuration)], stderr=subprocess.DEVNULL)
     try:
-        while True:
-            with suppress(OSError):
-                socket.create_connection(("127.0.0.1", port)).close()
-                break
-            time.sleep(0.1)
+        wait_for(port)
         yield port
     finally:
-        server.kill()
+        server.terminate()
         server.wait()
+
+
+def free_port() -> int:
+    """A port of loopback that nobody uses."""
+    with socket.create_server(("127.0.0.1", 0)) as found:
+        return int(found.getsockname()[1])
+
+
+def wait_for(port: int) -> None:
+    """Wait until a server listens."""
+    while True:
+        with suppress(OSError):
+            socket.create_connection(("127.0.0.1", port)).close()
+            return
+        time.sleep(0.1)
 
 
 @contextmanager
@@ -263,7 +280,7 @@ def main() -> None:
     parts = given.part or ["ray", "latency", "scale"]
     print(f"# benchmark_cluster, {datetime.datetime.now(datetime.UTC).date()}\n")
     print("`" + " ".join(["python", "tools/benchmark_cluster.py", *sys.argv[1:]]) + "`\n")
-    versions = ", ".join(f"{name} {metadata.version(name)}" for name in ("ray", "obstore", "moto"))
+    versions = ", ".join(f"{name} {metadata.version(name)}" for name in ("ray", "obstore"))
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, {versions}\n")
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
