@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "alexnet_pipeline"
 # What all rooms may import.
-COMMON = {"errors", "options", "records", "files", "progress", "text"}
+COMMON = {"errors", "options", "records", "files", "progress", "text", "cores"}
 # What each room may import beside that and itself.
 ROOMS = {
     "raw": {"storage"},
@@ -32,6 +32,7 @@ FILES_BESIDE = {
     "files": {"errors"},
     "progress": {"text"},
     "text": set(),
+    "cores": set(),
     "__main__": {"cli"},
     "__init__": set(ROOMS) | {"errors"},
 }

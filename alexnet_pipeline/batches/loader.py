@@ -11,7 +11,6 @@ in the data that is two numbers.
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +25,7 @@ from torch.utils.dlpack import from_dlpack
 from alexnet_pipeline.batches.feed import Batch, Feed, Share
 from alexnet_pipeline.batches.pipeline import PipelineOptions, build_pipeline
 from alexnet_pipeline.batches.views import Views, centre_views, ten_crops, training_views
+from alexnet_pipeline.cores import core_count
 from alexnet_pipeline.dataset.open import ShardSet, open_shards
 from alexnet_pipeline.errors import PipelineError, RefusedError
 
@@ -121,7 +121,7 @@ class Loader:
             lighting=lighting if train else 0.0,
             shift_px=shift_px,
         )
-        self._device, self._dtype, self._threads = torch.device(device), dtype, threads or len(os.sched_getaffinity(0))
+        self._device, self._dtype, self._threads = torch.device(device), dtype, threads or core_count()
         self.mean = mean_of(self.shards, mean, crop_px) if isinstance(mean, str) else mean
         self._options = PipelineOptions(
             encoded=manifest.options.encoding != "raw",

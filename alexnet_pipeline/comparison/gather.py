@@ -17,10 +17,10 @@ from alexnet_pipeline.comparison.measure.image import MeasuredImage
 from alexnet_pipeline.comparison.measure.spectrum import ring_frequencies
 from alexnet_pipeline.comparison.records import Comparison, Kind, MethodResult, Metric
 from alexnet_pipeline.comparison.verdict import verdict_of
+from alexnet_pipeline.cores import core_count
 from alexnet_pipeline.errors import PipelineError
 from alexnet_pipeline.pixels import codec, libraries
 from alexnet_pipeline.records import Conversion, Reject
-from alexnet_pipeline.shards.workers import core_count
 
 FORMAT_VERSION = 2
 # Significant digits of the numbers in the records; tests are computed before rounding.

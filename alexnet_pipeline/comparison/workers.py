@@ -11,10 +11,11 @@ from typing import Any, TypeVar
 
 import cv2
 
+from alexnet_pipeline.cores import core_count
 from alexnet_pipeline.errors import PipelineError
 from alexnet_pipeline.pixels import codec
 from alexnet_pipeline.progress import Advance, Report, Stage
-from alexnet_pipeline.shards.workers import core_count, ctrl_c_held, set_up_worker
+from alexnet_pipeline.shards.workers import ctrl_c_held, set_up_worker
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from alexnet_pipeline.cores import core_count
 from alexnet_pipeline.errors import RejectedImageError
 from alexnet_pipeline.options import make, takes_options
 from alexnet_pipeline.pixels import codec
@@ -18,7 +19,6 @@ from alexnet_pipeline.shards.journal import free_bytes
 from alexnet_pipeline.shards.options import RunOptions, Selection
 from alexnet_pipeline.shards.plan import Plan
 from alexnet_pipeline.shards.sets import plan_sets, plan_source, select
-from alexnet_pipeline.shards.workers import core_count
 from alexnet_pipeline.storage.place import StrPath, locate, writable
 
 # Number of images to convert for the estimate of time and disk space.

@@ -7,12 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from alexnet_pipeline.cores import core_count
 from alexnet_pipeline.dataset.open import ShardSet
 from alexnet_pipeline.errors import PipelineError
 from alexnet_pipeline.progress import Advance, Report, Stage
 from alexnet_pipeline.shards.check_samples import check_samples
 from alexnet_pipeline.shards.statistics import Sums
-from alexnet_pipeline.shards.workers import core_count
 
 
 def sums_of_shards(shards: ShardSet, indices: Iterable[int], report: Report) -> Iterator[tuple[int, Sums]]:

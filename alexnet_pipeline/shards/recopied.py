@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from alexnet_pipeline.cores import core_count
 from alexnet_pipeline.dataset.index import read_dali_index
 from alexnet_pipeline.dataset.manifest import ShardRecord
 from alexnet_pipeline.dataset.open import SampleRecord
@@ -18,7 +19,6 @@ from alexnet_pipeline.records import RawImage, SetOptions, from_json
 from alexnet_pipeline.shards.journal import JournalEntry
 from alexnet_pipeline.shards.options import RunOptions
 from alexnet_pipeline.shards.sets import PlannedSet
-from alexnet_pipeline.shards.workers import core_count
 from alexnet_pipeline.storage.place import Location
 from alexnet_pipeline.storage.reading import opened, read_whole
 from alexnet_pipeline.text import counted

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+from alexnet_pipeline.cores import core_count
 from alexnet_pipeline.dataset.index import dali_index
 from alexnet_pipeline.dataset.manifest import MANIFEST, Manifest, ShardRecord, read_manifest
 from alexnet_pipeline.dataset.open import ShardSet, open_shards
@@ -20,7 +21,6 @@ from alexnet_pipeline.shards.check_samples import Tally, check_samples, check_to
 from alexnet_pipeline.shards.find import find_sets
 from alexnet_pipeline.shards.options import VerifyOptions
 from alexnet_pipeline.shards.scan import scan_samples
-from alexnet_pipeline.shards.workers import core_count
 from alexnet_pipeline.storage.place import Location, StrPath, locate
 from alexnet_pipeline.storage.reading import read_whole
 from alexnet_pipeline.text import counted, html_table

@@ -11,7 +11,6 @@ from __future__ import annotations
 import dataclasses
 import gc
 import logging
-import math
 import multiprocessing
 import multiprocessing.forkserver
 import multiprocessing.util
@@ -34,6 +33,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from alexnet_pipeline.cores import core_count
 from alexnet_pipeline.errors import PipelineError
 from alexnet_pipeline.raw.read import reading_order
 from alexnet_pipeline.records import Reason
@@ -50,8 +50,6 @@ NOT_BEGUN = -1
 MAX_SOCKET_FOLDER_BYTES = 70
 # Resident memory of a worker that writes shards of 1,000 images; measured by `tools/benchmark_shard.py`.
 WORKER_MB = 190
-# The limit of a container: microseconds of CPU time in each period, and the period.
-CPU_LIMIT = Path("/sys/fs/cgroup/cpu.max")
 # Seconds that workers have to stop before they are killed.
 STOP_S = 3.0
 
@@ -67,16 +65,6 @@ class _Worker:
     process: ForkServerProcess
     pipe: Connection
     slot: int = -1
-
-
-def core_count() -> int:
-    """The cores that this process may use, also where a container limits their time and not their number."""
-    cores = len(os.sched_getaffinity(0))
-    try:
-        quota_us, period_us = CPU_LIMIT.read_text().split()
-        return max(1, min(cores, math.ceil(int(quota_us) / int(period_us))))
-    except (OSError, ValueError):  # no cgroup of version 2, or no limit: `max 100000`
-        return cores
 
 
 def start_server() -> None:

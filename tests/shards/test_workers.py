@@ -213,14 +213,3 @@ def test_positions_are_shared_without_dev_shm(tmp_path) -> None:
     theirs.values[1] = 5
     assert ours.values.tolist() == [0, 5, 7]
     assert not ours.path.exists()
-
-
-@pytest.mark.parametrize(("text", "cores"), [("max 100000", 8), ("250000 100000", 3), ("5000 100000", 1), ("", 8)])
-def test_a_container_limits_the_workers(tmp_path, monkeypatch, text, cores) -> None:
-    """By CPU time, as Kubernetes and `docker run --cpus` do."""
-    from alexnet_pipeline.shards import workers
-
-    monkeypatch.setattr(workers.os, "sched_getaffinity", lambda process: set(range(8)))
-    monkeypatch.setattr(workers, "CPU_LIMIT", tmp_path / "cpu.max")
-    (tmp_path / "cpu.max").write_text(text)
-    assert workers.core_count() == cores
