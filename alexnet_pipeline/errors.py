@@ -9,9 +9,14 @@ SIGNAL_EXIT = 128
 
 
 class PipelineError(Exception):
-    """Something failed; the message says what was found, what was expected, where, and what to do next."""
+    """Something failed; the message says what was found, what was expected, where, and what to do next.
+
+    Attributes:
+        told_elsewhere: whether another process of the run shows it.
+    """
 
     exit_code = 1
+    told_elsewhere = False
 
 
 class OtherContentError(PipelineError):

@@ -8,9 +8,11 @@ which names the others' sha256 and proves itself by its own.
 from __future__ import annotations
 
 import dataclasses
+import errno
 import hashlib
 import re
 import shutil
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +24,7 @@ from alexnet_pipeline.alexnet.recipe import NetworkOptions, Recipe
 from alexnet_pipeline.alexnet.schedule import PlateauState
 from alexnet_pipeline.batches.loader import LoaderState
 from alexnet_pipeline.errors import PipelineError, RefusedError
-from alexnet_pipeline.files import PART, naming, read_whole, sync_folder, write_whole
+from alexnet_pipeline.files import PART, naming, read_whole, retry_passing, sync_folder, write_whole
 from alexnet_pipeline.options import parameters_of
 from alexnet_pipeline.progress import Report, warn_to
 from alexnet_pipeline.records import from_json, to_json
@@ -33,6 +35,11 @@ TENSORS, STATE = ("weights", "momentum", "random"), "state.json"
 MAX_TENSORS_BYTES = 8 << 30
 # Change this with the meaning of a checkpoint's files.
 FORMAT_VERSION = 1
+# Settings that a resumed run may have others of, which its log then says: those of its rate and length.
+CHANGEABLE = frozenset(
+    {"learning_rate", "schedule", "drops_epochs", "final_learning_rate", "patience_epochs", "drops"}
+    | {"epochs", "total_steps"}
+)
 _DIGEST = re.compile(rb'"digest": "[0-9a-f]{64}"')
 _NO_DIGEST = b'"digest": ""'
 
@@ -92,12 +99,14 @@ class Checkpoint:
         momentum: the optimizer's buffers, by parameter; empty before the first step.
         random: states of random generators, by process and device.
         state: all else.
+        digest: of its files; empty before it is written.
     """
 
     weights: dict[str, Tensor]
     momentum: dict[str, Tensor]
     random: dict[str, Tensor]
     state: SavedState
+    digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +119,10 @@ class _StateFile:
     momentum: str
     random: str
     digest: str = ""
+
+
+class DamagedCheckpointError(PipelineError):
+    """A checkpoint lacks something, or its content is not what it says."""
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
@@ -144,13 +157,12 @@ def load_newest(folder: Path, report: Report) -> Checkpoint | None:
 
     Raises:
         RefusedError: the newest one is of another version of this package.
+        PipelineError: it cannot be read, which says nothing of its content; an older one would supersede it.
     """
     for path in _newest_first(folder):
         try:
             return load_checkpoint(path)
-        except RefusedError:
-            raise
-        except PipelineError as error:
+        except DamagedCheckpointError as error:
             warn_to(report)(f"{error}; trying the one before it")
     return None
 
@@ -159,18 +171,31 @@ def load_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint and prove it.
 
     Raises:
-        PipelineError: something is missing or damaged.
+        DamagedCheckpointError: something is missing or damaged.
+        PipelineError: it cannot be read.
         RefusedError: it is whole, but of another version of this package.
     """
     try:
-        text = read_whole(path / STATE)
+        text = retry_passing(lambda: read_whole(path / STATE))
         if _sealed(_DIGEST.sub(_NO_DIGEST, text, count=1)) != text:
             raise ValueError(f"{STATE} does not match its digest")
         file = _read_state(path, text)
         tensors = {name: _load(path / f"{name}.safetensors", getattr(file, name)) for name in TENSORS}
-        return Checkpoint(**tensors, state=file.state)
-    except (OSError, ValueError, SafetensorError) as error:
-        raise PipelineError(f"checkpoint {path} is damaged: {error}") from error
+        return Checkpoint(**tensors, state=file.state, digest=file.digest)
+    except (FileNotFoundError, ValueError, SafetensorError) as error:
+        raise DamagedCheckpointError(f"checkpoint {path} is damaged: {error}") from error
+    except OSError as error:
+        if error.errno in {errno.EFBIG, errno.EINVAL, errno.EISDIR, errno.ENOTDIR}:  # not what a checkpoint holds
+            raise DamagedCheckpointError(f"checkpoint {path} is damaged: {error}") from error
+        raise PipelineError(
+            f"cannot read checkpoint {path}: {error.strerror}; mend that, then run the same command again"
+        ) from error
+
+
+def find_not_finite(checkpoint: Checkpoint) -> str:
+    """The name of a parameter whose weights or momentum are not all finite; empty if there is none."""
+    tensors = (item for part in (checkpoint.weights, checkpoint.momentum) for item in part.items())
+    return next((name for name, tensor in tensors if not bool(tensor.isfinite().all())), "")
 
 
 def newest_path(folder: Path) -> Path | None:
@@ -178,19 +203,38 @@ def newest_path(folder: Path) -> Path | None:
     return next(iter(_newest_first(folder)), None)
 
 
-def check_identity(saved: SavedState, mine: Identity) -> None:
-    """Make sure that a checkpoint is of this very run.
+def check_identity(saved: SavedState, mine: Identity) -> tuple[str, ...]:
+    """Make sure that a checkpoint is of this very run, or of one that differs only in its rate and length.
+
+    Returns:
+        What differs, like `learning_rate: 0.01, now 0.001`.
 
     Raises:
         RefusedError: it was made with other settings; the message says which.
     """
     then, now = _settings(saved.identity), _settings(mine)
-    changed = [f"{name}: {then[name]!s:.60}, now {now[name]!s:.60}" for name in now if then[name] != now[name]]
-    if changed:
+    changed = {name: f"{name}: {then[name]!s:.60}, now {now[name]!s:.60}" for name in now if then[name] != now[name]}
+    refused = [text for name, text in changed.items() if name not in CHANGEABLE]
+    if refused:
         raise RefusedError(
-            f"the checkpoint of step {saved.step} was made with other settings ({'; '.join(changed)}); repeat those "
+            f"the checkpoint of step {saved.step} was made with other settings ({'; '.join(refused)}); repeat those "
             "settings, or choose another `run_dir`"
         )
+    if mine.total_steps < saved.step:
+        raise RefusedError(
+            f"the run has taken {saved.step:,} steps, more than the {mine.total_steps:,} that are asked for; choose "
+            "more `steps` or `epochs`, or another `run_dir`"
+        )
+    return tuple(changed.values())
+
+
+def continued(recipe: Recipe, saved: Identity, given: Collection[str]) -> Recipe:
+    """A recipe with the rate and length of a checkpoint's, but for the parameters that are given now."""
+    fields = {parameter.field: parameter.name for parameter in parameters_of(Recipe)}
+    kept = [field.name for field in dataclasses.fields(Recipe) if fields.get(field.name, field.name) in CHANGEABLE]
+    return dataclasses.replace(
+        recipe, **{name: getattr(saved.recipe, name) for name in kept if fields.get(name, name) not in given}
+    )
 
 
 def _settings(identity: Identity) -> dict[str, object]:
@@ -229,7 +273,7 @@ def _read_state(path: Path, text: bytes) -> _StateFile:
 
 
 def _load(path: Path, digest: str) -> dict[str, Tensor]:
-    data = read_whole(path, MAX_TENSORS_BYTES)
+    data = retry_passing(lambda: read_whole(path, MAX_TENSORS_BYTES))
     if hashlib.sha256(data).hexdigest() != digest:
         raise ValueError(f"{path.name} has changed")
     return load(data)

@@ -57,16 +57,31 @@ class ValidationLine:
     kind: Literal["validation"] = "validation"
 
 
-Line = StepLine | ValidationLine
-_Line = TypeVar("_Line", StepLine, ValidationLine)
+@dataclass(frozen=True, slots=True)
+class ChangeLine:
+    """A run was resumed with another rate or length.
+
+    Attributes:
+        step: steps taken before.
+        changes: each like `learning_rate: 0.01, now 0.001`.
+    """
+
+    step: int
+    changes: tuple[str, ...]
+    kind: Literal["change"] = "change"
+
+
+Line = StepLine | ValidationLine | ChangeLine
+_Line = TypeVar("_Line", StepLine, ValidationLine, ChangeLine)
 
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """What `metrics.jsonl` holds, both by ascending step."""
+    """What `metrics.jsonl` holds, each by ascending step."""
 
     steps: tuple[StepLine, ...]
     validations: tuple[ValidationLine, ...]
+    changes: tuple[ChangeLine, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +147,7 @@ class MetricsWriter:
             handle = self._handle or self._open()
             handle.write(to_json(line))
             handle.flush()
-        if self._events:
+        if self._events and not isinstance(line, ChangeLine):
             group, values = ("train", line) if isinstance(line, StepLine) else ("val", line.errors)
             for field in fields(values):
                 value = getattr(values, field.name)
@@ -181,7 +196,7 @@ def read_metrics(run: Path) -> Log:
         texts = []
     except OSError as error:
         raise PipelineError(f"cannot read {run / METRICS}: {error.strerror}") from error
-    return Log(_lines_of(texts, StepLine), _lines_of(texts, ValidationLine))
+    return Log(_lines_of(texts, StepLine), _lines_of(texts, ValidationLine), _lines_of(texts, ChangeLine))
 
 
 def _lines_of(texts: list[bytes], kind: type[_Line]) -> tuple[_Line, ...]:

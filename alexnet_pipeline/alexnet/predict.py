@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from alexnet_pipeline.alexnet.checkpoint import Checkpoint, load_newest
+from alexnet_pipeline.alexnet.checkpoint import Checkpoint, find_not_finite, load_newest
 from alexnet_pipeline.alexnet.network import AlexNet
 from alexnet_pipeline.alexnet.options import Crops, Device
 from alexnet_pipeline.alexnet.processes import Process, join
@@ -84,7 +84,14 @@ def mean_probabilities(models: Sequence[Callable[[Tensor], Tensor]], images: Ten
 
 
 def validation_loader(
-    shards: ShardSet, process: Process, *, crops: Crops, crop_px: int, mean: NDArray[np.float32], shift_px: int = 0
+    shards: ShardSet,
+    process: Process,
+    *,
+    crops: Crops,
+    crop_px: int,
+    mean: NDArray[np.float32],
+    shift_px: int = 0,
+    threads: int | None = None,
 ) -> Loader:
     """Batches of every image once, in the shards' order; the caller closes it."""
     return Loader(
@@ -98,6 +105,7 @@ def validation_loader(
         device=process.device,
         rank=process.rank,
         world=process.world,
+        threads=threads or process.threads(),
     )
 
 
@@ -147,6 +155,9 @@ def _newest(run: Path, shards: ShardSet, report: Report) -> Checkpoint:
     checkpoint = load_newest(run / CHECKPOINTS, report)
     if checkpoint is None:
         raise RefusedError(f"{run} holds no checkpoint; expected a folder that `train` wrote")
+    name = find_not_finite(checkpoint)
+    if name:
+        raise RefusedError(f"{run}: weights or momentum of {name} are not finite at step {checkpoint.state.step:,}")
     check_alike(shards, checkpoint.state.identity.classes, checkpoint.state.size_px, f"the training set of {run}")
     return checkpoint
 

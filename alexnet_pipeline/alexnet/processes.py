@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
@@ -12,13 +14,18 @@ from typing import TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.distributed.device_mesh import init_device_mesh
 
 from alexnet_pipeline.alexnet.exchange import TOWERS, Distributed, Exchange, Local, Whole
 from alexnet_pipeline.alexnet.options import Device, Towers, TrainOptions
-from alexnet_pipeline.errors import RefusedError
+from alexnet_pipeline.cores import core_count
+from alexnet_pipeline.errors import PipelineError, RefusedError
 
 Value = TypeVar("Value")
+
+# What gloo and NCCL say when another process is gone or silent.
+LOST = re.compile(r"gloo|nccl|connection (closed|reset)|timed out|broken pipe|store", re.IGNORECASE)
+# Key in the store of the processes by which one says that it tells why the run ends, and the time that it has for that.
+FAILED, TOLD_S = "alexnet-pipeline-failed", 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +61,22 @@ class Process:
         """Whether this process writes files and reports progress."""
         return self.rank == 0
 
+    def threads(self) -> int:
+        """The cores for this process, of those that the processes of this machine share."""
+        here = int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if self.world > 1 else 1
+        return max(1, core_count() // here)
+
     def sum_over_replicas(self, values: Tensor) -> Tensor:
         """Add up a tensor over the networks."""
         if self.replicas:
             dist.all_reduce(values, group=self.replicas)
         return values
+
+    def take_from_first(self, tensors: Iterable[Tensor]) -> None:
+        """Give the tensors of the first network to all others."""
+        if self.replicas:
+            for tensor in tensors:
+                dist.broadcast(tensor, group=self.replicas, group_src=0)
 
     def gather(self, value: Value) -> list[Value]:
         """The value of every process, in rank order; all processes call this together."""
@@ -66,6 +84,24 @@ class Process:
         if self.world > 1:
             dist.all_gather_object(values, value)
         return values
+
+    def agree(self, work: Callable[[], Value]) -> Value:
+        """Do something in every process; if it fails in one, it fails in all, and one of them tells.
+
+        Raises:
+            PipelineError: the first one of any process.
+        """
+        error: PipelineError | None = None
+        try:
+            value = work()
+        except PipelineError as raised:
+            error = raised
+        failures = [(rank, each) for rank, each in enumerate(self.gather(error)) if each is not None]
+        if failures:
+            rank, first = failures[0]
+            first.told_elsewhere = rank != self.rank
+            raise first
+        return value
 
     def any(self, flag: bool) -> bool:
         """Whether the flag is set in any process; all processes call this together."""
@@ -117,10 +153,50 @@ def _join_others(world: int, gpus: int, timeout_s: float) -> Iterator[Process]:
     device = torch.device("cuda", local) if gpus else torch.device("cpu")
     if gpus:
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if gpus else "gloo", timeout=timedelta(seconds=timeout_s))
+    timeout = timedelta(seconds=timeout_s)
+    dist.init_process_group("nccl" if gpus else "gloo", timeout=timeout)
     try:
-        mesh = init_device_mesh(device.type, (world // TOWERS, TOWERS), mesh_dim_names=("replica", "tower"))
-        replicas = mesh.get_group("replica") if world > TOWERS else None
-        yield Process("distributed", dist.get_rank(), world, Distributed(device, mesh.get_group("tower")), replicas)
+        ranks = range(world)
+        towers = _group_of([ranks[first : first + TOWERS] for first in range(0, world, TOWERS)], timeout)
+        replicas = _group_of([ranks[tower::TOWERS] for tower in range(TOWERS)], timeout) if world > TOWERS else None
+        yield Process("distributed", dist.get_rank(), world, Distributed(device, towers), replicas)
+    except Exception as error:
+        lost = _lost_contact(error)
+        if lost:
+            raise lost from error
+        _tell_others()
+        raise
     finally:
         dist.destroy_process_group()
+
+
+def _lost_contact(error: Exception) -> PipelineError | None:
+    """What to raise in the place of an error by which another process shows that it ended; None if it is another."""
+    text = str(error)
+    if not isinstance(error, RuntimeError) or not (isinstance(error, dist.DistError) or LOST.search(text)):
+        return None
+    reason = text.partition("\n")[0][:200]
+    found = PipelineError(
+        f"another process of the run ended or is silent ({reason}); its own message says why; "
+        "`resume='auto'` continues from the last checkpoint"
+    )
+    time.sleep(TOLD_S)
+    with suppress(Exception):  # the store may be gone, too
+        found.told_elsewhere = bool(dist.distributed_c10d._get_default_store().check([FAILED]))
+    return found
+
+
+def _tell_others() -> None:
+    """Let the other processes know that this one shows why the run ended."""
+    with suppress(Exception):  # the store may be gone
+        dist.distributed_c10d._get_default_store().set(FAILED, "1")
+
+
+def _group_of(groups: Sequence[Sequence[int]], timeout: timedelta) -> dist.ProcessGroup:
+    """Make groups of ranks, in every process alike, and give the one of this process.
+
+    A device mesh would make them, too, but with a timeout of its own.
+    """
+    made = {ranks: dist.new_group(list(ranks), timeout=timeout) for ranks in map(tuple, groups)}
+    mine: dist.ProcessGroup = next(group for ranks, group in made.items() if dist.get_rank() in ranks)
+    return mine

@@ -47,6 +47,7 @@ class Run:
         identity: what a resumed run must have in common with this one.
         model: the network.
         forward: runs it, in the run's precision, compiled and averaged over processes as asked.
+        validate: runs it without the other processes: where images are few, some processes have none left.
         optimizer: of its parameters.
         loader: of the training set.
         val: loader of the validation set; None without one.
@@ -61,6 +62,7 @@ class Run:
     identity: Identity
     model: AlexNet
     forward: Forward
+    validate: Forward
     optimizer: torch.optim.SGD
     loader: Loader
     val: Loader | None
@@ -169,7 +171,9 @@ def prepare(
         loader, val, metrics = _training_loader(train_set, recipe, network.crop_px, options, process), None, None
         stack.enter_context(closing(loader))
         if val_set:
-            val = validation_loader(val_set, process, crops=1, crop_px=network.crop_px, mean=loader.mean)
+            val = validation_loader(
+                val_set, process, crops=1, crop_px=network.crop_px, mean=loader.mean, threads=options.threads
+            )
             stack.enter_context(closing(val))
         if process.leads:
             metrics = stack.enter_context(closing(MetricsWriter(folder, tensorboard=options.tensorboard)))
@@ -188,7 +192,8 @@ def prepare(
                 training_set=train_set.manifest.digest,
             ),
             model=model,
-            forward=forward_of(model, process, precision, compiled=options.compile),
+            forward=forward_of(averaged(model, process), process, precision, compiled=options.compile),
+            validate=forward_of(model, process, precision, compiled=options.compile),
             optimizer=make_optimizer(model, recipe),
             loader=loader,
             val=val,
@@ -214,7 +219,7 @@ def _training_loader(shards: ShardSet, recipe: Recipe, crop_px: int, options: Tr
         rank=process.rank,
         world=process.world,
         seed=options.seed,
-        threads=options.threads,
+        threads=options.threads or process.threads(),
     )
 
 
@@ -232,9 +237,13 @@ def precision_on(device: torch.device, asked: Precision) -> Precision:
     return "bf16" if device.type == "cuda" else "fp32"
 
 
-def forward_of(model: AlexNet, process: Process, precision: str, *, compiled: bool = False) -> Forward:
-    """The network as a function: in a precision, averaged over replicas, and compiled where asked."""
-    module: nn.Module = DistributedDataParallel(model, process_group=process.replicas) if process.replicas else model
+def averaged(model: AlexNet, process: Process) -> nn.Module:
+    """The network, whose gradients are averaged over replicas where there are any."""
+    return DistributedDataParallel(model, process_group=process.replicas) if process.replicas else model
+
+
+def forward_of(module: nn.Module, process: Process, precision: str, *, compiled: bool = False) -> Forward:
+    """The network as a function: in a precision, and compiled where asked."""
     called: Forward = torch.compile(module) if compiled else module
 
     def forward(images: Tensor) -> Tensor:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from alexnet_pipeline.alexnet.checkpoint import Checkpoint, SavedState, check_identity, save_checkpoint
+from alexnet_pipeline.alexnet.checkpoint import Checkpoint, SavedState, check_identity, find_not_finite, save_checkpoint
 from alexnet_pipeline.alexnet.error_rates import ErrorRates
-from alexnet_pipeline.alexnet.metrics import StepSums
+from alexnet_pipeline.alexnet.metrics import ChangeLine, StepSums
 from alexnet_pipeline.alexnet.network import is_shared
 from alexnet_pipeline.alexnet.optimizer import load_momentum, momentum
 from alexnet_pipeline.alexnet.randomness import gather_random, set_random
@@ -15,6 +15,7 @@ from alexnet_pipeline.alexnet.run import Run
 from alexnet_pipeline.alexnet.run_folder import CHECKPOINTS
 from alexnet_pipeline.alexnet.schedule import PlateauState
 from alexnet_pipeline.errors import PipelineError
+from alexnet_pipeline.progress import Message
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +57,15 @@ def restore(run: Run, checkpoint: Checkpoint) -> TrainState:
         RefusedError: the checkpoint was made with other settings.
     """
     saved, process = checkpoint.state, run.process
-    check_identity(saved, run.identity)
+    changed = check_identity(saved, run.identity)
     run.model.load_grouped(checkpoint.weights)
     load_momentum(run.model, run.optimizer, checkpoint.momentum, saved.learning_rate)
     run.loader.load_state(saved.loader)
     set_random(process, checkpoint.random)
+    if changed:
+        run.report(Message(f"from step {saved.step:,} on with {'; '.join(changed)}"))
+        if run.metrics:
+            run.metrics.append(ChangeLine(saved.step, changed))
     sums = StepSums.begin(process.device)
     return TrainState(saved.step, saved.images, saved.learning_rate, saved.plateau, sums, saved_step=saved.step)
 
@@ -69,7 +74,7 @@ def save(run: Run, state: TrainState) -> TrainState:
     """Make a checkpoint; all processes call this together.
 
     Raises:
-        PipelineError: the loss is not finite, or the checkpoint cannot be written.
+        PipelineError: loss, weights or momentum are not finite, or the checkpoint cannot be written.
     """
     if state.sums.steps:
         check_finite(state.step, state.sums.means(run.process)[0])
@@ -91,6 +96,12 @@ def save(run: Run, state: TrainState) -> TrainState:
             identity=run.identity,
         ),
     )
+    name = find_not_finite(checkpoint)
+    if process.any(bool(name)):
+        raise PipelineError(
+            f"weights or momentum are no longer finite at step {state.step:,}{f' ({name})' if name else ''}; the last "
+            "checkpoint is untouched; train with a lower `learning_rate`"
+        )
     if process.leads:
         save_checkpoint(run.folder / CHECKPOINTS, checkpoint, run.options.keep_checkpoints)
     return replace(state, saved_step=state.step)

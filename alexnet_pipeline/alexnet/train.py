@@ -12,13 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from alexnet_pipeline.alexnet.checkpoint import Checkpoint, load_newest, newest_path
+from alexnet_pipeline.alexnet.checkpoint import Checkpoint, continued, load_newest, newest_path
 from alexnet_pipeline.alexnet.error_rates import ErrorRates
 from alexnet_pipeline.alexnet.evaluate import measure
 from alexnet_pipeline.alexnet.metrics import StepSums, ValidationLine, check_tensorboard
 from alexnet_pipeline.alexnet.optimizer import backward, set_learning_rate
 from alexnet_pipeline.alexnet.options import TrainOptions
-from alexnet_pipeline.alexnet.processes import join
+from alexnet_pipeline.alexnet.processes import Process, join
 from alexnet_pipeline.alexnet.randomness import seeded
 from alexnet_pipeline.alexnet.recipe import RecipeChanges, find_recipe
 from alexnet_pipeline.alexnet.run import Run, open_splits, prepare
@@ -99,10 +99,19 @@ def train(
         train_set, val_set = open_splits(locate(shards), recipe, chosen, report, stop)
         process = stack.enter_context(join(chosen.towers, chosen.device, chosen.timeout_s))
         report = report if process.leads else silent
-        if process.leads:
-            busy = f"another run is writing {folder}; wait for it, or choose another `run_dir`"
-            stack.enter_context(locked(folder / LOCK, busy))
-        checkpoint = _find_checkpoint(folder, chosen, report)
+
+        def claim() -> Checkpoint | None:
+            if process.leads:
+                busy = f"another run is writing {folder}; wait for it, or choose another `run_dir`"
+                stack.enter_context(locked(folder / LOCK, busy))
+            return _find_checkpoint(folder, chosen, report)
+
+        checkpoint = process.agree(claim)
+        _check_shared(folder, checkpoint, process)
+        if checkpoint:
+            recipe = continued(recipe, checkpoint.state.identity, options.keys())
+            if not {"steps", "epochs"} & options.keys():
+                chosen = replace(chosen, steps=checkpoint.state.identity.total_steps)
         stack.enter_context(seeded(process, chosen.seed))
         run = stack.enter_context(prepare(folder, train_set, val_set, recipe, chosen, process, report))
         state = restore(run, checkpoint) if checkpoint else begin(run)
@@ -118,6 +127,17 @@ def _find_checkpoint(folder: Path, options: TrainOptions, report: Report) -> Che
     if newest_path(folder / CHECKPOINTS):
         raise RefusedError(f"{folder} holds a run; resume it with `resume='auto'`, or choose another `run_dir`")
     return None
+
+
+def _check_shared(folder: Path, checkpoint: Checkpoint | None, process: Process) -> None:
+    """Make sure that all processes begin at the same checkpoint."""
+    found = process.gather((checkpoint.state.step, checkpoint.digest) if checkpoint else (0, ""))
+    if len(set(found)) > 1:
+        steps = ", ".join(f"{step:,}" for step, _ in found)
+        raise RefusedError(
+            f"{folder} holds other checkpoints for other processes (of the steps {steps}, by rank); `run_dir` must be "
+            "a folder that all machines share"
+        )
 
 
 def _train(run: Run, state: TrainState, stop: Stop) -> TrainSummary:
@@ -140,7 +160,8 @@ def _epoch(run: Run, state: TrainState, stop: Stop) -> TrainState:
     """The rest of an epoch: its steps, then a validation and a checkpoint."""
     every = run.options.checkpoint_every_steps
     state = replace(state, sums=StepSums.begin(run.process.device))
-    batches = iter(run.loader)
+    # A checkpoint that was made after an epoch's last step has its validation still to come.
+    batches = iter(run.loader) if run.loader.state().step < len(run.loader) else iter(())
     asked_s = time.perf_counter()
     for batch in batches:
         images, labels = _joined(run, state, *batch)
@@ -157,7 +178,7 @@ def _epoch(run: Run, state: TrainState, stop: Stop) -> TrainState:
     state = _log(run, state)
     if state.step % len(run.loader):
         return state
-    next(batches, None)  # lets the loader end its epoch
+    run.loader.end_epoch()
     if run.val:
         state = _validate(run, state)
         assert state.errors
@@ -197,7 +218,8 @@ def _joined(run: Run, state: TrainState, images: Tensor, labels: Tensor) -> tupl
 
 def _validate(run: Run, state: TrainState) -> TrainState:
     assert run.val is not None
-    errors = measure(run.model, run.val, run.process, run.forward)
+    run.process.take_from_first(run.model.buffers())  # the statistics of batch norm, as a checkpoint has them
+    errors = measure(run.model, run.val, run.process, run.validate)
     if run.metrics:
         run.metrics.append(ValidationLine(state.step, state.images, state.step / len(run.loader), errors))
     run.report(Message(f"val: step {state.step:,}, {errors}"))

@@ -11,6 +11,7 @@ in the data that is two numbers.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +47,7 @@ class LoaderState:
         crop_px: side of the crops.
         lighting: deviation of the lighting.
         shift_px: of evaluation's centre crop.
+        mean: digest of what is subtracted; empty in a state of version 0.1.
     """
 
     epoch: int
@@ -57,12 +59,13 @@ class LoaderState:
     crop_px: int
     lighting: float
     shift_px: int
+    mean: str = ""
 
 
 class Loader:
     """Batches of a data set.
 
-    Iterating gives the rest of the current epoch; the next `for` gives the next epoch. Every process gets the same
+    Iterating gives the rest of the current epoch, or the next one if nothing is left of it. Every process gets the same
     number of batches; the last may be short, or empty where there is nothing left for it.
 
     Args:
@@ -109,6 +112,7 @@ class Loader:
         self.shards = shards if isinstance(shards, ShardSet) else open_shards(shards)
         _check(self.shards, batch_size, crop_px, shift_px, rank, world, crops, train=train)
         manifest = self.shards.manifest
+        self.mean = mean_of(self.shards, mean, crop_px) if isinstance(mean, str) else mean
         self._share = Share(manifest.total_images, batch_size, rank, world)
         self._state = LoaderState(
             epoch=0,
@@ -120,9 +124,9 @@ class Loader:
             crop_px=crop_px,
             lighting=lighting if train else 0.0,
             shift_px=shift_px,
+            mean=hashlib.sha256(np.ascontiguousarray(self.mean, np.float32).tobytes()).hexdigest(),
         )
         self._device, self._dtype, self._threads = torch.device(device), dtype, threads or core_count()
-        self.mean = mean_of(self.shards, mean, crop_px) if isinstance(mean, str) else mean
         self._options = PipelineOptions(
             encoded=manifest.options.encoding != "raw",
             crop_px=crop_px,
@@ -150,12 +154,18 @@ class Loader:
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         """The rest of the epoch: images (N, 3, crop, crop), or (N, 10, 3, crop, crop), and labels (N,) int64."""
+        self.end_epoch()  # whoever counted the batches did not ask for one more
         while self._state.step < len(self):
             epoch, step = self._state.epoch, self._state.step
             batch = self._load((epoch, step)) if len(self._share.positions(step)) else self._nothing()
             self._state = dataclasses.replace(self._state, step=step + 1)
             yield batch
-        self._state = dataclasses.replace(self._state, epoch=self._state.epoch + 1, step=0)
+        self.end_epoch()
+
+    def end_epoch(self) -> None:
+        """Begin the next epoch, if all batches of this one were handed out."""
+        if self._state.step == len(self):
+            self._state = dataclasses.replace(self._state, epoch=self._state.epoch + 1, step=0)
 
     def state(self) -> LoaderState:
         """Where this loader stands."""
@@ -168,6 +178,7 @@ class Loader:
             RefusedError: it had another data set, seed, batch or view, so the next batches would differ.
         """
         mine = dataclasses.replace(self._state, epoch=state.epoch, step=state.step)
+        state = dataclasses.replace(state, mean=state.mean or mine.mean)
         then, now = dataclasses.asdict(state), dataclasses.asdict(mine)
         changed = ", ".join(f"{name}: {then[name]!r}, now {now[name]!r}" for name in now if then[name] != now[name])
         if changed:

@@ -72,6 +72,10 @@ def _fail(ctx: click.Context, error: PipelineError) -> None:
         say("".join(traceback.format_exception(error)).rstrip(), err=True)
     if isinstance(error, InterruptedRunError):
         error = _interrupted(error.exit_code - SIGNAL_EXIT, error)
+    # Every process below torchrun refuses alike, so one of each machine says it.
+    alike = isinstance(error, RefusedError) and os.environ.get("LOCAL_RANK", "0") != "0"
+    if error.told_elsewhere or alike:
+        ctx.exit(error.exit_code)
     text = printable(with_flags(str(error), ctx))
     say(text if isinstance(error, InterruptedRunError) else f"error: {text}", err=True)
     ctx.exit(error.exit_code)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
 from alexnet_pipeline.errors import InterruptedRunError
 
 NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# Slurm's `--signal=B:USR1@120` asks so for a checkpoint before a job's time is over.
+TRAINING_NUMBERS = (*NUMBERS, signal.SIGUSR1)
 # Batch systems send a signal to each process and to the group, and people press Ctrl-C twice: within so many seconds a
 # second signal is the same request.
 SAME_REQUEST_S = 5.0
@@ -59,13 +61,13 @@ def interrupting() -> Iterator[None]:
 @contextmanager
 def noting(request: StopRequest) -> Iterator[None]:
     """Let a request note signals, as long as the block lasts."""
-    with _handling(request.note):
+    with _handling(request.note, TRAINING_NUMBERS):
         yield
 
 
 @contextmanager
 def stopping() -> Iterator[StopRequest]:
-    """Turn signals into a request to stop, as long as the block lasts.
+    """Turn signals into a request to stop training, as long as the block lasts.
 
     Raises:
         InterruptedRunError: a second request came before the first was heeded.
@@ -81,15 +83,15 @@ def stopping() -> Iterator[StopRequest]:
 
 def ignore_signals() -> None:
     """Let the program end in peace, with the exit code that it has."""
-    for number in NUMBERS:
+    for number in TRAINING_NUMBERS:
         signal.signal(number, signal.SIG_IGN)
 
 
 @contextmanager
-def _handling(handler: Handler) -> Iterator[None]:
+def _handling(handler: Handler, numbers: Sequence[signal.Signals] = NUMBERS) -> Iterator[None]:
     """Handle signals, as long as the block lasts; what is ignored, as SIGHUP is under nohup, stays so."""
-    before = {number: signal.getsignal(number) for number in NUMBERS}
-    taken = [number for number in NUMBERS if before[number] != signal.SIG_IGN]
+    before = {number: signal.getsignal(number) for number in numbers}
+    taken = [number for number in numbers if before[number] != signal.SIG_IGN]
     for number in taken:
         signal.signal(number, handler)
     try:
