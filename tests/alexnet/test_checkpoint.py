@@ -130,7 +130,6 @@ def test_a_checkpoint_without_a_folder_to_write_in_is_one_line(tmp_path: Path) -
     ("change", "words"),
     [
         ({"seed": 3}, "seed: 0, now 3"),
-        ({"total_steps": 9}, "total_steps: 50, now 9"),
         ({"precision": "bf16"}, "precision: fp32, now bf16"),
         ({"classes": ("n1", "n3")}, "classes: "),
         ({"training_set": "1" * 64}, "training_set: 0000"),
@@ -149,4 +148,12 @@ def test_other_settings_are_named(change: dict, words: str) -> None:
 
 def test_the_same_settings_pass() -> None:
     """And what does not count, like the step, is not compared."""
-    check_identity(made(3).state, IDENTITY)
+    assert check_identity(made(3).state, IDENTITY) == ()
+
+
+def test_another_rate_and_length_are_named_and_pass() -> None:
+    """But for a length that is behind already."""
+    changed = check_identity(made(3).state, dataclasses.replace(IDENTITY, total_steps=9))
+    assert changed == ("total_steps: 50, now 9",)
+    with pytest.raises(RefusedError, match="taken 3 steps, more than the 2"):
+        check_identity(made(3).state, dataclasses.replace(IDENTITY, total_steps=2))
