@@ -177,6 +177,8 @@ def prepare(
             stack.enter_context(closing(val))
         if process.leads:
             metrics = stack.enter_context(closing(MetricsWriter(folder, tensorboard=options.tensorboard)))
+        forward = forward_of(averaged(model, process), process, precision, compiled=options.compile)
+        alone = forward_of(model, process, precision, compiled=options.compile) if process.replicas else forward
         yield Run(
             folder=folder,
             recipe=recipe,
@@ -192,8 +194,8 @@ def prepare(
                 training_set=train_set.manifest.digest,
             ),
             model=model,
-            forward=forward_of(averaged(model, process), process, precision, compiled=options.compile),
-            validate=forward_of(model, process, precision, compiled=options.compile),
+            forward=forward,
+            validate=alone,
             optimizer=make_optimizer(model, recipe),
             loader=loader,
             val=val,
