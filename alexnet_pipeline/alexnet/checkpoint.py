@@ -203,8 +203,8 @@ def newest_path(folder: Path) -> Path | None:
     return next(iter(_newest_first(folder)), None)
 
 
-def check_identity(saved: SavedState, mine: Identity) -> tuple[str, ...]:
-    """Make sure that a checkpoint is of this very run, or of one that differs only in its rate and length.
+def check_identity(saved: SavedState, mine: Identity, *, strict: bool = False) -> tuple[str, ...]:
+    """Make sure that a checkpoint is of this very run, or, unless `strict`, of one that differs only in its rate and length.
 
     Returns:
         What differs, like `learning_rate: 0.01, now 0.001`.
@@ -214,7 +214,7 @@ def check_identity(saved: SavedState, mine: Identity) -> tuple[str, ...]:
     """
     then, now = _settings(saved.identity), _settings(mine)
     changed = {name: f"{name}: {then[name]!s:.60}, now {now[name]!s:.60}" for name in now if then[name] != now[name]}
-    refused = [text for name, text in changed.items() if name not in CHANGEABLE]
+    refused = [text for name, text in changed.items() if strict or name not in CHANGEABLE]
     if refused:
         raise RefusedError(
             f"the checkpoint of step {saved.step} was made with other settings ({'; '.join(refused)}); repeat those "

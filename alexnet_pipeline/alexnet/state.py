@@ -50,14 +50,14 @@ def begin(run: Run) -> TrainState:
     return TrainState(0, 0, run.recipe.learning_rate, PlateauState(), StepSums.begin(run.process.device))
 
 
-def restore(run: Run, checkpoint: Checkpoint) -> TrainState:
+def restore(run: Run, checkpoint: Checkpoint, *, strict: bool = False) -> TrainState:
     """The state of a checkpoint; network, optimizer, loader and random generators are put back as they were.
 
     Raises:
         RefusedError: the checkpoint was made with other settings.
     """
     saved, process = checkpoint.state, run.process
-    changed = check_identity(saved, run.identity)
+    changed = check_identity(saved, run.identity, strict=strict)
     run.model.load_grouped(checkpoint.weights)
     load_momentum(run.model, run.optimizer, checkpoint.momentum, saved.learning_rate)
     run.loader.load_state(saved.loader)

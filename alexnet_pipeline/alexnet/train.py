@@ -71,6 +71,7 @@ def train(
     progress: Progress = True,
     stop: Stop | None = None,
     command: str = "",
+    strict: bool = False,
     **options: Any,
 ) -> TrainSummary:
     """Train AlexNet.
@@ -83,6 +84,7 @@ def train(
         stop: asked between steps, and while shards are fetched; training ends with a checkpoint once it returns the
             number of a signal, not 0.
         command: that a person would repeat, for the report.
+        strict: whether to refuse another rate or length than that of a run that is resumed.
 
     Raises:
         RefusedError: the request cannot be carried out; nothing was changed.
@@ -108,13 +110,13 @@ def train(
 
         checkpoint = process.agree(claim)
         _check_shared(folder, checkpoint, process)
-        if checkpoint:
+        if checkpoint and not strict:
             recipe = continued(recipe, checkpoint.state.identity, options.keys())
             if not {"steps", "epochs"} & options.keys():
                 chosen = replace(chosen, steps=checkpoint.state.identity.total_steps)
         stack.enter_context(seeded(process, chosen.seed))
         run = stack.enter_context(prepare(folder, train_set, val_set, recipe, chosen, process, report))
-        state = restore(run, checkpoint) if checkpoint else begin(run)
+        state = restore(run, checkpoint, strict=strict) if checkpoint else begin(run)
         if process.leads:  # not before: a refused resume leaves the run as it was
             write_run(folder, run.record(command), run.loader.mean)
         return _train(run, state, stop)

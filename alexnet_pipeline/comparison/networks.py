@@ -94,7 +94,13 @@ def add_networks(
         **{name: value for name, value in vars(reading).items() if value is not None},
     )
     trainer = partial(
-        train, threads=choices.workers, resume="auto", progress=report, stop=stop, command=comparison.command
+        train,
+        threads=choices.workers,
+        resume="auto",
+        strict=True,
+        progress=report,
+        stop=stop,
+        command=comparison.command,
     )
     rejects = {
         (reject.name, reject.reason): reject
