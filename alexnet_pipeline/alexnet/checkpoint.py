@@ -204,7 +204,7 @@ def newest_path(folder: Path) -> Path | None:
 
 
 def check_identity(saved: SavedState, mine: Identity, *, strict: bool = False) -> tuple[str, ...]:
-    """Make sure that a checkpoint is of this very run, or, unless `strict`, of one that differs only in its rate and length.
+    """Make sure that a checkpoint is of this very run; or, unless `strict`, of one with another rate and length.
 
     Returns:
         What differs, like `learning_rate: 0.01, now 0.001`.
