@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from alexnet_pipeline.alexnet.exchange import TOWERS, Exchange
-from alexnet_pipeline.alexnet.normalize import LocalResponseNorm
+from alexnet_pipeline.alexnet.normalize import LocalResponseNorm, SpatialResponseNorm
 from alexnet_pipeline.alexnet.recipe import NetworkOptions
 from alexnet_pipeline.errors import RefusedError
 
@@ -126,41 +126,51 @@ class _Stack(nn.Module):
         self.fc7 = self._linear("fc7", "fc6", 1)
         self.fc8 = self._linear("fc8", "fc7", 1)
         if options.norm == "batch":
-            self.input = nn.BatchNorm2d(3, affine=False)
+            if options.input_norm:
+                self.input = nn.BatchNorm2d(3, affine=False)
             for layer in LAYERS[:-1]:
                 kind = nn.BatchNorm2d if layer.startswith("conv") else nn.BatchNorm1d
                 self.add_module(f"{layer}_norm", kind(out[layer]))
         elif options.norm == "lrn":
             for layer in ("conv1", "conv2"):
-                self.add_module(f"{layer}_norm", LocalResponseNorm(out[layer], options.lrn_alpha, groups))
+                norm: nn.Module = LocalResponseNorm(out[layer], options.lrn_alpha, groups)
+                spatial = options.spatial_norm and layer == "conv2"
+                self.add_module(f"{layer}_norm", nn.Sequential(norm, SpatialResponseNorm()) if spatial else norm)
 
     def forward(self, x: Tensor, layer: str) -> Tensor:
         """One layer with its activation, normalisation, pooling and dropout."""
         options = self._options
         if layer == "conv1":
-            x = _batch_norm(self.input, x) if options.norm == "batch" else x
+            x = _batch_norm(self.input, x) if hasattr(self, "input") else x
             x = functional.pad(x, (0, self._overhang_px, 0, self._overhang_px))
         elif layer == "fc6":
             x = x.flatten(1)
         x = self.get_submodule(layer)(x)
         if layer == "fc8":
             return x
-        norm = getattr(self, f"{layer}_norm", nn.Identity())
-        early = layer == "conv1" and options.pool_before_activation
-        if options.norm == "batch":
-            x, norm = _batch_norm(norm, x), nn.Identity()
-        if early:
-            return self._activate(self._pool(norm(x)))
-        x = norm(self._activate(x))
+        if layer == "conv1" and options.pool_before_activation:
+            return self._activate(self._pool(self._normalise(layer, x)))
+        if options.norm == "batch" and not options.norm_after_activation:
+            x = self._activate(self._normalise(layer, x))
+        else:
+            x = self._normalise(layer, self._activate(x))
         if layer in {"conv1", "conv2", "conv5"}:
             return self._pool(x)
         return functional.dropout(x, options.dropout, self.training) if layer in {"fc6", "fc7"} else x
+
+    def _normalise(self, layer: str, x: Tensor) -> Tensor:
+        norm = getattr(self, f"{layer}_norm", nn.Identity())
+        return _batch_norm(norm, x) if self._options.norm == "batch" else cast(Tensor, norm(x))
 
     def _activate(self, x: Tensor) -> Tensor:
         return functional.relu(x) if self._options.activation == "relu" else torch.tanh(x)
 
     def _pool(self, x: Tensor) -> Tensor:
-        return functional.max_pool2d(x, 3 if self._options.pooling == "overlapping" else 2, 2)
+        pooling = self._options.pooling
+        if pooling == "blur":
+            return _blur_pool(x)
+        pooled = functional.max_pool2d(x, 2 if pooling == "plain" else 3, 2)
+        return pooled + functional.avg_pool2d(x, 3, 2) if pooling == "max+average" else pooled
 
     def _shape(self, layer: str, before: str) -> tuple[int, int, int]:
         """(input channels, output channels, groups) of a layer."""
@@ -175,6 +185,16 @@ class _Stack(nn.Module):
     def _linear(self, layer: str, before: str, area_px: int) -> nn.Linear:
         channels, out, groups = self._shape(layer, before)
         return _GroupedLinear(channels * area_px, out, groups)
+
+
+def _blur_pool(x: Tensor) -> Tensor:
+    """Max pooling by 3x3 windows at every pixel, then the binomial filter (1, 2, 1) / 4 at every other one.
+
+    Two averages of two pixels make the filter. Source: Zhang 2019, "Making convolutional networks shift-invariant
+    again"; edges are repeated rather than mirrored, because the last layer of a small crop has a single pixel.
+    """
+    x = functional.pad(functional.max_pool2d(x, 3, 1), (1, 1, 1, 1), mode="replicate")
+    return functional.avg_pool2d(functional.avg_pool2d(x, 2, 1), 2, 2)
 
 
 def _batch_norm(norm: Any, x: Tensor) -> Tensor:
@@ -215,7 +235,7 @@ def _sees_both(layer: str, options: NetworkOptions) -> bool:
 
 def _sides_px(options: NetworkOptions) -> dict[str, int]:
     """Side of conv1's output, and of conv5's after its pooling."""
-    window = 3 if options.pooling == "overlapping" else 2
+    window = 2 if options.pooling == "plain" else 3
     conv1 = 1 + -(-(options.crop_px - CONV1_PX) // CONV1_STRIDE)
     side = conv1
     for _ in range(3):

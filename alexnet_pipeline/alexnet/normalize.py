@@ -1,4 +1,4 @@
-"""Krizhevsky's local response normalisation, section 3.3.
+"""Krizhevsky's local response normalisation: of section 3.3, between channels; and the source's, between pixels.
 
 PyTorch's own takes seven passes through memory and leaves autocast. Here the sum over neighbouring channels is one
 1x1 convolution of the squares with a banded matrix, whose blocks keep towers apart; only the input is saved for
@@ -15,6 +15,8 @@ from torch.nn import functional
 
 # Section 3.3: k = 2, n = 5, beta = .75; alpha is the caller's.
 NEIGHBOURS, BETA, BIAS = 5, 0.75, 2.0
+# Of the source's second kind, between pixels.
+SPATIAL_PX, SPATIAL_ALPHA = 5, 1e-3
 
 
 class LocalResponseNorm(nn.Module):
@@ -41,6 +43,18 @@ class LocalResponseNorm(nn.Module):
         band, bias = self._band.to(x.dtype), self._bias.to(x.dtype)
         result: Tensor = _Normalise.apply(x, band, bias, self._groups)  # type: ignore[no-untyped-call]
         return result
+
+
+class SpatialResponseNorm(nn.Module):
+    """b = a / (1 + .001 / 25 sum a^2)^.75 over the 5x5 pixels around each, within its channel; beyond edges is zero.
+
+    Source: computerhistory/AlexNet-Source-Code, layers cnorm2a and cnorm2b of run 145.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) to (N, C, H, W)."""
+        mean = functional.avg_pool2d(x * x, SPATIAL_PX, 1, SPATIAL_PX // 2)
+        return x * (1 + SPATIAL_ALPHA * mean).pow(-BETA)
 
 
 class _Normalise(torch.autograd.Function):

@@ -12,7 +12,7 @@ from alexnet_pipeline.alexnet.processes import Process
 from alexnet_pipeline.alexnet.recipe import Recipe
 
 
-def backward(scores: Tensor, labels: Tensor, count: int, process: Process) -> Tensor:
+def backward(scores: Tensor, labels: Tensor, count: int, process: Process, smoothing: float = 0.0) -> Tensor:
     """Add this process's gradients of the mean loss over the images of a step.
 
     Args:
@@ -20,13 +20,13 @@ def backward(scores: Tensor, labels: Tensor, count: int, process: Process) -> Te
         labels: (N,); an image with a label below 0 does not count.
         count: images of the step, over all networks.
         process: this one.
+        smoothing: share of every label that is spread over all classes.
 
     Returns:
         The summed loss of this network's images, detached.
     """
-    loss = functional.cross_entropy(
-        scores.float() if scores.dtype != torch.float64 else scores, labels, reduction="sum", ignore_index=-1
-    )
+    wide = scores if scores.dtype == torch.float64 else scores.float()
+    loss = functional.cross_entropy(wide, labels, reduction="sum", ignore_index=-1, label_smoothing=smoothing)
     # Replicas' gradients are averaged, so each needs its share of the sum that many times; and where each tower's
     # process computes the same loss, the exchange adds up the gradients of both.
     share = process.replica_count / (TOWERS if process.towers == "distributed" else 1)
@@ -39,8 +39,14 @@ def make_optimizer(model: AlexNet, recipe: Recipe) -> torch.optim.SGD:
     biases = [p for name, p in model.named_parameters() if name.endswith("bias")]
     weights = [p for name, p in model.named_parameters() if not name.endswith("bias")]
     groups = [
-        {"params": weights, "weight_decay": recipe.weight_decay, "factor": 1.0},
-        {"params": biases, "weight_decay": recipe.bias_decay, "factor": recipe.bias_rate_factor},
+        {"params": weights, "weight_decay": recipe.weight_decay, "factor": 1.0, "falls": True},
+        {
+            "params": biases,
+            "weight_decay": recipe.bias_decay,
+            "factor": recipe.bias_rate_factor,
+            "falls": recipe.bias_rate_falls,
+            "lr": recipe.learning_rate * recipe.bias_rate_factor,
+        },
     ]
     return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=recipe.momentum, fused=True)
 
@@ -52,13 +58,13 @@ def set_learning_rate(optimizer: torch.optim.SGD, rate: float) -> None:
     current rate. So after a change of the rate the buffer is scaled, and the velocity stays.
     """
     for group in optimizer.param_groups:
-        new = rate * group["factor"]
-        if new == group["lr"]:
+        old, new = group["lr"], rate * group["factor"]
+        if new == old or not group["falls"]:
             continue
-        for parameter in group["params"]:
-            buffer = optimizer.state[parameter].get("momentum_buffer")
-            if buffer is not None:
-                buffer.mul_(group["lr"] / new)
+        buffers = [optimizer.state[parameter].get("momentum_buffer") for parameter in group["params"]]
+        held = [buffer for buffer in buffers if buffer is not None]
+        if held:
+            torch._foreach_mul_(held, old / new)  # on a GPU a launch for all of them, not one for each
         group["lr"] = new
 
 
@@ -75,7 +81,8 @@ def momentum(model: AlexNet, optimizer: torch.optim.SGD) -> dict[str, Tensor]:
 def load_momentum(model: AlexNet, optimizer: torch.optim.SGD, state: dict[str, Tensor], rate: float) -> None:
     """Inverse of `momentum`, for any arrangement of towers; `rate` is the learning rate of the last step."""
     for group in optimizer.param_groups:
-        group["lr"] = rate * group["factor"]
+        if group["falls"]:
+            group["lr"] = rate * group["factor"]
     exchange = model.exchange
     for name, parameters in model.parameters_by_name().items():
         for parameter, tower in zip(parameters, exchange.towers, strict=True):

@@ -196,7 +196,7 @@ def _step(run: Run, state: TrainState, images: Tensor, labels: Tensor, waited_s:
     count = run.recipe.batch_images
     if not run.is_full(state.step):  # asking for the number waits for the device
         count = int(run.process.sum_over_replicas((labels >= 0).sum().double()))
-    loss_sum = backward(scores, labels, count, run.process)
+    loss_sum = backward(scores, labels, count, run.process, run.recipe.label_smoothing)
     run.optimizer.step()
     return replace(
         state,

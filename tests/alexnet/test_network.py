@@ -2,12 +2,13 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 
 from alexnet_pipeline.alexnet.exchange import Local, Whole
 from alexnet_pipeline.alexnet.network import LAYERS, AlexNet, initial_state
-from alexnet_pipeline.alexnet.recipe import BATCHNORM, PAPER, QUARTER, SOURCE2012, NetworkOptions
+from alexnet_pipeline.alexnet.recipe import PAPER, PRESETS, NetworkOptions
 from alexnet_pipeline.errors import RefusedError
 
 CPU = torch.device("cpu")
@@ -101,7 +102,7 @@ def _activations(model: AlexNet, images: torch.Tensor) -> dict[str, torch.Tensor
     return found
 
 
-@pytest.mark.parametrize("preset", [PAPER, SOURCE2012, BATCHNORM, QUARTER], ids=lambda r: r.preset)
+@pytest.mark.parametrize("preset", PRESETS.values(), ids=lambda r: r.preset)
 @pytest.mark.parametrize("links", [True, False])
 def test_one_device_and_two_give_the_same(preset, links: bool) -> None:
     """Scores of two stacks are those of one, in every preset."""
@@ -113,11 +114,73 @@ def test_one_device_and_two_give_the_same(preset, links: bool) -> None:
     torch.testing.assert_close(scores, two(images), rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("change", [{"activation": "tanh"}, {"pooling": "plain"}, {"norm": "none"}, {"width": 0.1}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"activation": "tanh"},
+        {"pooling": "plain"},
+        {"pooling": "max+average"},
+        {"pooling": "blur"},
+        {"norm": "none"},
+        {"spatial_norm": True},
+        {"width": 0.1},
+    ],
+    ids=str,
+)
 def test_ablations_build_another_network(change: dict) -> None:
     """Each option changes the scores."""
     images = torch.randn(2, 3, 67, 67) * 50
     assert not torch.equal(whole(SMALL).eval()(images), whole(dataclasses.replace(SMALL, **change)).eval()(images))
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_batch_norm_stands_before_or_after_the_activation(after: bool) -> None:
+    """What leaves conv3 has mean 0 in every channel if it stands after, and no negative value if before."""
+    stack = whole(dataclasses.replace(SMALL, norm="batch", norm_after_activation=after)).stacks[0]
+    x = stack(torch.randn(4, stack.conv3.in_channels, 5, 5), "conv3")
+    assert (x.min() < 0) == after
+    assert torch.allclose(x.mean((0, 2, 3)), torch.zeros(()), atol=1e-5) == after
+
+
+def test_images_are_normalised_only_if_asked() -> None:
+    """The batch norm of the input is CVGJ's; `modern` does without."""
+    names = {preset: set(whole(PRESETS[preset].network(4, 67)).stacks[0].state_dict()) for preset in PRESETS}
+    assert "input.running_mean" in names["batchnorm"]
+    assert not any(name.startswith("input.") for preset in ("paper", "modern") for name in names[preset])
+
+
+@pytest.mark.parametrize("pooling", ["overlapping", "plain", "max+average", "blur"])
+@pytest.mark.parametrize("side", [13, 12, 3])
+def test_pooling_is_its_definition(pooling: str, side: int) -> None:
+    """Window by window, in NumPy."""
+    stack = whole(dataclasses.replace(SMALL, pooling=pooling)).stacks[0]
+    x = np.random.default_rng(side).normal(size=(2, 3, side, side))
+    found = stack._pool(torch.from_numpy(x)).numpy()
+    expected = _blur_pooled(x) if pooling == "blur" else _pooled(x, 2 if pooling == "plain" else 3, pooling)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+def _pooled(x: np.ndarray, window: int, pooling: str) -> np.ndarray:
+    count = (x.shape[-1] - window) // 2 + 1
+    pooled = np.empty((*x.shape[:2], count, count))
+    for row, column in np.ndindex(count, count):
+        seen = x[:, :, 2 * row : 2 * row + window, 2 * column : 2 * column + window]
+        pooled[:, :, row, column] = seen.max((2, 3)) + (seen.mean((2, 3)) if pooling == "max+average" else 0)
+    return pooled
+
+
+def _blur_pooled(x: np.ndarray) -> np.ndarray:
+    side = x.shape[-1] - 2
+    dense = np.empty((*x.shape[:2], side, side))
+    for row, column in np.ndindex(side, side):
+        dense[:, :, row, column] = x[:, :, row : row + 3, column : column + 3].max((2, 3))
+    padded = np.pad(dense, ((0, 0), (0, 0), (1, 1), (1, 1)), mode="edge")
+    count = (side - 1) // 2 + 1
+    pooled = np.empty((*x.shape[:2], count, count))
+    for row, column in np.ndindex(count, count):
+        near = padded[:, :, 2 * row : 2 * row + 3, 2 * column : 2 * column + 3]
+        pooled[:, :, row, column] = (near * np.outer([1, 2, 1], [1, 2, 1]) / 16).sum((2, 3))
+    return pooled
 
 
 def test_too_small_a_crop_is_refused() -> None:

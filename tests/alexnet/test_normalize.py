@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from alexnet_pipeline.alexnet.normalize import LocalResponseNorm
+from alexnet_pipeline.alexnet.normalize import LocalResponseNorm, SpatialResponseNorm
 
 
 def oracle(x: np.ndarray, alpha: float, groups: int) -> np.ndarray:
@@ -60,3 +60,13 @@ def test_only_the_input_is_saved() -> None:
     with torch.autograd.graph.saved_tensors_hooks(lambda t: saved.append(t) or t, lambda t: t):
         LocalResponseNorm(96, 5e-4, 2)(x)
     assert [tuple(t.shape) for t in saved if t.numel() >= x.numel() and t.shape[0] == 1] == [tuple(x.shape)]
+
+
+def test_spatial_norm_is_the_sources_sum() -> None:
+    """Over 5x5 pixels of one channel, of which those beyond the edges are zero."""
+    x = np.random.default_rng(0).normal(0, 60, (2, 3, 6, 7))
+    expected = np.empty_like(x)
+    for row, column in np.ndindex(6, 7):
+        near = x[:, :, max(0, row - 2) : row + 3, max(0, column - 2) : column + 3]
+        expected[:, :, row, column] = x[:, :, row, column] / (1 + 0.001 / 25 * (near**2).sum((2, 3))) ** 0.75
+    np.testing.assert_allclose(SpatialResponseNorm()(torch.from_numpy(x)).numpy(), expected, rtol=1e-12)

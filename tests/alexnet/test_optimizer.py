@@ -18,7 +18,7 @@ SMALL = NetworkOptions(classes=4, width=0.05, crop_px=67, dropout=0.0)
 def test_the_velocity_survives_a_drop_of_the_rate() -> None:
     """The paper's rule, step by step, against PyTorch's with the buffer corrected."""
     weight = torch.nn.Parameter(torch.tensor([2.0], dtype=torch.float64))
-    groups = [{"params": [weight], "weight_decay": 5e-4, "factor": 1.0}]
+    groups = [{"params": [weight], "weight_decay": 5e-4, "factor": 1.0, "falls": True}]
     optimizer = torch.optim.SGD(groups, lr=0.1, momentum=0.9, fused=True)
     by_hand, velocity = 2.0, 0.0
     for rate, gradient in zip((0.1, 0.1, 0.01, 0.01, 0.001), (1.0, -2.0, 0.5, 0.25, 3.0), strict=True):
@@ -32,7 +32,7 @@ def test_the_velocity_survives_a_drop_of_the_rate() -> None:
 
 @pytest.mark.parametrize("recipe", [PAPER, SOURCE2012], ids=lambda recipe: recipe.preset)
 def test_biases_have_their_own_rate_and_decay(recipe) -> None:
-    """Two steps of every parameter by hand: the source's biases move twice as fast and do not decay."""
+    """Two steps of every parameter by hand: the source's biases move twice as fast, never slower, and do not decay."""
     model = AlexNet(SMALL, Whole(CPU)).double()
     optimizer = make_optimizer(model, recipe)
     by_hand = {name: (p.detach().clone(), torch.zeros_like(p)) for name, p in model.named_parameters()}
@@ -41,7 +41,9 @@ def test_biases_have_their_own_rate_and_decay(recipe) -> None:
         for name, parameter in model.named_parameters():
             parameter.grad = torch.full_like(parameter, 0.5)
             bias = name.endswith("bias")
-            own_rate = rate * (recipe.bias_rate_factor if bias else 1.0)
+            own_rate = rate
+            if bias:
+                own_rate = (rate if recipe.bias_rate_falls else recipe.learning_rate) * recipe.bias_rate_factor
             decay = recipe.bias_decay if bias else recipe.weight_decay
             value, velocity = by_hand[name]
             velocity = recipe.momentum * velocity - decay * own_rate * value - own_rate * 0.5
@@ -49,7 +51,7 @@ def test_biases_have_their_own_rate_and_decay(recipe) -> None:
         optimizer.step()
     for name, parameter in model.named_parameters():
         torch.testing.assert_close(parameter.detach(), by_hand[name][0], rtol=1e-12, atol=1e-14, msg=name)
-    assert (SOURCE2012.bias_rate_factor, SOURCE2012.bias_decay) == (2.0, 0.0)
+    assert (SOURCE2012.bias_rate_factor, SOURCE2012.bias_rate_falls, SOURCE2012.bias_decay) == (2.0, False, 0.0)
     assert (PAPER.bias_rate_factor, PAPER.bias_decay) == (1.0, PAPER.weight_decay)
 
 
@@ -83,6 +85,15 @@ def test_gradients_are_of_the_mean_loss() -> None:
     mean.backward()
     torch.testing.assert_close(scores.grad, own.grad)
     torch.testing.assert_close(summed / 4, mean.detach())
+
+
+def test_smoothed_labels_are_spread_over_all_classes() -> None:
+    """The loss of .7 of each label, and of .3 of the mean over classes."""
+    scores = torch.randn(4, 3, dtype=torch.float64)
+    labels = torch.tensor([0, 2, 1, 1])
+    summed = backward(scores.requires_grad_(), labels, 4, Process("one", 0, 1, Whole(CPU), None), smoothing=0.3)
+    target = 0.7 * torch.eye(3, dtype=torch.float64)[labels] + 0.3 / 3
+    torch.testing.assert_close(summed, -(target * scores.detach().log_softmax(1)).sum())
 
 
 def test_weights_and_biases_are_all_updated() -> None:
