@@ -169,11 +169,12 @@ def measure(
     sums = torch.zeros(4, dtype=torch.float64, device=process.device)
     share = -(-BATCH_IMAGES // process.world)
     with torch.no_grad():
-        for step, (mine, my_labels) in enumerate(loader, 1):
-            images, labels = process.exchange.batch(mine, my_labels, share, full=step < len(loader))
+        for step, mine in enumerate(loader.crops(), 1):
+            crops = process.exchange.batch(mine, share, full=step < len(loader))
+            labels = crops.labels
             if not len(labels):
                 continue
-            scores = forward(images).float()
+            scores = forward(loader.normalise(crops)).float()
             sums[0] += functional.cross_entropy(scores, labels, reduction="sum")
             wrong1, wrong5 = _wrong(best_classes(scores), labels)
             sums[1] += wrong1.sum()

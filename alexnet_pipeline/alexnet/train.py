@@ -25,6 +25,7 @@ from alexnet_pipeline.alexnet.run import Run, open_splits, prepare
 from alexnet_pipeline.alexnet.run_folder import CHECKPOINTS, LOCK, write_run
 from alexnet_pipeline.alexnet.schedule import after_epoch, is_over, learning_rate
 from alexnet_pipeline.alexnet.state import TrainState, begin, check_finite, restore, save
+from alexnet_pipeline.batches.crops import Crops
 from alexnet_pipeline.dataset.cache import Stop
 from alexnet_pipeline.errors import InterruptedRunError, RefusedError
 from alexnet_pipeline.files import locked
@@ -163,10 +164,10 @@ def _epoch(run: Run, state: TrainState, stop: Stop) -> TrainState:
     every = run.options.checkpoint_every_steps
     state = replace(state, sums=StepSums.begin(run.process.device))
     # A checkpoint that was made after an epoch's last step has its validation still to come.
-    batches = iter(run.loader) if run.loader.state().step < len(run.loader) else iter(())
+    batches = run.loader.crops() if run.loader.state().step < len(run.loader) else iter(())
     asked_s = time.perf_counter()
-    for batch in batches:
-        images, labels = _joined(run, state, *batch)
+    for crops in batches:
+        images, labels = _joined(run, state, crops)
         state = _step(run, state, images, labels, time.perf_counter() - asked_s)
         if state.step % run.options.log_every_steps == 0:
             state = _log(run, state)
@@ -207,15 +208,16 @@ def _step(run: Run, state: TrainState, images: Tensor, labels: Tensor, waited_s:
     )
 
 
-def _joined(run: Run, state: TrainState, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+def _joined(run: Run, state: TrainState, crops: Crops) -> tuple[Tensor, Tensor]:
     """The batch of this process's network, of which its towers' processes decoded a part each."""
     share = run.recipe.batch_images // run.process.world
-    images, labels = run.process.exchange.batch(images, labels, share, full=run.is_full(state.step))
+    crops = run.process.exchange.batch(crops, share, full=run.is_full(state.step))
+    labels = crops.labels
     if len(labels):
-        return images, labels
+        return run.loader.normalise(crops), labels
     # A replica with nothing left at an epoch's end still takes part, with an image that does not count.
     side = run.identity.network.crop_px
-    return torch.zeros(1, 3, side, side, device=images.device), labels.new_full((1,), -1)
+    return torch.zeros(1, 3, side, side, device=labels.device), labels.new_full((1,), -1)
 
 
 def _validate(run: Run, state: TrainState) -> TrainState:

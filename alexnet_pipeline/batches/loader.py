@@ -3,9 +3,9 @@
     for images, labels in Loader("shards/lanczos/train", batch_size=128, device="cuda:0"):
         ...
 
-DALI decodes, crops, flips, adds lighting and subtracts the mean. Order, crops, flips and lighting are drawn by
-`views` for the whole epoch: hence a global shuffle, the same batches for any number of processes, and a position
-in the data that is two numbers.
+DALI decodes and crops JPEG and PNG images; crops of raw ones are read as they are. Then one pass over each crop flips
+it, adds lighting and subtracts the mean. Order, crops, flips and lighting are drawn by `views` for the whole epoch:
+hence a global shuffle, the same batches for any number of processes, and a position in the data that is two numbers.
 """
 
 from __future__ import annotations
@@ -15,22 +15,27 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.dlpack import from_dlpack
 
-from alexnet_pipeline.batches.feed import Batch, Feed, Share
-from alexnet_pipeline.batches.pipeline import PipelineOptions, build_pipeline
+from alexnet_pipeline.batches.crops import Crops
+from alexnet_pipeline.batches.encoded import EncodedCrops
+from alexnet_pipeline.batches.kernels import prepare
+from alexnet_pipeline.batches.normalise import DType, Normaliser
+from alexnet_pipeline.batches.parts import Team
+from alexnet_pipeline.batches.raw import RawCrops
+from alexnet_pipeline.batches.requests import Batch, Share, requests
 from alexnet_pipeline.batches.views import Views, centre_views, ten_crops, training_views
 from alexnet_pipeline.cores import core_count
 from alexnet_pipeline.dataset.open import ShardSet, open_shards
-from alexnet_pipeline.errors import PipelineError, RefusedError
+from alexnet_pipeline.errors import RefusedError
 
 Mean = Literal["channel", "image"]
+Decode = Literal["auto", "cpu", "gpu"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +85,8 @@ class Loader:
             (crop, crop, 3): evaluation subtracts what training did.
         channels_last: memory layout of the result; its shape is (N, 3, crop, crop) either way.
         dtype: `float32`, `float16` or `bfloat16`.
-        device: where batches go; a GPU decodes JPEGs itself.
+        device: where batches go.
+        decode: where JPEG images are decoded if that is a GPU: there whole, or cropped on the CPU; `auto` is the GPU.
         rank: of this process, which gets its part of each batch of batch_size x world images.
         world: number of processes.
         seed: of order and views.
@@ -102,8 +108,9 @@ class Loader:
         lighting: float = 0.1,
         mean: Mean | NDArray[np.float32] = "channel",
         channels_last: bool = False,
-        dtype: Literal["float32", "float16", "bfloat16"] = "float32",
+        dtype: DType = "float32",
         device: torch.device | str = "cpu",
+        decode: Decode = "auto",
         rank: int = 0,
         world: int = 1,
         seed: int = 0,
@@ -126,18 +133,15 @@ class Loader:
             shift_px=shift_px,
             mean=hashlib.sha256(np.ascontiguousarray(self.mean, np.float32).tobytes()).hexdigest(),
         )
-        self._device, self._dtype, self._threads = torch.device(device), dtype, threads or core_count()
-        self._options = PipelineOptions(
-            encoded=manifest.options.encoding != "raw",
-            crop_px=crop_px,
-            room_px=max(1, manifest.options.size_px - crop_px),
-            crops=ten_crops(manifest.options.size_px, crop_px) if crops > 1 else (),
-            mean=self.mean,
-            dtype="float16" if dtype == "float16" else "float32",
-            layout="HWC" if channels_last else "CHW",
-        )
-        self._feed: Feed | None = None
-        self._pipeline: Any = None
+        self._device, self._threads = torch.device(device), threads or core_count()
+        self._decode_on_gpu = self._device.type == "cuda" and decode != "cpu"
+        if decode == "gpu" and not self._decode_on_gpu:
+            raise RefusedError(f"`decode='gpu'` needs batches on a GPU, not on {self._device}")
+        self._crops = ten_crops(manifest.options.size_px, crop_px) if crops > 1 else ()
+        self._shape = (crops, crop_px, crop_px, 3)
+        self._team = Team(self._threads)
+        self._normaliser = Normaliser(self.mean, planar=not channels_last, dtype=dtype, team=self._team)
+        self._source: RawCrops | EncodedCrops | None = None
 
     def __len__(self) -> int:
         """Batches per epoch, the same in every process."""
@@ -154,13 +158,22 @@ class Loader:
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         """The rest of the epoch: images (N, 3, crop, crop), or (N, 10, 3, crop, crop), and labels (N,) int64."""
+        for crops in self.crops():
+            yield self.normalise(crops), crops.labels
+
+    def crops(self) -> Iterator[Crops]:
+        """The rest of the epoch as bytes, each batch for `normalise` or for other processes until the next one."""
         self.end_epoch()  # whoever counted the batches did not ask for one more
         while self._state.step < len(self):
             epoch, step = self._state.epoch, self._state.step
-            batch = self._load((epoch, step)) if len(self._share.positions(step)) else self._nothing()
+            crops = self._take((epoch, step)) if len(self._share.positions(step)) else self._nothing()
             self._state = dataclasses.replace(self._state, step=step + 1)
-            yield batch
+            yield crops
         self.end_epoch()
+
+    def normalise(self, crops: Crops) -> Tensor:
+        """Finish crops, of this process or of others: (N, 3, crop, crop), or (N, 10, 3, crop, crop)."""
+        return self._normaliser(crops)
 
     def end_epoch(self) -> None:
         """Begin the next epoch, if all batches of this one were handed out."""
@@ -187,37 +200,40 @@ class Loader:
 
     def close(self) -> None:
         """Release decoders, threads and what they hold."""
-        self._pipeline = self._feed = None
+        if self._source:
+            self._source.close()
+        self._source = None
+        self._team.close()
 
-    def _load(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        if self._feed is None or self._feed.upcoming() != batch:
-            self._feed = self._restart(batch)
-        try:
-            (output,) = self._pipeline.run()
-        except RuntimeError as error:
-            text = " ".join(str(error).split())
-            raise PipelineError(
-                f"{self.shards.folder}: an image of batch {batch[1]} of epoch {batch[0]} cannot be decoded ({text}); "
-                "run `verify` with `deep=True`"
-            ) from error
-        labels = self._feed.labels.pop(batch)
-        images = from_dlpack(output.as_tensor())
-        if self._options.layout == "HWC":
-            images = images.movedim(-1, -3)
-        if self._dtype == "bfloat16":
-            images = images.bfloat16()
-        return images, labels.to(self._device, non_blocking=True)
+    def _take(self, batch: Batch) -> Crops:
+        if self._source is None or self._source.upcoming() != batch:
+            self._source = self._restart(batch)
+        return self._source.take()
 
-    def _restart(self, first: Batch) -> Feed:
-        feed = Feed(self.shards, self._share, self._options, self._views, first)
-        self._pipeline = build_pipeline(
-            self._options,
-            feed,
+    def _restart(self, first: Batch) -> RawCrops | EncodedCrops:
+        if self._source:
+            self._source.close()
+        prepare()
+        statistics = self.shards.statistics()
+        wanted = requests(self._share, self._views, statistics, first=first, mean=self.mean, crops=self._crops)
+        if self.shards.manifest.options.encoding == "raw":
+            return RawCrops(
+                self.shards,
+                wanted,
+                shape=self._shape,
+                batch_images=self._share.batch_images,
+                device=self._device,
+                team=self._team,
+            )
+        return EncodedCrops(
+            self.shards,
+            wanted,
+            shape=self._shape,
             batch_images=self._share.batch_images,
+            device=self._device,
+            decode_on_gpu=self._decode_on_gpu,
             threads=self._threads,
-            gpu=(self._device.index or 0) if self._device.type == "cuda" else None,
         )
-        return feed
 
     def _views(self, epoch: int) -> Views:
         images, side_px, state = self._share.total_images, self.shards.manifest.options.size_px, self._state
@@ -225,10 +241,11 @@ class Loader:
             return training_views(images, side_px, state.crop_px, state.lighting, state.seed, epoch)
         return centre_views(images, side_px, state.crop_px, state.shift_px)
 
-    def _nothing(self) -> tuple[Tensor, Tensor]:
-        crops, side = [len(self._options.crops)] if self._options.crops else [], self._options.crop_px
-        images = torch.zeros((0, *crops, 3, side, side), dtype=getattr(torch, self._dtype), device=self._device)
-        return images, torch.zeros(0, dtype=torch.int64, device=self._device)
+    def _nothing(self) -> Crops:
+        views = self._shape[0]
+        parts = torch.zeros(0, *self._shape, dtype=torch.uint8), torch.zeros(0, views, dtype=torch.bool)
+        rest = torch.zeros(0, 3), torch.zeros(0, dtype=torch.int64)
+        return Crops(*(part.to(self._device) for part in (*parts, *rest)))
 
 
 def mean_of(shards: ShardSet, kind: Mean, crop_px: int) -> NDArray[np.float32]:

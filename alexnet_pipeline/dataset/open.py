@@ -139,7 +139,7 @@ class ShardSet:
             PipelineError: a tar cannot be read, or a label is not a class of this set.
         """
         labels, images = [], []
-        for sample, (shard, first, digits, image, size) in zip(samples.tolist(), self._spans(samples), strict=True):
+        for sample, (shard, (first, digits, image, size)) in zip(samples.tolist(), self._places(samples), strict=True):
             data = self.tars[shard].read(first, image + size - first)  # the label lies shortly before
             labels.append(self._parse_label(sample, data[:digits].tobytes()))
             images.append(data[image - first :])
@@ -147,13 +147,25 @@ class ShardSet:
 
     def prefetch(self, samples: NDArray[np.int64]) -> None:
         """Let the operating system read the labels and images of some samples ahead."""
-        for shard, first, _, image, size in self._spans(samples):
+        for shard, (first, _, image, size) in self._places(samples):
             self.tars[shard].prefetch(first, image + size - first)
 
-    def _spans(self, samples: NDArray[np.int64]) -> Iterator[tuple[int, ...]]:
-        """Shard, offset and size of the label, offset and size of the image, for each of some samples."""
-        columns = (self.shard[samples], *self.label[samples].T, *self.image[samples].T)
-        return zip(*(column.tolist() for column in columns), strict=True)
+    def spans(self, samples: NDArray[np.int64]) -> NDArray[np.int64]:
+        """(n, 4) offset and size of the label and of the image, in their tars, of some samples."""
+        return np.concatenate([self.label[samples], self.image[samples]], axis=1)
+
+    def hold(self, samples: NDArray[np.int64]) -> tuple[list[object], NDArray[np.int32]]:
+        """Open the tars of some samples.
+
+        Returns:
+            What keeps them open, as long as it is referred to; and (n,) their descriptors, -1 where there is none.
+        """
+        held = [self.tars[shard].hold() for shard in self.shard[samples].tolist()]
+        return list(held), np.array([file.descriptor if file else -1 for file in held], np.int32)
+
+    def _places(self, samples: NDArray[np.int64]) -> Iterator[tuple[int, list[int]]]:
+        """Shard and spans of some samples."""
+        return zip(self.shard[samples].tolist(), self.spans(samples).tolist(), strict=True)
 
     def _parse_label(self, sample: int, text: bytes) -> int:
         label = int(text) if text.isdigit() else -1

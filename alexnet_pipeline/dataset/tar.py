@@ -92,6 +92,13 @@ class OpenTar:
             file = self._file or self._open()
             os.posix_fadvise(file.descriptor, offset, size_bytes, os.POSIX_FADV_WILLNEED)
 
+    def hold(self) -> _File | None:
+        """The file, open as long as it is referred to; None if it cannot be opened, and `read` says why."""
+        self._used = True
+        with suppress(OSError, PipelineError):
+            return self._file or self._open()
+        return None
+
     def evict(self, *, spare_used: bool) -> bool:
         """Let go of the file, which closes once no thread reads from it; False if it was used and is spared once."""
         if spare_used and self._used:
@@ -220,6 +227,9 @@ class RemoteTar:
 
     def prefetch(self, offset: int, size_bytes: int) -> None:
         """Nothing is read ahead."""
+
+    def hold(self) -> None:
+        """There is no file."""
 
 
 @functools.lru_cache(maxsize=KEPT_REMOTE_BLOCKS)

@@ -117,7 +117,8 @@ def _source_state() -> str:
     from importlib.metadata import version  # noqa: PLC0415 - takes 20 ms
 
     state = hashlib.blake2b(version("numba").encode(), digest_size=DIGEST_BYTES)
-    for path in (*sorted(Path(__file__).parent.glob("*.py")), PACKAGE / "shards" / "statistics.py"):
+    others = (PACKAGE / "shards" / "statistics.py", PACKAGE / "batches" / "kernels.py")
+    for path in (*sorted(Path(__file__).parent.glob("*.py")), *others):
         state.update(path.read_bytes())
     return state.hexdigest()
 

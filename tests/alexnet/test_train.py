@@ -167,7 +167,7 @@ def test_images_are_counted(shards: Path, tmp_path: Path) -> None:
 def test_waiting_for_data_is_measured(shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By a clock on which a batch takes 3 s and a step 1 s, three quarters of the time are data wait."""
     training = importlib.import_module("alexnet_pipeline.alexnet.train")
-    now, load, update = [0.0], Loader.__iter__, training.backward
+    now, load, update = [0.0], Loader.crops, training.backward
 
     def slow_batches(loader):
         for batch in load(loader):
@@ -180,7 +180,7 @@ def test_waiting_for_data_is_measured(shards: Path, tmp_path: Path, monkeypatch:
 
     for module in (training, metrics):
         monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=lambda: now[0]))
-    monkeypatch.setattr(Loader, "__iter__", slow_batches)
+    monkeypatch.setattr(Loader, "crops", slow_batches)
     monkeypatch.setattr(training, "backward", slow_step)
     events = []
     run(shards, tmp_path, epochs=1, progress=events.append)

@@ -33,6 +33,12 @@ def jpeg_folder(raw_folders: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     return _shards(raw_folders, tmp_path_factory.mktemp("shards"), "jpg")
 
 
+@pytest.fixture(scope="module", params=["jpg", "raw"])
+def folder(request: pytest.FixtureRequest, raw_folders: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Shards that DALI decodes, and shards that are read as they are."""
+    return _shards(raw_folders, tmp_path_factory.mktemp("shards"), request.param)
+
+
 def _shards(raw: Path, out: Path, encoding: str, geometry: str = "center-crop") -> Path:
     how = {"methods": ["bilinear"], "split": ["train"], "size": SIDE, "shard_size": 16, "workers": 1}
     shard(raw, out, encoding=encoding, geometry=geometry, progress=False, **how)
@@ -96,9 +102,9 @@ def test_evaluation_sees_every_sample_once_in_order(jpeg_folder: Path) -> None:
 
 
 @pytest.mark.parametrize("world", [2, 3, 5])
-def test_processes_share_the_batches_of_one(jpeg_folder: Path, world: int) -> None:
+def test_processes_share_the_batches_of_one(folder: Path, world: int) -> None:
     """Equal steps, each sample once, the same views; the last batch may be short or empty."""
-    shards = open_shards(jpeg_folder)
+    shards = open_shards(folder)
     alone = [images for images, _ in Loader(shards, 6 * world, crop_px=CROP)]
     parts = [list(Loader(shards, 6, crop_px=CROP, rank=rank, world=world)) for rank in range(world)]
     assert {len(part) for part in parts} == {len(alone)}
@@ -107,9 +113,9 @@ def test_processes_share_the_batches_of_one(jpeg_folder: Path, world: int) -> No
 
 
 @pytest.mark.parametrize("stop", [0, 3, 8])
-def test_state_goes_on_exactly(jpeg_folder: Path, stop: int) -> None:
+def test_state_goes_on_exactly(folder: Path, stop: int) -> None:
     """In mid-epoch and at its end, into the next epoch."""
-    shards = open_shards(jpeg_folder)
+    shards = open_shards(folder)
     loader = Loader(shards, 8, crop_px=CROP)
     batches = iter(loader)
     for _ in range(stop):
@@ -147,17 +153,17 @@ def test_a_state_of_other_settings_is_refused(jpeg_folder: Path, change: dict, w
     assert shared.state() == loader.state()
 
 
-def test_batches_are_not_overwritten(jpeg_folder: Path) -> None:
+def test_batches_are_not_overwritten(folder: Path) -> None:
     """They share memory with DALI, which must let go of it."""
-    batches = [images for images, _ in Loader(open_shards(jpeg_folder), 8, crop_px=CROP)]
-    copies = [images.clone() for images, _ in Loader(open_shards(jpeg_folder), 8, crop_px=CROP)]
+    batches = [images for images, _ in Loader(open_shards(folder), 8, crop_px=CROP)]
+    copies = [images.clone() for images, _ in Loader(open_shards(folder), 8, crop_px=CROP)]
     assert all(torch.equal(a, b) for a, b in zip(batches, copies, strict=True))
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-def test_other_types(jpeg_folder: Path, dtype: str) -> None:
+def test_other_types(folder: Path, dtype: str) -> None:
     """Half precision, rounded."""
-    shards = open_shards(jpeg_folder)
+    shards = open_shards(folder)
     exact, _ = next(iter(Loader(shards, 8, crop_px=CROP)))
     found, _ = next(iter(Loader(shards, 8, crop_px=CROP, dtype=dtype)))
     assert found.dtype == getattr(torch, dtype)
@@ -197,10 +203,10 @@ def test_damage_is_seen_before_the_first_batch(jpeg_folder: Path, tmp_path: Path
         Loader(folder, 8, crop_px=CROP)
 
 
-def test_a_shard_that_is_cut_while_it_is_read_is_named(jpeg_folder: Path, tmp_path: Path) -> None:
+def test_a_shard_that_is_cut_while_it_is_read_is_named(folder: Path, tmp_path: Path) -> None:
     """As `cp` over it does; a mapped file would end the process."""
+    shutil.copytree(folder, tmp_path / "train")
     folder = tmp_path / "train"
-    shutil.copytree(jpeg_folder, folder)
     loader = Loader(folder, 8, crop_px=CROP)
     for tar in folder.glob("*.tar"):
         tar.chmod(0o644)
@@ -222,10 +228,10 @@ def test_many_shards_under_a_low_limit_of_files(jpeg_folder: Path) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
 
 
-def test_a_label_beyond_the_classes_stops(jpeg_folder: Path, tmp_path: Path) -> None:
+def test_a_label_beyond_the_classes_stops(folder: Path, tmp_path: Path) -> None:
     """Before the network sees it."""
+    shutil.copytree(folder, tmp_path / "train")
     folder = tmp_path / "train"
-    shutil.copytree(jpeg_folder, folder)
     offset = int(open_shards(folder).label[0][0])
     tar = sorted(folder.glob("*.tar"))[0]
     data = bytearray(tar.read_bytes())

@@ -95,7 +95,7 @@ def test_a_chosen_folder_is_used(tmp_path: Path) -> None:
     shutil.rmtree(folder)
 
 
-@pytest.mark.parametrize("name", ["lanes.py", "weights.py", "statistics.py"])
+@pytest.mark.parametrize("name", ["lanes.py", "weights.py", "statistics.py", "kernels.py"])
 def test_a_change_of_any_compiled_source_is_another_folder(monkeypatch, name) -> None:
     """Or an update would go on with old machine code."""
     before, read = compiled._source_state(), Path.read_bytes
