@@ -20,6 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from alexnet_pipeline.alexnet.options import Precision
 from alexnet_pipeline.alexnet.recipe import NetworkOptions, Recipe
 from alexnet_pipeline.alexnet.schedule import PlateauState
 from alexnet_pipeline.batches.loader import LoaderState
@@ -53,7 +54,7 @@ class Identity:
         network: that is trained.
         seed: of the run.
         total_steps: of the whole run.
-        precision: `fp32` or `bf16`.
+        precision: of the arithmetic.
         classes: class names, in label order.
         training_set: digest of its manifest.
     """
@@ -62,7 +63,7 @@ class Identity:
     network: NetworkOptions
     seed: int
     total_steps: int
-    precision: str
+    precision: Precision
     classes: tuple[str, ...]
     training_set: str
 

@@ -10,7 +10,8 @@ from alexnet_pipeline.options import MAX_SEED, option
 
 Towers = Literal["auto", "one", "local", "distributed"]
 Device = Literal["auto", "cpu", "cuda"]
-Precision = Literal["auto", "fp32", "bf16"]
+Precision = Literal["auto", "fp32", "tf32", "bf16"]
+Decode = Literal["auto", "cpu", "gpu"]
 Crops = Literal[1, 10]
 
 # Ten days: longer than any process should be silent, and within what a timedelta holds.
@@ -19,7 +20,17 @@ MAX_TIMEOUT_S = 864_000
 MAX_THREADS = 1024
 
 DEVICE_HELP = "Device; auto takes GPUs where PyTorch finds any."
-PRECISION_HELP = "Precision of the arithmetic; weights stay float32. auto is bf16 on a GPU and fp32 on a CPU."
+PRECISION_HELP = (
+    "Precision of the arithmetic; weights stay float32. fp32 means all 24 bits, tf32 a GPU's 11 of them. auto is bf16 "
+    "on a GPU and fp32 on a CPU."
+)
+TOWERS_HELP = (
+    "Where the two towers run: side by side on one device (one), on two devices of this process (local), or in a "
+    "process each, started by torchrun (distributed)."
+)
+COMPILE_HELP = "Compile the network with torch.compile; on a GPU, launch it as CUDA graphs."
+CUDNN_HELP = "Let cuDNN time its kernels and take the fastest, which may round differently in the next run."
+DECODE_HELP = "Where JPEGs are decoded for a GPU: there, or cropped on the CPU. auto is the GPU."
 THREADS_HELP = "Number of decoding threads."
 CACHE_HELP = "Folder on this machine for copies of data sets in object stores, which its processes share."
 
@@ -32,14 +43,12 @@ class TrainOptions:
         None, "Validation shards.", metavar="PATH", default_text="SHARDS/val where SHARDS holds splits"
     )
     cache: Path | None = option(None, CACHE_HELP, metavar="DIR")
-    towers: Towers = option(
-        "auto",
-        "Where the two towers run: side by side on one device (one), on two devices of this process (local), or in a "
-        "process each, started by torchrun (distributed).",
-    )
+    towers: Towers = option("auto", TOWERS_HELP)
     device: Device = option("auto", DEVICE_HELP)
     precision: Precision = option("auto", PRECISION_HELP)
-    compile: bool = option(False, "Compile the network with torch.compile.")
+    compile: bool = option(False, COMPILE_HELP)
+    cudnn_benchmark: bool = option(False, CUDNN_HELP)
+    decode: Decode = option("auto", DECODE_HELP)
     steps: int | None = option(None, "Stop after N steps.", least=1, metavar="N", default_text="the recipe's epochs")
     seed: int = option(0, "Seed for weights, dropout, order and augmentation.", least=0, most=MAX_SEED)
     resume: Literal["auto", "never"] = option("never", "Resume from the newest checkpoint where there is one (auto).")
@@ -77,6 +86,7 @@ class LoadOptions:
     cache: Path | None = option(None, CACHE_HELP, metavar="DIR")
     images: int = option(5000, "Images to load after warm-up.", least=1)
     device: Device = option("auto", DEVICE_HELP)
+    decode: Decode = option("auto", DECODE_HELP)
     threads: int | None = option(None, THREADS_HELP, least=1, most=MAX_THREADS, default_text="the cores")
 
 
@@ -85,6 +95,13 @@ class StepOptions:
     """How to measure training steps."""
 
     steps: int = option(20, "Steps to measure after warm-up.", least=1)
-    classes: int = option(1000, "Number of classes.", least=2, most=1_000_000)
+    classes: int = option(1000, "Number of classes of generated batches.", least=2, most=1_000_000)
+    cache: Path | None = option(None, CACHE_HELP, metavar="DIR")
+    towers: Towers = option("auto", TOWERS_HELP)
     device: Device = option("auto", DEVICE_HELP)
     precision: Precision = option("auto", PRECISION_HELP)
+    compile: bool = option(False, COMPILE_HELP)
+    cudnn_benchmark: bool = option(False, CUDNN_HELP)
+    decode: Decode = option("auto", DECODE_HELP)
+    threads: int | None = option(None, THREADS_HELP, least=1, most=MAX_THREADS, default_text="the cores")
+    trace: Path | None = option(None, "Also write a trace of three steps, for chrome://tracing.", metavar="FILE")

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager, nullcontext
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from alexnet_pipeline.alexnet.checkpoint import Identity
@@ -18,7 +18,8 @@ from alexnet_pipeline.alexnet.exchange import TOWERS
 from alexnet_pipeline.alexnet.metrics import MetricsWriter
 from alexnet_pipeline.alexnet.network import AlexNet
 from alexnet_pipeline.alexnet.optimizer import make_optimizer
-from alexnet_pipeline.alexnet.options import Precision, TrainOptions
+from alexnet_pipeline.alexnet.options import TrainOptions
+from alexnet_pipeline.alexnet.precision import Forward, arithmetic, forward_of, precision_on
 from alexnet_pipeline.alexnet.predict import check_alike, validation_loader
 from alexnet_pipeline.alexnet.processes import Process
 from alexnet_pipeline.alexnet.recipe import NetworkOptions, Recipe, crop_px_of
@@ -31,8 +32,6 @@ from alexnet_pipeline.errors import RefusedError
 from alexnet_pipeline.progress import Report
 from alexnet_pipeline.storage.place import Location, locate
 from alexnet_pipeline.storage.reading import names_in
-
-Forward = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +167,7 @@ def prepare(
     precision = precision_on(process.device, options.precision)
     model = network_of(network, process, options.seed)
     with ExitStack() as stack:
+        stack.enter_context(arithmetic(precision, try_kernels=options.cudnn_benchmark))
         loader, val, metrics = _training_loader(train_set, recipe, network.crop_px, options, process), None, None
         stack.enter_context(closing(loader))
         if val_set:
@@ -177,8 +177,8 @@ def prepare(
             stack.enter_context(closing(val))
         if process.leads:
             metrics = stack.enter_context(closing(MetricsWriter(folder, tensorboard=options.tensorboard)))
-        forward = forward_of(averaged(model, process), process, precision, compiled=options.compile)
-        alone = forward_of(model, process, precision, compiled=options.compile) if process.replicas else forward
+        forward = forward_of(averaged(model, process), process.device, precision, compiled=options.compile)
+        alone = forward_of(model, process.device, precision, compiled=options.compile) if process.replicas else forward
         yield Run(
             folder=folder,
             recipe=recipe,
@@ -221,6 +221,7 @@ def _training_loader(shards: ShardSet, recipe: Recipe, crop_px: int, options: Tr
         rank=process.rank,
         world=process.world,
         seed=options.seed,
+        decode=options.decode,
         threads=options.threads or process.threads(),
     )
 
@@ -232,25 +233,6 @@ def network_of(options: NetworkOptions, process: Process, seed: int) -> AlexNet:
     return model
 
 
-def precision_on(device: torch.device, asked: Precision) -> Precision:
-    """The precision that is asked for; `auto` is bf16 on a GPU and fp32 on a CPU."""
-    if asked != "auto":
-        return asked
-    return "bf16" if device.type == "cuda" else "fp32"
-
-
 def averaged(model: AlexNet, process: Process) -> nn.Module:
     """The network, whose gradients are averaged over replicas where there are any."""
     return DistributedDataParallel(model, process_group=process.replicas) if process.replicas else model
-
-
-def forward_of(module: nn.Module, process: Process, precision: str, *, compiled: bool = False) -> Forward:
-    """The network as a function: in a precision, and compiled where asked."""
-    called: Forward = torch.compile(module) if compiled else module
-
-    def forward(images: Tensor) -> Tensor:
-        bf16 = precision == "bf16"
-        with torch.autocast(process.device.type, torch.bfloat16) if bf16 else nullcontext():
-            return called(images)
-
-    return forward

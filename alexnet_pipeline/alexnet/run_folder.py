@@ -56,7 +56,7 @@ class RunRecord:
         val: the validation set; None without one.
         towers: their arrangement.
         device: of the first process.
-        precision: `fp32` or `bf16`.
+        precision: of the arithmetic.
         seed: of the run.
         machine: processor and threads.
         python: version.

@@ -119,20 +119,23 @@ def bench_load_command(ctx: click.Context, /, shards: Location, **options: Any) 
 
 
 @bench_group.command("train", cls=Command)
+@click.argument("shards", type=LOCATION, required=False)
 @options_of(RecipeChanges, StepOptions)
 @click.pass_context
-def bench_train_command(ctx: click.Context, /, **options: Any) -> None:
-    """Take training steps on generated batches, and print images/s.
+def bench_train_command(ctx: click.Context, /, shards: Location | None, **options: Any) -> None:
+    """Take training steps on batches from SHARDS, or on a generated batch, and print images/s.
 
     \b
     Example:
       alexnet-pipeline bench train --preset paper --batch-size 32 --precision bf16
+      alexnet-pipeline bench train shards/lanczos --trace trace.json
     """
     need_train()
     from alexnet_pipeline.alexnet.bench import measure_training  # noqa: PLC0415
 
-    speed = measure_training(**given(options))
-    line = f"{speed.what}: {speed.images_per_s:,.1f} images/s, {speed.step_ms:,.1f} ms per step (median)"
+    with reporting(ctx) as report:
+        speed = measure_training(shards, progress=report, **given(options))
+    line = f"{speed.what}: {speed.images_per_s:,.1f} images/s, {speed.step_ms:,.1f} ms per step"
     print_result(ctx, speed, [line])
 
 

@@ -1,6 +1,7 @@
 """Loading and training are measured, by one function and by the two behind it."""
 
 import inspect
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -59,6 +60,16 @@ def test_training_is_of_the_network_asked_for() -> None:
     assert bench("train", **TINY, precision="bf16", norm="none").what == "quarter, norm none, batch 3, bf16 on cpu"
 
 
+def test_training_and_loading_together(shards: Path, tmp_path: Path) -> None:
+    """On batches of shards, with a trace of what takes the time."""
+    options = {name: value for name, value in TINY.items() if name != "classes"}
+    speed = bench("train", shards, **options, threads=1, trace=tmp_path / "new" / "trace.json")
+    assert speed.what == f"quarter, norm batch, batch 3, fp32 on cpu from {shards / 'train'} (jpg)"
+    assert "traceEvents" in json.loads((tmp_path / "new" / "trace.json").read_text())
+    with pytest.raises(RefusedError, match="fewer than a batch of 5000"):
+        bench("train", shards, **{**options, "batch_size": 5000})
+
+
 def test_both_functions_are_what_bench_calls(shards: Path) -> None:
     """With the same options."""
     assert measure_loading(shards / "val", batch_size=4, images=8, device="cpu", threads=1).images == 8
@@ -85,7 +96,8 @@ def test_torchs_generator_is_left_alone() -> None:
     [
         (("run",), {}, "`what`: 'run' is not one of load, train"),
         (("load",), {}, "`shards`: expected a data set"),
-        (("train", "shards"), {}, "`shards`: expected none"),
+        (("train", "/nowhere"), {}, "/nowhere"),
+        (("train",), {"precision": "tf32", "device": "cpu"}, "a GPU's"),
         (("load", "shards"), {"steps": 3}, "`steps` is not an option of 'load'"),
         (("train",), {"images": 3}, "`images` is not an option of 'train'"),
         (("train",), {"steps": 0}, "`steps`: 0 is out of range"),
