@@ -19,8 +19,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from alexnet_pipeline.alexnet.bench import bench
     from alexnet_pipeline.alexnet.evaluate import evaluate
+    from alexnet_pipeline.alexnet.export import export
+    from alexnet_pipeline.alexnet.photos import predict
     from alexnet_pipeline.alexnet.report import report
     from alexnet_pipeline.alexnet.train import train
+    from alexnet_pipeline.alexnet.trained import load_network
     from alexnet_pipeline.batches.loader import Loader
     from alexnet_pipeline.cli.doctor import doctor
     from alexnet_pipeline.comparison.compare import compare
@@ -42,8 +45,11 @@ __version__ = "0.1.0"
 _NAMES = {
     "alexnet.bench": "bench",
     "alexnet.evaluate": "evaluate",
+    "alexnet.export": "export",
+    "alexnet.photos": "predict",
     "alexnet.report": "report",
     "alexnet.train": "train",
+    "alexnet.trained": "load_network",
     "batches.loader": "Loader",
     "cli.doctor": "doctor",
     "comparison.compare": "compare",
@@ -71,10 +77,13 @@ __all__ = [
     "doctor",
     "estimate",
     "evaluate",
+    "export",
     "inspect",
+    "load_network",
     "merge",
     "methods",
     "open_shards",
+    "predict",
     "reindex",
     "report",
     "resize",

@@ -20,7 +20,7 @@ ROOMS = {
     "pages": set(),
     "shards": {"storage", "raw", "pixels", "dataset"},
     "batches": {"storage", "dataset", "pixels"},
-    "alexnet": {"storage", "batches", "dataset", "pages"},
+    "alexnet": {"storage", "pixels", "batches", "dataset", "pages"},
     "comparison": {"storage", "raw", "pixels", "shards", "dataset", "batches", "alexnet", "pages"},
     "cli": {"storage", "raw", "pixels", "shards", "dataset", "batches", "alexnet", "comparison", "synthetic"},
 }

@@ -203,7 +203,7 @@ def _batch_norm(norm: Any, x: Tensor) -> Tensor:
 
     So too where its pixels had some, so that no layer learns from an image that others do not.
     """
-    if len(x) > 1:
+    if not norm.training or len(x) > 1:
         return cast(Tensor, norm(x))
     return functional.batch_norm(x, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps)
 

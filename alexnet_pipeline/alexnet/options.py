@@ -51,6 +51,12 @@ class TrainOptions:
     decode: Decode = option("auto", DECODE_HELP)
     steps: int | None = option(None, "Stop after N steps.", least=1, metavar="N", default_text="the recipe's epochs")
     seed: int = option(0, "Seed for weights, dropout, order and augmentation.", least=0, most=MAX_SEED)
+    init_from: Path | None = option(
+        None,
+        "Begin a new run with the weights of another run, or of a file that `export` wrote; where the classes differ, "
+        "the last layer begins anew.",
+        metavar="RUN|FILE",
+    )
     resume: Literal["auto", "never"] = option("never", "Resume from the newest checkpoint where there is one (auto).")
     checkpoint_every_steps: int | None = option(
         None, "Also checkpoint every N steps.", least=1, metavar="N", default_text="only after each epoch"
@@ -105,3 +111,12 @@ class StepOptions:
     decode: Decode = option("auto", DECODE_HELP)
     threads: int | None = option(None, THREADS_HELP, least=1, most=MAX_THREADS, default_text="the cores")
     trace: Path | None = option(None, "Also write a trace of three steps, for chrome://tracing.", metavar="FILE")
+
+
+@dataclass(frozen=True)
+class PredictOptions:
+    """How to name what photographs show."""
+
+    crops: Crops = option(1, "Crops per photo: the centre, or the paper's ten.")
+    top: int = option(5, "Classes to name.", least=1)
+    device: Device = option("auto", DEVICE_HELP)

@@ -91,6 +91,9 @@ class Run:
             machine=f"{platform.machine()}, {torch.get_num_threads()} threads",
             python=platform.python_version(),
             torch=str(torch.__version__),
+            conversion=self.loader.shards.manifest.options,
+            class_words=self.loader.shards.manifest.class_words,
+            init_from=utf8(str(self.options.init_from or "")),
         )
 
 

@@ -14,7 +14,7 @@ from alexnet_pipeline.dataset.npy import read_npy
 from alexnet_pipeline.dataset.open import ShardSet
 from alexnet_pipeline.errors import PipelineError, RefusedError
 from alexnet_pipeline.files import read_whole, write_whole
-from alexnet_pipeline.records import PathText, from_json, to_json
+from alexnet_pipeline.records import PathText, SetOptions, from_json, to_json
 
 CHECKPOINTS, RUN, MEAN, LOCK = "checkpoints", "run.json", "mean.npy", ".lock"
 
@@ -61,6 +61,9 @@ class RunRecord:
         machine: processor and threads.
         python: version.
         torch: version.
+        conversion: how the training images were decoded, resized and encoded; None in a record of version 0.1.
+        class_words: of each class, in label order; empty where they are unknown.
+        init_from: what the first weights were taken from; empty for weights drawn by the seed.
     """
 
     command: str
@@ -77,6 +80,9 @@ class RunRecord:
     machine: str
     python: str
     torch: str
+    conversion: SetOptions | None = None
+    class_words: tuple[str, ...] = ()
+    init_from: str = ""
 
 
 def utf8(text: str) -> str:
@@ -108,6 +114,14 @@ def read_run(run: Path) -> RunRecord:
         raise PipelineError(
             f"cannot read {path}: {error}; resuming the run writes it again, if this version trained it"
         ) from error
+
+
+def first_weights(run: Path) -> Path | None:
+    """What the first weights of a run were taken from; None for those that were drawn, or if its record is lost."""
+    try:
+        return Path(read_run(run).init_from) if read_run(run).init_from else None
+    except PipelineError:
+        return None
 
 
 def read_mean(run: Path) -> NDArray[np.float32]:

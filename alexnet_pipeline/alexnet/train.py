@@ -18,11 +18,12 @@ from alexnet_pipeline.alexnet.evaluate import measure
 from alexnet_pipeline.alexnet.metrics import StepSums, ValidationLine, check_tensorboard
 from alexnet_pipeline.alexnet.optimizer import backward, set_learning_rate
 from alexnet_pipeline.alexnet.options import TrainOptions
+from alexnet_pipeline.alexnet.pretrained import read_weights, take_weights
 from alexnet_pipeline.alexnet.processes import Process, join
 from alexnet_pipeline.alexnet.randomness import seeded
 from alexnet_pipeline.alexnet.recipe import RecipeChanges, find_recipe
 from alexnet_pipeline.alexnet.run import Run, open_splits, prepare
-from alexnet_pipeline.alexnet.run_folder import CHECKPOINTS, LOCK, write_run
+from alexnet_pipeline.alexnet.run_folder import CHECKPOINTS, LOCK, first_weights, write_run
 from alexnet_pipeline.alexnet.schedule import after_epoch, is_over, learning_rate
 from alexnet_pipeline.alexnet.state import TrainState, begin, check_finite, restore, save
 from alexnet_pipeline.batches.crops import Crops
@@ -115,9 +116,16 @@ def train(
             recipe = continued(recipe, checkpoint.state.identity, options.keys())
             if not {"steps", "epochs"} & options.keys():
                 chosen = replace(chosen, steps=checkpoint.state.identity.total_steps)
+        if checkpoint:
+            chosen = replace(chosen, init_from=first_weights(folder))
         stack.enter_context(seeded(process, chosen.seed))
         run = stack.enter_context(prepare(folder, train_set, val_set, recipe, chosen, process, report))
-        state = restore(run, checkpoint, strict=strict) if checkpoint else begin(run)
+        if checkpoint:
+            state = restore(run, checkpoint, strict=strict)
+        else:
+            state = begin(run)
+            if chosen.init_from:
+                take_weights(run, read_weights(chosen.init_from, report))
         if process.leads:  # not before: a refused resume leaves the run as it was
             write_run(folder, run.record(command), run.loader.mean)
         return _train(run, state, stop)

@@ -33,7 +33,7 @@ class Normaliser:
     """
 
     def __init__(self, mean: NDArray[np.float32], *, planar: bool, dtype: DType, team: Team) -> None:
-        self._mean = np.ascontiguousarray(mean if mean.ndim == 3 else np.empty((0, 0, 0)), np.float32)
+        self._mean = np.array(mean if mean.ndim == 3 else np.empty((0, 0, 0)), np.float32, order="C")
         self._mean_tensor = torch.from_numpy(self._mean)
         self._planar, self._dtype, self._team = planar, getattr(torch, dtype), team
         self._free: list[NDArray[np.float32]] = []

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from alexnet_pipeline.cli import compare, demo, shard, train
+from alexnet_pipeline.cli import compare, demo, shard, train, trained
 from alexnet_pipeline.cli.console import LoggedWarnings, print_result, warn, with_flags
 from alexnet_pipeline.cli.options import Command, global_options, name_variables, settings, unknown_variables
 from alexnet_pipeline.cli.output import drop, prepare_streams, say
@@ -197,7 +197,7 @@ def doctor_command(ctx: click.Context) -> None:
 
 cli.params += global_options()
 HERE = (help_command, methods_command, doctor_command)
-for _command in (*demo.COMMANDS, *shard.COMMANDS, *compare.COMMANDS, *train.COMMANDS, *HERE):
+for _command in (*demo.COMMANDS, *shard.COMMANDS, *compare.COMMANDS, *train.COMMANDS, *trained.COMMANDS, *HERE):
     cli.add_command(_command)
 name_variables(cli)
 
