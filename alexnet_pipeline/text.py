@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Sequence
+
+# A hyphen before a number, and not within a word or a range.
+SIGN = re.compile(r"(?<![\w.)-])-(?=[\d.])")
 
 
 def printable(text: str) -> str:
@@ -14,6 +18,21 @@ def printable(text: str) -> str:
 def html_text(text: str) -> str:
     """Text from outside as HTML or SVG: markup and control characters are escaped."""
     return html.escape(printable(text))
+
+
+def with_minus(text: str) -> str:
+    """Text for print: a hyphen that is a number's sign becomes a minus sign, which is as wide as a digit."""
+    return SIGN.sub("\N{MINUS SIGN}", text)
+
+
+def percent(share: float) -> str:
+    """A share from 0 to 1 in percent, without the unit: every report and terminal shows one decimal."""
+    return f"{100 * share:.1f}"
+
+
+def percent_range(ends: tuple[float, float]) -> str:
+    """An interval of shares in percent, without the unit, like `8.5 to 22.1`."""
+    return f"{percent(ends[0])} to {percent(ends[1])}"
 
 
 def recorded(text: str) -> str:
