@@ -80,16 +80,14 @@ def log_axis(low: float, high: float) -> ChartAxis:
     """
     low, high = (min(max(value, LEAST), MOST) for value in (low, high))
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
-    every = 1
-    while True:
-        for factors in LOG_STEPS if every == 1 else LOG_STEPS[-1:]:
-            steps = [10.0**power * factor for power in range(first, last + every, every) for factor in factors]
-            below = max(value for value in steps if value <= low * (1 + 1e-9))
-            above = min(value for value in steps if value >= high * (1 - 1e-9) and value > below)
-            ticks = [value for value in steps if below <= value <= above]
-            if len(ticks) <= MOST_TICKS:
-                return ChartAxis(below, above, tuple(ticks), log=True)
-        every += 1
+    for factors in LOG_STEPS:
+        steps = [10.0**power * factor for power in range(first, last + 1) for factor in factors]
+        below = max(value for value in steps if value <= low * (1 + 1e-9))
+        above = min(value for value in steps if value >= high * (1 - 1e-9) and value > below)
+        ticks = [value for value in steps if below <= value <= above]
+        if len(ticks) <= MOST_TICKS:
+            break
+    return ChartAxis(below, above, tuple(ticks[:: -(-len(ticks) // MOST_TICKS)]), log=True)
 
 
 def fitting_axis(values: Floats) -> ChartAxis:

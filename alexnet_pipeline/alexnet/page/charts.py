@@ -36,11 +36,12 @@ def charts_of(log: Log, schedule: Schedule) -> list[Chart]:
 
 def epoch_of(change: ChangeLine, log: Log) -> float:
     """Passes over the training set when a run was resumed; 0 where nothing was logged."""
-    known = [(line.step, line.epoch) for line in (*log.steps, *log.validations) if line.step]
+    known = [(line.step, line.epoch) for line in log.steps]
+    known += [(line.step, line.epoch) for line in log.validations]
     if not known:
         return 0.0
     step, epoch = min(known, key=lambda pair: abs(pair[0] - change.step))
-    return epoch * change.step / step
+    return epoch * change.step / max(step, 1)
 
 
 def even_windows(steps: Sequence[StepLine]) -> list[StepLine]:

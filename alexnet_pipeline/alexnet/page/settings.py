@@ -49,7 +49,8 @@ def record_settings(record: Any) -> list[Setting]:
 
 def _settings(record: Any) -> Iterator[tuple[str, Setting]]:
     """The settings of a record that have an effect, each with its field."""
-    options = {parameter.field: (parameter.name, parameter.option.help) for parameter in parameters_of(type(record))}
+    kind: type = type(record)
+    options = {parameter.field: (parameter.name, parameter.option.help) for parameter in parameters_of(kind)}
     for field in dataclasses.fields(record):
         owner, value = BELONGS_TO.get(field.name, ("", ""))
         if not owner or getattr(record, owner) == value:
