@@ -1,4 +1,4 @@
-"""Counts and small tables, as text for terminals and as HTML for notebooks."""
+"""Counts, shares and signs as text, names from outside made safe to show, and tables for notebooks."""
 
 from __future__ import annotations
 
@@ -18,6 +18,11 @@ def printable(text: str) -> str:
 def html_text(text: str) -> str:
     """Text from outside as HTML or SVG: markup and control characters are escaped."""
     return html.escape(printable(text))
+
+
+def first_words(words: str) -> str:
+    """The first of a class's names: `tench` of `tench, Tinca tinca`; empty where there is none."""
+    return next((name for name in map(str.strip, words.split(",")) if name), "")
 
 
 def with_minus(text: str) -> str:
@@ -44,14 +49,6 @@ def counted(count: int, noun: str) -> str:
     """A count with its noun, like `1 shard` and `1,282 shards`."""
     plural = "es" if noun.endswith("s") else "s"
     return f"{count:,} {noun}{'' if count == 1 else plural}"
-
-
-def text_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """The lines of a table; its first column is left-aligned, the others are right-aligned."""
-    table = [heads, *rows]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    formats = [f"<{widths[0]}", *(f">{width}" for width in widths[1:])]
-    return ["  ".join(map(format, row, formats)).rstrip() for row in table]
 
 
 def html_table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

@@ -1,6 +1,6 @@
 """Counts, names and tables as text."""
 
-from alexnet_pipeline.text import counted, html_table, percent, percent_range, printable, text_table, with_minus
+from alexnet_pipeline.text import counted, html_table, percent, percent_range, printable, with_minus
 
 
 def test_counts_have_their_noun() -> None:
@@ -28,15 +28,6 @@ def test_a_sign_becomes_a_minus_sign() -> None:
         with_minus("low-pass n-1 1-2 --train bilinear-aa 2026-01-02")
         == "low-pass n-1 1-2 --train bilinear-aa 2026-01-02"
     )
-
-
-def test_a_table_is_aligned() -> None:
-    """The first column to the left, the others to the right, nothing trailing."""
-    assert text_table(["name", "ms"], [["a", "10.5"], ["longer", "1"]]) == [
-        "name      ms",
-        "a       10.5",
-        "longer     1",
-    ]
 
 
 def test_a_notebooks_table_escapes_what_it_shows() -> None:

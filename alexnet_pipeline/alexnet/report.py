@@ -18,7 +18,7 @@ from alexnet_pipeline.files import write_whole
 from alexnet_pipeline.pages.page import page_environment
 from alexnet_pipeline.progress import Progress, Report, reporting, warn_to
 from alexnet_pipeline.storage.remote import is_url
-from alexnet_pipeline.text import percent, percent_range
+from alexnet_pipeline.text import first_words, percent, percent_range
 
 FOLDER, TEMPLATE, PAGE = Path(__file__).parent / "page", "template.html", "report.html"
 SPLITS = ("train", "val", "test")
@@ -75,7 +75,7 @@ def _page(folder: Path, cache: Path | None, report_to: Report) -> str:
     headline = _headline(log, own)
     environment = page_environment(FOLDER)
     environment.filters.update(
-        percent=percent, range=percent_range, number=number_text, count="{:,.0f}".format, first_words=_first_words
+        percent=percent, range=percent_range, number=number_text, count="{:,.0f}".format, first_words=first_words
     )
     return environment.get_template(TEMPLATE).render(
         name=folder.resolve().name,
@@ -127,8 +127,3 @@ def _data_name(shards: ShardsRecord) -> str:
     if len(parts) > 1 and parts[-1] in SPLITS:
         parts.pop()
     return "/".join(parts[-2:])
-
-
-def _first_words(words: str) -> str:
-    """The first of a class's names: `tench` of `tench, Tinca tinca`; empty where there is none."""
-    return next((name for name in map(str.strip, words.split(",")) if name), "")

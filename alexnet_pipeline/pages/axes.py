@@ -20,7 +20,7 @@ TICK_PX, TITLE_PX = 18, 35
 # Steps of an axis within a power of ten.
 STEPS = (1, 2, 5, 10)
 # Ticks of a logarithmic axis within a power of ten, densest first, and the most ticks.
-LOG_STEPS, MOST_TICKS = ((1, 2, 5), (1, 3), (1,)), 8
+LOG_STEPS, MOST_TICKS = ((1, 1.5, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,)), 8
 # An axis is logarithmic where a quarter of the values would lie within this share of a linear one from 0.
 CROWDED = 0.15
 
@@ -72,7 +72,7 @@ def roomy_axis(values: Sequence[float], room_share: float = ROOM) -> ChartAxis:
 
 
 def log_axis(low: float, high: float) -> ChartAxis:
-    """A logarithmic axis between two ticks of 1, 2 or 5 times a power of ten; where those are many, of 1 or 3 times.
+    """A logarithmic axis between two round ticks: the densest of `LOG_STEPS` that are not too many.
 
     Args:
         low: smallest value, above 0.
