@@ -165,7 +165,7 @@ def _insignificant(comparison: Comparison, shown: Collection[str], best: str) ->
     named = ", nor between ".join(f"{first} and {second}" for first, second in pairs[:NAMED_PAIRS])
     more = len(pairs) - NAMED_PAIRS
     rest = f", nor in {counted(more, 'more pair')}" if more > 0 else ""
-    return [f"it does not differ significantly between {named}{rest}"] if pairs else []
+    return [f"the error does not differ significantly between {named}{rest}"] if pairs else []
 
 
 def _identical_groups(comparison: Comparison) -> list[list[str]]:

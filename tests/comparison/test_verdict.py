@@ -138,7 +138,7 @@ def test_noise_is_called_noise() -> None:
     names = ("area", "bicubic", "nearest")
     measured = compared(names, names, (BASE, BASE + jitter, BASE + 9)).verdict[2]
     assert "area comes closest" in measured
-    assert "it does not differ significantly between area and bicubic" in measured
+    assert "the error does not differ significantly between area and bicubic" in measured
 
 
 def test_the_finding_of_training_takes_the_last_place() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
+from typing import Literal
 
 from alexnet_pipeline.comparison.page.paper_figure import SIZE_MM, paper_figure
 from alexnet_pipeline.comparison.records import Comparison
@@ -43,10 +44,10 @@ def write_figure(comparison: Comparison, path: Path) -> None:
         PipelineError: it cannot be drawn or written.
     """
     svg, suffix = paper_figure(comparison).encode("utf-8", "backslashreplace"), path.suffix.lower()
-    write_whole(path, svg if suffix == ".svg" else _drawn(svg, suffix.removeprefix(".")))
+    write_whole(path, svg if suffix == ".svg" else _drawn(svg, "pdf" if suffix == ".pdf" else "png"))
 
 
-def _drawn(svg: bytes, kind: str) -> bytes:
+def _drawn(svg: bytes, kind: Literal["pdf", "png"]) -> bytes:
     import typst  # noqa: PLC0415 - an extra
 
     try:
