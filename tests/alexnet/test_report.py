@@ -217,7 +217,8 @@ def test_the_data_are_in_the_page_as_json_and_csv(run):
     assert list(files) == ["training.csv", "validations.csv", "evaluations.csv", "classes.csv", "run.json"]
     whole = json.loads(files["run.json"])
     assert whole["run"]["recipe"]["preset"] == "quarter"
-    assert whole["training"]["loss"] == [6 / step for step in range(1, 20 + 1)]
+    assert whole["training"]["loss"] == pytest.approx([6 / step for step in range(1, 20 + 1)], rel=1e-5)
+    assert whole["training"]["step"] == list(range(1, 20 + 1))
     assert whole["validations"][3]["errors"]["top1_interval"] == [0.22, 0.48]
     assert whole["changes"][0]["changes"] == ["epochs: 1, now 2"]
     assert whole["evaluations"][0]["classes"][0]["name"] == "=1+1"

@@ -17,6 +17,8 @@ from alexnet_pipeline.pages.charts import data_uri
 from alexnet_pipeline.records import to_json
 from alexnet_pipeline.text import printable
 
+# Significant digits of training's numbers, of which a long run has a million; `metrics.jsonl` has them all.
+DIGITS = 6
 # A spreadsheet takes text that begins like this for a formula.
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 STEP_COLUMNS = [field.name for field in dataclasses.fields(StepLine) if field.name != "kind"]
@@ -45,7 +47,7 @@ def downloads_of(
     run: RunRecord, log: Log, evaluations: Sequence[Evaluation], detailed: Evaluation | None
 ) -> list[Download]:
     """The files for a run; tables without rows are left out."""
-    steps = [[getattr(line, name) for name in STEP_COLUMNS] for line in log.steps]
+    steps = [[_rounded(getattr(line, name)) for name in STEP_COLUMNS] for line in log.steps]
     validations = [[line.step, line.images, line.epoch, *_rates(line.errors)] for line in log.validations]
     evaluated = [[one.shards, one.method, len(one.runs), max(one.steps), *_rates(one.errors)] for one in evaluations]
     classes = (
@@ -68,6 +70,10 @@ def downloads_of(
         "All numbers as JSON", "run.json", data_uri("application/json", _json(run, log, evaluations, steps))
     )
     return [*files, whole]
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.{DIGITS}g}") if isinstance(value, float) else value
 
 
 def _rates(errors: ErrorRates) -> list[Any]:

@@ -263,6 +263,7 @@ def test_a_figure_is_what_its_suffix_says(tmp_path):
     document = (tmp_path / "a.pdf").read_bytes()
     assert document.startswith(b"%PDF-")
     assert document == (tmp_path / "b.pdf").read_bytes()
+    assert b"CreationDate" not in document
     width_px, height_px = (round(side / 25.4 * PIXELS_PER_INCH) for side in SIZE_MM)
     drawn = cv2.imread(str(tmp_path / "a.PNG"))
     assert drawn.shape[:2] == pytest.approx((height_px, width_px), abs=1)
