@@ -1,9 +1,13 @@
-"""Counts and small tables, as text for terminals and as HTML for notebooks."""
+"""Counts, shares and signs as text, names from outside made safe to show, and tables for notebooks."""
 
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Sequence
+
+# A hyphen before a number, and not within a word or a range.
+SIGN = re.compile(r"(?<![\w.)-])-(?=[\d.])")
 
 
 def printable(text: str) -> str:
@@ -16,6 +20,26 @@ def html_text(text: str) -> str:
     return html.escape(printable(text))
 
 
+def first_words(words: str) -> str:
+    """The first of a class's names: `tench` of `tench, Tinca tinca`; empty where there is none."""
+    return next((name for name in map(str.strip, words.split(",")) if name), "")
+
+
+def with_minus(text: str) -> str:
+    """Text for print: a hyphen that is a number's sign becomes a minus sign, which is as wide as a digit."""
+    return SIGN.sub("\N{MINUS SIGN}", text)
+
+
+def percent(share: float) -> str:
+    """A share from 0 to 1 in percent, without the unit: every report and terminal shows one decimal."""
+    return f"{100 * share:.1f}"
+
+
+def percent_range(ends: tuple[float, float]) -> str:
+    """An interval of shares in percent, without the unit, like `8.5 to 22.1`."""
+    return f"{percent(ends[0])} to {percent(ends[1])}"
+
+
 def recorded(text: str) -> str:
     """Text for records in JSON, with undecodable bytes as escapes; JSON cannot hold them."""
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
@@ -25,14 +49,6 @@ def counted(count: int, noun: str) -> str:
     """A count with its noun, like `1 shard` and `1,282 shards`."""
     plural = "es" if noun.endswith("s") else "s"
     return f"{count:,} {noun}{'' if count == 1 else plural}"
-
-
-def text_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """The lines of a table; its first column is left-aligned, the others are right-aligned."""
-    table = [heads, *rows]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    formats = [f"<{widths[0]}", *(f">{width}" for width in widths[1:])]
-    return ["  ".join(map(format, row, formats)).rstrip() for row in table]
 
 
 def html_table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

@@ -48,6 +48,7 @@ ONLY_IN = {
     "rich": ("progress.py", "cli/"),
     "click": ("cli/",),
     "jinja2": ("pages/", "alexnet/report.py", "comparison/page/report.py"),
+    "typst": ("comparison/page/figure_file.py",),
     "msgspec": ("records.py", "dataset/manifest.py"),
 }
 FILES = sorted(PACKAGE.rglob("*.py"))

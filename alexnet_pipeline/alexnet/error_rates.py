@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from alexnet_pipeline.alexnet.options import Crops
-from alexnet_pipeline.text import counted
+from alexnet_pipeline.text import counted, percent, percent_range
 
 # What the rates are of, by the number of crops.
 PROTOCOLS: dict[Crops, str] = {1: "centre crop", 10: "10 crops"}
@@ -41,10 +41,8 @@ class ErrorRates:
 
     def __str__(self) -> str:
         """Like `centre crop, 100 images: top-1 error 14.0 % (8.5 to 22.1), top-5 error 2.0 % (0.6 to 7.0)`."""
-        rates = ((1, self.top1_error, *self.top1_interval), (5, self.top5_error, *self.top5_interval))
-        texts = [
-            f"top-{n} error {100 * share:.1f} % ({100 * low:.1f} to {100 * high:.1f})" for n, share, low, high in rates
-        ]
+        rates = ((1, self.top1_error, self.top1_interval), (5, self.top5_error, self.top5_interval))
+        texts = [f"top-{n} error {percent(share)} % ({percent_range(ends)})" for n, share, ends in rates]
         return f"{self.protocol}, {counted(self.total_images, 'image')}: {', '.join(texts)}"
 
 

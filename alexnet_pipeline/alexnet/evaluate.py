@@ -33,6 +33,8 @@ from alexnet_pipeline.text import html_table
 EVALUATIONS = "evaluations"
 # Confusions and examples of each that an evaluation keeps.
 CONFUSIONS, EXAMPLES = 24, 4
+# Classes up to which it keeps all counts of its confusions.
+MATRIX_CLASSES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,8 @@ class Evaluation:
         errors: over all images.
         classes: per class, in label order.
         confusions: the most frequent, most frequent first.
+        matrix: images by class (row) and by the class that they were taken for (column), in label order; empty where
+            classes are more than 20.
     """
 
     shards: PathText
@@ -96,6 +100,7 @@ class Evaluation:
     errors: ErrorRates
     classes: tuple[ClassErrors, ...]
     confusions: tuple[Confusion, ...]
+    matrix: tuple[tuple[int, ...], ...] = ()
 
     def __repr__(self) -> str:
         return f"Evaluation({', '.join(self.runs)} on {self.shards}, {self.errors})"
@@ -206,6 +211,7 @@ def _evaluation(
         errors=error_rates(protocol, len(labels), loss_sum, int(wrong1.sum()), int(wrong5.sum())),
         classes=_class_errors(manifest, labels, wrong1, wrong5),
         confusions=_confusions(manifest, labels, best[:, 0]),
+        matrix=_matrix(len(manifest.classes), labels, best[:, 0]),
     )
 
 
@@ -234,6 +240,13 @@ def _confusions(manifest: Manifest, labels: Tensor, first: Tensor) -> tuple[Conf
         )
         for (truth, taken), images in ordered
     )
+
+
+def _matrix(classes: int, labels: Tensor, first: Tensor) -> tuple[tuple[int, ...], ...]:
+    if classes > MATRIX_CLASSES:
+        return ()
+    counts = torch.bincount(labels * classes + first, minlength=classes**2).reshape(classes, classes)
+    return tuple(tuple(row) for row in counts.tolist())
 
 
 def _keep(run: Path, evaluation: Evaluation) -> None:

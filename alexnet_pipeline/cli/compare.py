@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import io
+import shutil
+import sys
+import textwrap
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 from click.core import ParameterSource
@@ -17,12 +21,14 @@ from alexnet_pipeline.cli.signals import StopRequest, noting
 from alexnet_pipeline.comparison.options import CompareOptions, NetworkTraining, idle_parameters
 from alexnet_pipeline.raw.options import SourceOptions
 from alexnet_pipeline.storage.place import Location
-from alexnet_pipeline.text import counted
+from alexnet_pipeline.text import counted, printable
 
 if TYPE_CHECKING:
     from alexnet_pipeline.comparison.records import Comparison
 
 REPORT = Path("comparison.html")
+# A width that no table reaches, for output that is not wrapped.
+UNWRAPPED = 1000
 
 
 @click.command("compare", cls=Command)
@@ -59,11 +65,43 @@ def compare_command(ctx: click.Context, /, source: Location | None, accept: tupl
 
 
 def comparison_lines(comparison: Comparison) -> list[str]:
-    """Counts, table and verdict for a terminal."""
-    from alexnet_pipeline.comparison.summary import as_lines  # noqa: PLC0415
+    """Counts, table and verdict, as wide as the terminal; not wrapped where there is none."""
+    from alexnet_pipeline.comparison.summary import means_table, table_notes  # noqa: PLC0415
 
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     counts = f"{counted(len(comparison.images), 'image')}, {len(comparison.rejects):,} rejected"
-    return [counts, "", *as_lines(comparison)]
+    prose = [*table_notes(comparison), "", *comparison.verdict]
+    if width:
+        prose = [wrapped for line in prose for wrapped in textwrap.wrap(line, width, break_on_hyphens=False) or [""]]
+    return [counts, "", *_table_lines(*means_table(comparison), width), *prose]
+
+
+def _table_lines(heads: Sequence[tuple[str, str]], rows: Sequence[Sequence[str]], width: int | None) -> list[str]:
+    """A table with units below its heads; where it would be wider than a width, heads have a line for each word."""
+    lines: list[str] = []
+    for between, gap in ((" ", 2), ("\n", 2), ("\n", 1)):
+        lines = _laid_out([f"{name}\n({unit})" if unit else name for name, unit in heads], rows, between, gap)
+        if width is None or max(map(len, lines)) <= width:
+            break
+    return lines
+
+
+def _laid_out(heads: Sequence[str], rows: Sequence[Sequence[str]], between: str, gap: int) -> list[str]:
+    """The lines of a table: its first column to the left, the others to the right."""
+    from rich.console import Console  # noqa: PLC0415 - takes long, and other commands do without
+    from rich.markup import escape  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0))
+    for head in heads:
+        justify: Literal["left", "right"] = "right" if table.columns else "left"
+        table.add_column(escape(head.replace(" ", between)), justify=justify, vertical="bottom", no_wrap=True)
+    for row in rows:
+        table.add_row(*(escape(printable(cell)) for cell in row))
+    console = Console(file=io.StringIO(), width=UNWRAPPED, color_system=None, highlight=False, emoji=False)
+    with console.capture() as captured:
+        console.print(table)
+    return [line.rstrip() for line in captured.get().splitlines()]
 
 
 def _effective(ctx: click.Context, chosen: dict[str, Any]) -> dict[str, Any]:

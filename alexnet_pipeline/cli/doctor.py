@@ -46,6 +46,7 @@ PARTS = (
     ("ray", "Ray clusters, `shard --engine ray`", "ray"),
     ("protobuf", "reading TFRecord", "tfrecord"),
     ("google-crc32c", "reading TFRecord", "tfrecord"),
+    ("typst", "figures as PDF and PNG, `compare --figure`", "figure"),
     ("tensorboard", "event files, `train --tensorboard`", "tensorboard"),
     ("pillow-simd", "the pillow:* methods, for comparison", "simd"),
 )

@@ -15,13 +15,12 @@ from alexnet_pipeline.comparison.options import (
     NetworkTraining,
     idle_parameters,
 )
+from alexnet_pipeline.comparison.page.figure_file import check_figure, write_figure
 from alexnet_pipeline.comparison.page.gallery import Gallery, gallery_of
-from alexnet_pipeline.comparison.page.paper_figure import paper_figure
 from alexnet_pipeline.comparison.page.report import write_page
 from alexnet_pipeline.comparison.records import Comparison
 from alexnet_pipeline.comparison.sets import compare_sets
 from alexnet_pipeline.errors import PipelineError, RefusedError
-from alexnet_pipeline.files import write_whole
 from alexnet_pipeline.options import make, takes_options
 from alexnet_pipeline.progress import Progress, Report, Stage, reporting, warn_to
 from alexnet_pipeline.raw.options import SourceOptions
@@ -105,6 +104,8 @@ def _check_effects(source: StrPath | None, choices: CompareOptions, given: Mappi
 
 def _check_writable(choices: CompareOptions) -> None:
     """Refuse before the work what could not be written after it."""
+    if choices.figure is not None:
+        check_figure(choices.figure)
     for path in (choices.output, choices.figure):
         if path is not None and path.is_dir():
             raise RefusedError(f"{path} is a folder; name a file")
@@ -139,4 +140,4 @@ def _write(comparison: Comparison, gallery: Gallery, choices: CompareOptions) ->
     if choices.output is not None:
         write_page(comparison, gallery, choices.output)
     if choices.figure is not None:
-        write_whole(choices.figure, paper_figure(comparison).encode("utf-8", "backslashreplace"))
+        write_figure(comparison, choices.figure)

@@ -61,7 +61,10 @@ def gather(
         raise PipelineError(f"none of the {len(outcomes):,} images of {source} could be read; nothing to compare")
     names = [method.name for method in methods]
     values = [np.array([image.result.values[metric.name] for image in images]) for metric in metrics]
-    families = [paired_tests(metric.name, names, table) for metric, table in zip(metrics, values, strict=True)]
+    families = [
+        () if metric.shared else paired_tests(metric.name, names, table)
+        for metric, table in zip(metrics, values, strict=True)
+    ]
     means = [
         metric_means(metric.name, metric.better, names, table, family)
         for metric, table, family in zip(metrics, values, families, strict=True)

@@ -59,7 +59,9 @@ class CompareOptions:
     workers: int | None = option(None, "Number of worker processes.", least=1, default_text="cores")
     train: bool = option(False, "Also train networks on the shards of each method and test each on those of all.")
     output: Path | None = option(None, "Write the report, one self-contained HTML file.", also=("-o",), metavar="FILE")
-    figure: Path | None = option(None, "Write a publication-ready figure (SVG).", metavar="FILE")
+    figure: Path | None = option(
+        None, "Write a publication-ready figure: .svg, .pdf or .png, by its suffix.", metavar="FILE"
+    )
 
     def conversions(self) -> tuple[Conversion, ...]:
         """How each method converts an image."""

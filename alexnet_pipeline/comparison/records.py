@@ -52,6 +52,7 @@ class Metric:
         unit: of the values, empty for none.
         better: which direction is good; `neither` where it depends on the use.
         definition: a sentence from which a reader can repeat the measurement.
+        shared: it is measured once for all methods, so that nothing compares them by it.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Metric:
     unit: str
     better: Better
     definition: str
+    shared: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +259,7 @@ class Comparison:
         rejects: images that could not be read.
         spectrum_frequencies: cycles per output pixel, 0 to 1/2.
         training: None where no networks were trained.
-        verdict: three sentences.
+        verdict: advice in plain words, then the numbers: of the weights, of the images and of trained networks.
         versions: of the libraries that decided the numbers.
         decoder: how images were decoded, in words.
         machine: processor and cores.

@@ -1,4 +1,4 @@
-"""The table of a comparison's means: units and decimals of its columns, and the table as text and as HTML."""
+"""The table of a comparison's means: units and decimals of its columns, its cells, and the table as HTML."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from alexnet_pipeline.text import html_table, html_text, text_table
+from alexnet_pipeline.text import html_table, html_text
 
 if TYPE_CHECKING:
     from alexnet_pipeline.comparison.records import Comparison, MethodResult, Metric, MetricMean
@@ -66,9 +66,25 @@ def fixed(value: float, decimals: int) -> str:
     return text.removeprefix("-") if not text.strip("-0.,") else text
 
 
-def as_lines(comparison: Comparison) -> list[str]:
-    """The table of means, what its marks mean, and the verdict, for a terminal."""
-    heads, rows = _table(comparison)
+def as_html(comparison: Comparison) -> str:
+    """The table of means and the verdict, for a notebook."""
+    heads, rows = means_table(comparison)
+    verdict = "".join(f"<p>{html_text(sentence)}</p>" for sentence in comparison.verdict)
+    return html_table([f"{name} ({unit})" if unit else name for name, unit in heads], rows) + verdict
+
+
+def means_table(comparison: Comparison) -> tuple[list[tuple[str, str]], list[list[str]]]:
+    """The main means: heads, each with its unit, and rows of cells; a star is at the best mean of a column."""
+    shown = SHOWN_METRICS[comparison.kind]
+    columns = [column for column in columns_of(comparison) if column.metric.name in shown]
+    heads = [("method" if comparison.kind == "methods" else "shard set", "")]
+    heads += [("alias", "dB"), ("pass band", "%")] if comparison.kind == "methods" else []
+    heads += [(column.metric.label, column.unit) for column in columns]
+    return heads, [_row(method, columns) for method in comparison.methods]
+
+
+def table_notes(comparison: Comparison) -> list[str]:
+    """What the marks and columns of the table mean."""
     notes = []
     if any(mean.best for method in comparison.methods for mean in method.measured):
         notes.append("* best mean of the column")
@@ -77,22 +93,7 @@ def as_lines(comparison: Comparison) -> list[str]:
             f"alias: energy above Nyquist that remains; pass band: energy below it that is kept (white input, scale "
             f"{comparison.scales[0]:g})"
         )
-    return [*text_table(heads, rows), *notes, "", *comparison.verdict]
-
-
-def as_html(comparison: Comparison) -> str:
-    """The table of means and the verdict, for a notebook."""
-    verdict = "".join(f"<p>{html_text(sentence)}</p>" for sentence in comparison.verdict)
-    return html_table(*_table(comparison)) + verdict
-
-
-def _table(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
-    shown = SHOWN_METRICS[comparison.kind]
-    columns = [column for column in columns_of(comparison) if column.metric.name in shown]
-    analytic = ["alias (dB)", "pass band (%)"] if comparison.kind == "methods" else []
-    heads = ["method" if comparison.kind == "methods" else "shard set", *analytic]
-    heads += [f"{column.metric.label} ({column.unit})" if column.unit else column.metric.label for column in columns]
-    return heads, [_row(method, columns) for method in comparison.methods]
+    return notes
 
 
 def _row(method: MethodResult, columns: Sequence[Column]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The verdict on a comparison: three sentences, from the weights, from the images and from trained networks."""
+"""The verdict on a comparison: advice, then what it rests on: the weights, the images and trained networks."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from alexnet_pipeline.text import counted
 # Pairs that are named; further ones are counted.
 NAMED_PAIRS = 3
 ERROR, SHIFT = "error_levels", "shift_error_levels"
+# Mean differences that come of rounding alone, as between the same method in two libraries.
+ROUNDING_LEVELS = 0.1
 UNTRAINED = (
     "No networks were trained, so this report cannot say which method is more accurate. "
     "The option `train` of `compare` measures it."
@@ -24,11 +26,84 @@ UNTRAINED_SHARDS = (
 
 
 def verdict_of(comparison: Comparison) -> tuple[str, ...]:
-    """Three sentences on a comparison that is complete but for its verdict."""
+    """Four paragraphs on a comparison that is complete but for its verdict: advice, and the numbers behind it."""
     if comparison.kind == "shards":
-        return (_differences(comparison), _file_sizes(comparison), UNTRAINED_SHARDS)
+        return (_advice_on_sets(comparison), _differences(comparison), _file_sizes(comparison), UNTRAINED_SHARDS)
     trade_off = _trade_off([method.responses[0] for method in comparison.methods])
-    return (trade_off, _errors(comparison), comparison.training.finding if comparison.training else UNTRAINED)
+    finding = comparison.training.finding if comparison.training else UNTRAINED
+    return (_advice(comparison), trade_off, _errors(comparison), finding)
+
+
+def _advice(comparison: Comparison) -> str:
+    """Which methods to use, as far as the paired tests tell them apart, and what the choice costs."""
+    names = [method.name for method in comparison.methods if method.name not in _copies(comparison)]
+    if len(names) == 1:
+        return "Use any of these methods: they give the same images."
+    faithful, stable = _best(comparison, ERROR, names), _best(comparison, SHIFT, names)
+    both = [name for name in faithful if name in stable]
+    if len(both) == len(names):
+        return (
+            "Use any of these methods: on these images no two differ clearly, in fidelity or in stability under "
+            "shifts. More images may tell them apart."
+        )
+    if both:
+        return (
+            f"Use {_join(both, 'or')}: no method is clearly closer to an ideal low-pass, and none changes clearly less "
+            f"when an image moves by one pixel.{_lead(comparison, both[0], faithful, stable, names)}"
+        )
+    first, other = faithful[0], stable[0]
+    fidelity, steadiness = _join(faithful, "or"), _join(stable, "or")
+    error, shift = (_amount(_test_of(comparison, metric, first, other)) for metric in (ERROR, SHIFT))
+    return (
+        f"Use {fidelity} for fidelity, {steadiness} for stability under shifts. {other} is {error} further from an "
+        f"ideal low-pass than {first}; when an image moves by one pixel, {first} changes {shift} more "
+        f"than {other}."
+    )
+
+
+def _best(comparison: Comparison, metric: str, names: Sequence[str]) -> list[str]:
+    """The method with the least mean, then those that are not clearly worse, by their means."""
+    means = means_of(comparison, metric)
+    first, *others = sorted(names, key=lambda name: means[name].mean)
+    return [first, *(name for name in others if not _is_clear(_test_of(comparison, metric, first, name)))]
+
+
+def _is_clear(test: PairedTest) -> bool:
+    """Whether a difference is significant, and more than rounding makes of one method in two libraries."""
+    return test.p_value < LEVEL and abs(test.difference) >= ROUNDING_LEVELS
+
+
+def _lead(
+    comparison: Comparison, chosen: str, faithful: Collection[str], stable: Collection[str], names: Sequence[str]
+) -> str:
+    """By how much a method that is best in both respects leads the next that is clearly worse."""
+    clauses = []
+    for metric, equals, words in ((ERROR, faithful, "in fidelity"), (SHIFT, stable, "in stability")):
+        means = means_of(comparison, metric)
+        next_best = min((name for name in names if name not in equals), key=lambda name: means[name].mean, default=None)
+        test = _test_of(comparison, metric, chosen, next_best) if next_best else None
+        if test and _is_clear(test):
+            clauses.append(f"{next_best} by {_amount(test)} {words}")
+    return f" {chosen} leads {_join(clauses)}." if clauses else ""
+
+
+def _amount(test: PairedTest) -> str:
+    """The size of a difference with its interval, like `4.11 of 255 levels (3.62 to 4.60)`."""
+    low, high = sorted((abs(test.low), abs(test.high)))
+    return f"{abs(test.difference):.2f} of 255 levels ({low:.2f} to {high:.2f})"
+
+
+def _copies(comparison: Comparison) -> set[str]:
+    """Methods whose images are all identical to those of a method before them."""
+    return {name for group in _identical_groups(comparison) for name in group[1:]}
+
+
+def _advice_on_sets(comparison: Comparison) -> str:
+    """Whether one set may stand for another."""
+    largest = means_of(comparison, "most_levels")
+    if all(mean.mean == 0.0 for mean in largest.values()):
+        return "Use any of these sets: they hold the same images."
+    return "Do not mix these sets: they hold different images, so train and test with the same one."
 
 
 def _trade_off(responses: Sequence[Response]) -> str:
@@ -61,7 +136,7 @@ def _errors(comparison: Comparison) -> str:
     if len(groups) == 1 and len(groups[0]) == len(comparison.methods):
         return f"{identical[0]}."
     # Of methods that are identical, the first stands for all.
-    hidden = {name for group in groups for name in group[1:]}
+    hidden = _copies(comparison)
     means = {name: mean for name, mean in means_of(comparison, ERROR).items() if name not in hidden}
     best, worst = _extremes(means)
     test = _test_of(comparison, ERROR, best, worst)
@@ -90,7 +165,7 @@ def _insignificant(comparison: Comparison, shown: Collection[str], best: str) ->
     named = ", nor between ".join(f"{first} and {second}" for first, second in pairs[:NAMED_PAIRS])
     more = len(pairs) - NAMED_PAIRS
     rest = f", nor in {counted(more, 'more pair')}" if more > 0 else ""
-    return [f"it does not differ significantly between {named}{rest}"] if pairs else []
+    return [f"the error does not differ significantly between {named}{rest}"] if pairs else []
 
 
 def _identical_groups(comparison: Comparison) -> list[list[str]]:
@@ -158,8 +233,8 @@ def _difference(test: PairedTest, digits: int = 2) -> str:
     return f"a difference of {abs(test.difference):,.{digits}f} ({low:,.{digits}f} to {high:,.{digits}f}, {p_value})"
 
 
-def _join(names: Sequence[str]) -> str:
-    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+def _join(names: Sequence[str], word: str = "and") -> str:
+    return f" {word} ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def _all_identical(total: int) -> str:

@@ -9,18 +9,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from alexnet_pipeline.text import html_text
+from alexnet_pipeline.text import html_text, with_minus
 
 Floats = NDArray[np.float64]
 
 # Space between the outermost values and the ends of a roomy axis, as a share of the values' range.
 ROOM = 0.08
-# Width of a digit in the charts' type, to put a unit beside a number.
-DIGIT_PX = 6.5
-# As wide as a plus sign, unlike a hyphen.
-MINUS = "\N{MINUS SIGN}"
+# Distance of the ticks' values, and of what they show, below an axis.
+TICK_PX, TITLE_PX = 18, 35
 # Steps of an axis within a power of ten.
 STEPS = (1, 2, 5, 10)
+# Ticks of a logarithmic axis within a power of ten, densest first, and the most ticks.
+LOG_STEPS, MOST_TICKS = ((1, 1.5, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,)), 8
+# An axis is logarithmic where a quarter of the values would lie within this share of a linear one from 0.
+CROWDED = 0.15
 
 # Ranges within which steps are neither 0 nor infinite; others occur in damaged files.
 LEAST, MOST = 1e-300, 1e300
@@ -70,7 +72,7 @@ def roomy_axis(values: Sequence[float], room_share: float = ROOM) -> ChartAxis:
 
 
 def log_axis(low: float, high: float) -> ChartAxis:
-    """A logarithmic axis between two ticks of 1, 2 or 5 times a power of ten, or of powers of ten where those are many.
+    """A logarithmic axis between two round ticks: the densest of `LOG_STEPS` that are not too many.
 
     Args:
         low: smallest value, above 0.
@@ -78,13 +80,29 @@ def log_axis(low: float, high: float) -> ChartAxis:
     """
     low, high = (min(max(value, LEAST), MOST) for value in (low, high))
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
-    every = [10.0**power * factor for power in range(first, last + 1) for factor in STEPS[:3]]
-    below = max(value for value in every if value <= low * (1 + 1e-9))
-    above = min(value for value in every if value >= high * (1 - 1e-9) and value > below)
-    ticks = [value for value in every if below <= value <= above]
-    if len(ticks) > 7:
-        ticks = [value for value in ticks if math.isclose(math.log10(value) % 1.0, 0, abs_tol=1e-6)]
-    return ChartAxis(below, above, tuple(ticks), log=True)
+    for factors in LOG_STEPS:
+        steps = [10.0**power * factor for power in range(first, last + 1) for factor in factors]
+        below = max(value for value in steps if value <= low * (1 + 1e-9))
+        above = min(value for value in steps if value >= high * (1 - 1e-9) and value > below)
+        ticks = [value for value in steps if below <= value <= above]
+        if len(ticks) <= MOST_TICKS:
+            break
+    return ChartAxis(below, above, tuple(ticks[:: -(-len(ticks) // MOST_TICKS)]), log=True)
+
+
+def fitting_axis(values: Floats) -> ChartAxis:
+    """The axis on which values can be told apart: linear from 0, or logarithmic where a linear one would crowd them.
+
+    A learning rate that falls by a constant amount is drawn on a linear axis, one that falls by factors on a
+    logarithmic one.
+
+    Args:
+        values: (n,), n > 0.
+    """
+    low, high = float(values.min()), float(values.max())
+    if low > 0 and float(np.quantile(values, 0.25)) < CROWDED * high:
+        return log_axis(low, high)
+    return linear_axis(high)
 
 
 def y_axis(axis: ChartAxis, height_px: int, text: Callable[[float], str]) -> list[str]:
@@ -98,17 +116,16 @@ def y_axis(axis: ChartAxis, height_px: int, text: Callable[[float], str]) -> lis
 
 
 def x_axis(axis: ChartAxis, height_px: int, unit: str) -> list[str]:
-    """The base line with its ticks, their values below and the unit beside the last value."""
+    """The base line with its ticks, their values below, and below those what they show."""
     names = [f"{value:,.10g}" for value in axis.ticks]
     places = [f"{100 * share:.2f}%" for share in axis.share(np.array(axis.ticks))]
     parts = [
         f'<line class="base" x1="{x}" x2="{x}" y1="{height_px}" y2="{height_px + 4}"/>'
-        f'<text class="tick" text-anchor="middle" x="{x}" y="{height_px + 18}">{name}</text>'
+        f'<text class="tick" text-anchor="middle" x="{x}" y="{height_px + TICK_PX}">{name}</text>'
         for name, x in zip(names, places, strict=True)
     ]
     parts.append(f'<line class="base" x1="0" x2="100%" y1="{height_px}" y2="{height_px}"/>')
-    beside = len(names[-1]) * DIGIT_PX / 2 + 6
-    parts.append(f'<text class="tick" x="{places[-1]}" dx="{beside:.0f}" y="{height_px + 18}">{html_text(unit)}</text>')
+    parts.append(f'<text class="axis" text-anchor="middle" x="50%" y="{height_px + TITLE_PX}">{html_text(unit)}</text>')
     return parts
 
 
@@ -139,7 +156,7 @@ def framed_axes(
     for value in upward.ticks:
         y = bottom - frame.height * upward.at(value)
         parts.append(f'<line class="grid" x1="{left:.1f}" x2="{right:.1f}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(text_at("tick", "end", left - 0.6 * size, y + 0.35 * size, upward_text(value).replace("-", MINUS)))
+        parts.append(text_at("tick", "end", left - 0.6 * size, y + 0.35 * size, with_minus(upward_text(value))))
     for value in across.ticks:
         x = left + frame.width * across.at(value)
         parts.append(f'<line class="grid" x1="{x:.1f}" x2="{x:.1f}" y1="{top:.1f}" y2="{bottom:.1f}"/>')

@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 from scipy.optimize import isotonic_regression
 
 from alexnet_pipeline.errors import PipelineError
-from alexnet_pipeline.pages.axes import ChartAxis, Floats, linear_axis, log_axis, x_axis, y_axis
+from alexnet_pipeline.pages.axes import ChartAxis, Floats, linear_axis, x_axis, y_axis
 from alexnet_pipeline.text import html_text
 
 # Points of a line: charts are some 450 pixels wide, so more could not be seen.
 MOST_POINTS = 300
 # Points up to which each is marked; the marks of more would touch.
 MOST_MARKS = 40
-# Invisible strips across a chart; the tooltip of each shows the values there.
+# Most of the invisible strips across a chart; the tooltip of each shows the points within.
 STRIPS = 60
 # Width of the coordinate system of paths, which is stretched to the chart's width.
 PATH_WIDTH = 1000
@@ -59,10 +59,10 @@ def line_chart(
     *,
     x_unit: str,
     text: Callable[[float], str],
-    top: float = 0.0,
-    log: bool = False,
+    tick: Callable[[float], str] | None = None,
     upward: ChartAxis | None = None,
     names_only: bool = False,
+    events: Sequence[tuple[float, str]] = (),
     height_px: int = 220,
 ) -> str:
     """Draw lines over a common x axis, each labelled at its end.
@@ -70,12 +70,12 @@ def line_chart(
     Args:
         title: shown as a tooltip, and read by screen readers.
         series: lines; those without points are left out.
-        x_unit: shown beside the last tick.
+        x_unit: shown below the x axis.
         text: formats a value, with its unit.
-        top: the y axis reaches at least to here; a linear one begins at 0.
-        log: use a logarithmic y axis; all values must be positive.
-        upward: the y axis, instead of one that fits the values.
+        tick: likewise for the round values of the y axis; default `text`.
+        upward: the y axis; default a linear one from 0.
         names_only: leave the last value out of the labels, so that more lines have room.
+        events: what happened at an x, each drawn as a line across with a tooltip.
         height_px: of the plot without its margins.
 
     Returns:
@@ -85,13 +85,12 @@ def line_chart(
     if not lines:
         return ""
     right = max(float(line.x[-1]) for line in lines)
-    values = np.concatenate([line.y for line in lines])
     across = linear_axis(right or 1.0, ends_on_tick=False)
     if upward is None:
-        low, high = float(values.min()), float(values.max())
-        upward = log_axis(low, high) if log else linear_axis(max(top, high))
-    parts = [*y_axis(upward, height_px, text), *x_axis(across, height_px, x_unit)]
-    parts += _strips(lines, across, height_px, x_unit, text)
+        upward = linear_axis(max(float(line.y.max()) for line in lines))
+    parts = [*y_axis(upward, height_px, tick or text), *x_axis(across, height_px, x_unit)]
+    parts += [_event(100 * across.at(min(x, right)), height_px, words) for x, words in events]
+    parts += _strips(lines, across, upward, height_px, x_unit, text)
     parts.append(_paths(lines, across, upward, height_px))
     parts += [mark for line in lines for mark in _marks(line, across, upward, height_px)]
     parts += _labels(lines, upward, height_px, None if names_only else text)
@@ -146,24 +145,55 @@ def data_uri(kind: str, data: bytes) -> str:
     return f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"
 
 
+def _event(x_percent: float, height_px: int, words: str) -> str:
+    """A dashed line at an x; a wider invisible one around it is easier to point at."""
+    lines = "".join(
+        f'<line class="{style}" x1="{x_percent:.2f}%" x2="{x_percent:.2f}%" y1="-6" y2="{height_px}"/>'
+        for style in ("event", "aim")
+    )
+    return f"<g><title>{html_text(words)}</title>{lines}</g>"
+
+
 def _strips(
-    lines: Sequence[Series], axis: ChartAxis, height_px: int, unit: str, text: Callable[[float], str]
+    lines: Sequence[Series],
+    across: ChartAxis,
+    upward: ChartAxis,
+    height_px: int,
+    unit: str,
+    text: Callable[[float], str],
 ) -> list[str]:
-    """Invisible strips, each with the points nearest to its middle as a tooltip."""
+    """Invisible strips around the points of all lines, with the measured values as tooltips and marks on hover.
+
+    A strip reaches halfway to its neighbours. Where points are many, it has the point of each line that is nearest to
+    its middle, if that is within.
+    """
+    places = np.unique(np.concatenate([line.x for line in lines]))
+    if places.size > STRIPS:
+        edges = np.linspace(0, across.high, STRIPS + 1)
+        middles = (edges[1:] + edges[:-1]) / 2
+    else:
+        edges = np.concatenate([[0.0], (places[1:] + places[:-1]) / 2, [across.high]])
+        middles = places
     parts = []
-    for number in range(STRIPS):
-        middle = axis.high * (number + 0.5) / STRIPS
-        rows = [f"{unit} {middle:.3g}"]
+    for low, high, middle in zip(edges, edges[1:], middles, strict=False):
+        rows, marks = [], []
         for line in lines:
-            nearest = int(np.abs(line.x - middle).argmin())
+            near = int(np.abs(line.x - middle).argmin())
+            x, y = line.x[near : near + 1], line.y[near : near + 1]
+            if not (low <= x[0] <= high if places.size > STRIPS else x[0] == middle):
+                continue
             band = ""
             if line.low is not None and line.high is not None:
-                band = f" ({text(float(line.low[nearest]))} to {text(float(line.high[nearest]))})"
-            rows.append(f"{line.label}: {text(float(line.y[nearest]))}{band}")
-        parts.append(
-            f'<rect class="strip" x="{100 * number / STRIPS:.2f}%" width="{100 / STRIPS:.2f}%" height="{height_px}">'
-            f"<title>{chr(10).join(map(html_text, rows))}</title></rect>"
-        )
+                band = f" ({text(float(line.low[near]))} to {text(float(line.high[near]))})"
+            rows.append(f"{line.label}: {text(float(y[0]))}{band} at {unit} {x[0]:.4g}")
+            spot = f'cx="{100 * across.at(x[0]):.2f}%" cy="{y_px(y, upward, height_px)[0]:.1f}"'
+            marks.append(f'<circle class="spot {line.style}" {spot} r="3.5"/>')
+        if rows:
+            left, width = 100 * across.at(low), 100 * (across.at(high) - across.at(low))
+            parts.append(
+                f'<g class="strip"><rect x="{left:.2f}%" width="{width:.2f}%" height="{height_px}"/>{"".join(marks)}'
+                f"<title>{chr(10).join(map(html_text, rows))}</title></g>"
+            )
     return parts
 
 
@@ -197,7 +227,7 @@ def _labels(lines: Sequence[Series], axis: ChartAxis, height_px: int, text: Call
     ends = sorted(((float(y_px(line.y[-1:], axis, height_px)[0]), line) for line in lines), key=lambda pair: pair[0])
     high, below = (LABEL_PX, VALUE_PX) if text else (NAME_PX, 0)
     parts = []
-    # The last value stays above the x axis, where the unit may reach as far as the labels.
+    # The last value stays above the x axis.
     for y, (end, line) in zip(spread([end + 4 for end, _ in ends], high, height_px - below), ends, strict=True):
         if not text:
             parts.append(f'<svg x="100%"><path class="leader {line.style}" d="M1,{end:.1f}L7,{y - 4:.1f}"/></svg>')

@@ -1,4 +1,4 @@
-"""Read the first samples of a data set or of any WebDataset tar, and draw a contact sheet of them."""
+"""Read the first samples of a data set or of any WebDataset tar."""
 
 from __future__ import annotations
 
@@ -8,29 +8,22 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from alexnet_pipeline.dataset.open import SampleRecord, open_shards
+from alexnet_pipeline.dataset.open import SampleRecord, ShardSet, open_shards
 from alexnet_pipeline.errors import PipelineError, RejectedImageError
 from alexnet_pipeline.files import make_folder, write_whole
 from alexnet_pipeline.options import make, takes_options
 from alexnet_pipeline.pixels import codec
 from alexnet_pipeline.raw.tarscan import scan_tar
 from alexnet_pipeline.records import EXTENSIONS, Encoding, from_json
+from alexnet_pipeline.shards.contact_sheet import Picture, contact_sheet
 from alexnet_pipeline.shards.options import InspectOptions
 from alexnet_pipeline.storage.place import Location, StrPath, locate
 from alexnet_pipeline.storage.reading import OpenFile, opened
-from alexnet_pipeline.text import html_table
+from alexnet_pipeline.text import counted, first_words, html_table
 
-# A thumbnail's side, its caption's height and the gap between two, in pixels.
-THUMBNAIL_PX = 128
-CAPTION_PX = 14
-GAP_PX = 4
-COLUMNS = 8
-FONT, FONT_SCALE = cv2.FONT_HERSHEY_SIMPLEX, 0.32
-BACKGROUND = 255
 # Largest member of a tar, and longest label, that are read.
 MAX_MEMBER_BYTES = 256 << 20
 MAX_LABEL_DIGITS = 9
@@ -88,7 +81,8 @@ def inspect(path: StrPath, **options: object) -> SampleViews:
     """
     chosen, where = make(InspectOptions, options), locate(path)
     is_tar = where.is_file() if isinstance(where, Path) else where.name.endswith(".tar")
-    samples = _of_tar(where) if is_tar else _of_set(where)
+    shards = None if is_tar else open_shards(where)
+    samples = _of_set(shards) if shards else _of_tar(where)
     try:
         views = SampleViews(islice(samples, chosen.limit))
     except RejectedImageError as error:
@@ -97,26 +91,22 @@ def inspect(path: StrPath, **options: object) -> SampleViews:
         samples.close()  # type: ignore[attr-defined] # both are generators; closing one closes its tar
     if chosen.contact_sheet:
         make_folder(chosen.contact_sheet.parent)
-        write_whole(chosen.contact_sheet, codec.encode_png(contact_sheet(views)))
+        write_whole(chosen.contact_sheet, codec.encode_png(_sheet(views, shards, where.name)))
     return views
 
 
-def contact_sheet(samples: SampleViews) -> NDArray[np.uint8]:
-    """Draw thumbnails with label and the first of the class's words, or the key; HWC uint8, RGB."""
-    rows = -(-len(samples) // COLUMNS)
-    cell = (THUMBNAIL_PX + CAPTION_PX + GAP_PX, THUMBNAIL_PX + GAP_PX)
-    sheet = np.full((rows * cell[0] + GAP_PX, COLUMNS * cell[1] + GAP_PX, 3), BACKGROUND, np.uint8)
-    for number, sample in enumerate(samples):
-        top, left = GAP_PX + number // COLUMNS * cell[0], GAP_PX + number % COLUMNS * cell[1]
-        small = _thumbnail(sample.image)
-        sheet[top : top + small.shape[0], left : left + small.shape[1]] = small
-        at = (left, top + THUMBNAIL_PX + CAPTION_PX - 4)
-        cv2.putText(sheet, _caption(sample), at, FONT, FONT_SCALE, (40, 40, 40), 1, cv2.LINE_AA)
-    return sheet
+def _sheet(views: SampleViews, shards: ShardSet | None, name: str) -> NDArray[np.uint8]:
+    """The contact sheet of a set, or of the tar of a name."""
+    pictures = [Picture(view.image, f"{view.label} {first_words(view.words)}", view.key) for view in views]
+    title = f"{name}: {counted(len(views), 'sample')}"
+    if shards:
+        options, total = shards.manifest.options, counted(len(shards), "sample")
+        part = total if len(views) == len(shards) else f"the first {len(views):,} of {total}"
+        title = f"{options.name} {shards.manifest.split}, {options.method}, {options.size_px} px: {part}"
+    return contact_sheet(pictures, title)
 
 
-def _of_set(folder: Location) -> Iterator[SampleView]:
-    shards = open_shards(folder)
+def _of_set(shards: ShardSet) -> Iterator[SampleView]:
     for position, key in enumerate(shards.keys()):
         data = shards.read_image(position)
         image, label = codec.decode_sample(data, shards.manifest.options.encoding), shards.read_label(position)
@@ -161,17 +151,3 @@ def _view(tar: Location, sample: dict[str, Any]) -> SampleView:
         record = None
     image = codec.decode_sample(sample[extension], encodings[extension])
     return SampleView(sample["__key__"], int(label), "", record, image, len(sample[extension]))
-
-
-def _caption(sample: SampleView) -> str:
-    """Label and first words, or the key, cut off to the width of a thumbnail."""
-    text = f"{sample.label} {sample.words.partition(',')[0] or sample.key}"
-    while cv2.getTextSize(text, FONT, FONT_SCALE, 1)[0][0] > THUMBNAIL_PX:
-        text = text[:-1]
-    return text
-
-
-def _thumbnail(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    scale = THUMBNAIL_PX / max(image.shape[:2])
-    size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
-    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)

@@ -77,4 +77,4 @@ class InspectOptions:
     """How many samples to read, and where to draw them."""
 
     limit: int = option(16, "Number of samples to read.", least=1, metavar="N")
-    contact_sheet: Path | None = option(None, "Write thumbnails to this PNG file.", default_text="none")
+    contact_sheet: Path | None = option(None, "Draw the samples on a contact sheet, a PNG file.", default_text="none")

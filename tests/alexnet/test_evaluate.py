@@ -35,6 +35,10 @@ def test_evaluation_counts_and_remembers(shards: Path, uninterrupted: Path, tmp_
         assert [taken["probability"] for taken in row["best"]] == pytest.approx(best, abs=1e-6)
         assert val.manifest.classes[probabilities.index(best[0])] == row["best"][0]["class"]
     assert sum(confusion.count for confusion in one.confusions) == wrong
+    names = val.manifest.classes
+    for truth, counts in zip(names, one.matrix, strict=True):
+        taken = [row["best"][0]["class"] for row in rows if row["truth"] == truth]
+        assert counts == tuple(taken.count(name) for name in names)
 
 
 def test_a_single_runs_evaluation_is_kept_with_it(shards: Path, tmp_path: Path) -> None:
@@ -83,8 +87,14 @@ def test_classes_have_the_words_of_the_evaluated_shards(shards: Path, uninterrup
         assert all(taken.keys() - {"words"} == {"class", "probability"} for taken in row["best"])
 
 
+def test_many_classes_have_no_matrix(shards: Path, uninterrupted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would be unreadable, and a thousand classes would make a million numbers."""
+    monkeypatch.setattr("alexnet_pipeline.alexnet.evaluate.MATRIX_CLASSES", 9)
+    assert evaluate(uninterrupted, shards=shards / "val", device="cpu", progress=False).matrix == ()
+
+
 def test_an_evaluation_written_before_words_is_read(tmp_path: Path) -> None:
-    """Its classes have none."""
+    """Its classes have none, and it has no matrix."""
     (tmp_path / "evaluations").mkdir()
     errors = {"protocol": "centre crop", "total_images": 2, "loss": 1.0, "top1_error": 0.5, "top5_error": 0.0}
     old = {"shards": "s", "method": "area", "runs": ["r"], "steps": [1]}
@@ -95,6 +105,7 @@ def test_an_evaluation_written_before_words_is_read(tmp_path: Path) -> None:
     warnings = []
     (read,) = read_evaluations(tmp_path, warnings.append)
     assert warnings == []
+    assert read.matrix == ()
     assert (read.classes[0].words, read.confusions[0].truth_words, read.confusions[0].predicted_words) == ("", "", "")
 
 

@@ -1,9 +1,12 @@
 """A run's folder becomes one page that needs nothing beside itself, whatever the folder holds."""
 
 import base64
+import csv
 import dataclasses
 import hashlib
 import html
+import io
+import json
 import re
 import shutil
 import subprocess
@@ -18,8 +21,8 @@ from alexnet_pipeline import report, shard
 from alexnet_pipeline.alexnet.checkpoint import save_checkpoint
 from alexnet_pipeline.alexnet.error_rates import ErrorRates
 from alexnet_pipeline.alexnet.evaluate import ClassErrors, Confusion, Evaluation
-from alexnet_pipeline.alexnet.metrics import MetricsWriter, StepLine, ValidationLine
-from alexnet_pipeline.alexnet.recipe import QUARTER
+from alexnet_pipeline.alexnet.metrics import ChangeLine, MetricsWriter, StepLine, ValidationLine
+from alexnet_pipeline.alexnet.recipe import PAPER, QUARTER
 from alexnet_pipeline.alexnet.run_folder import RunRecord, ShardsRecord, write_run
 from alexnet_pipeline.dataset.open import open_shards
 from alexnet_pipeline.errors import RefusedError
@@ -97,7 +100,13 @@ def page_of(run: Path, warnings: list[str] | None = None) -> str:
 def test_a_page_says_what_the_run_reached(run):
     """Both protocols stand in the headline with N and interval, and every section is there."""
     page = page_of(run)
-    for words in ("Top-1 error, centre crop", "Top-1 error, 10 crops", "<b>34 %</b>", "<b>31 %</b>", "N = 50 "):
+    for words in (
+        "Top-1 error, centre crop",
+        "Top-1 error, 10 crops",
+        "<b>34.0 %</b>",
+        "<b>31.0 %</b>",
+        "N = 50, step 20",
+    ):
         assert words in page
     assert page.count("<figcaption>Tower ") == 2
     assert page.count('alt="Tower 1, filter') == page.count('alt="Tower 2, filter') == 4
@@ -113,7 +122,7 @@ def test_the_headline_is_the_newest(run):
     )
     for name, one in (("a", older), ("z", older), ("y", ensemble)):
         (run / "evaluations" / f"{name}.json").write_bytes(to_json(one))
-    assert re.findall(r"<b>([\d.]+) %</b>", page_of(run)) == ["27", "12", "31", "12"]
+    assert re.findall(r"<b>([\d.]+) %</b>", page_of(run)) == ["27.0", "12.0", "31.0", "12.0"]
 
 
 def test_hostile_names_stay_text(run):
@@ -121,6 +130,109 @@ def test_hostile_names_stay_text(run):
     page = page_of(run)
     assert "<script" not in page.lower()
     assert html.escape(HOSTILE) in page
+
+
+def test_the_title_says_network_data_result_and_protocol(run):
+    """In the heading and in the window's title; before the first evaluation there is no result."""
+    page = page_of(run)
+    data = html.escape("/".join(f"{run.parent}/{HOSTILE}".split("/")[-2:]))
+    title = f"AlexNet (quarter) on {data}: 34.0 % top-1 error, centre crop"
+    assert f"<h1>{title}</h1>" in page
+    assert f"<title>{title}</title>" in page
+    (run / "metrics.jsonl").unlink()
+    shutil.rmtree(run / "evaluations")
+    assert f"<h1>AlexNet (quarter) on {data}: not evaluated yet</h1>" in page_of(run)
+
+
+def test_digits_are_those_of_the_command(run):
+    """An error and its interval have one decimal in the page, as `train` and `evaluate` print them."""
+    errors = dataclasses.replace(ERRORS, top1_error=0.14, top1_interval=(0.0853, 0.221))
+    append(run, validation(30, errors))
+    assert "top-1 error 14.0 % (8.5 to 22.1)" in str(errors)
+    page = page_of(run)
+    assert "<b>14.0 %</b>" in page
+    assert "8.5 to 22.1 %" in page
+    assert not re.search(r">\d+ %<|\d\.\d\d %", re.sub(r"<svg.*?</svg>", "", page, flags=re.DOTALL))
+
+
+def test_changes_on_resume_are_shown(run):
+    """In a table, and as a line across every chart, at the epoch of their step."""
+    assert "Changed when" not in page_of(run)
+    append(run, ChangeLine(20, ("learning_rate: 0.01, now 0.001",)), step_line(21))
+    page = page_of(run)
+    row = page.partition('<h3 id="changes">')[2].partition("</tbody>")[0]
+    assert text_of(row.partition("<tbody>")[2].replace("<td", " <td")) == "20 2 learning rate: 0.01, now 0.001"
+    assert page.count("<title>Resumed with learning rate: 0.01, now 0.001</title>") == 5
+    assert f'<line class="event" x1="{100 * 20 / 21:.2f}%"' in page
+
+
+def test_few_classes_have_a_matrix_of_confusions(run):
+    """With the counts of every pair; an evaluation without one has none."""
+    assert "Confusion matrix" not in page_of(run)
+    classes = (ClassErrors("n01440764", 10, 0.2, 0.0, "tench, Tinca tinca"), ClassErrors("n2", 5, 0.4, 0.0))
+    shown = evaluation(run, classes=classes, confusions=(), matrix=((8, 2), (2, 3)))
+    (run / "evaluations" / "10-crops.json").write_bytes(to_json(shown))
+    table = page_of(run).partition('<table class="matrix">')[2].partition("</table>")[0]
+    rows = [
+        text_of(row)
+        for row in re.findall("<tr>(.*?)</tr>", table.replace("<td", " <td").replace("<th", " <th"), re.DOTALL)
+    ]
+    assert rows == ["true ↓ taken for → tench n2", "tench n01440764 8 2", "n2 2 3"]
+    damaged = evaluation(run, classes=classes, matrix=((8, 2), (2, 3), (0, 0)))
+    (run / "evaluations" / "10-crops.json").write_bytes(to_json(damaged))
+    assert "Confusion matrix" not in page_of(run)
+    assert re.findall(r'<td class="own" style="--heat:([\d.]+)"', table) == ["0.480", "0.360"]
+
+
+def test_the_configuration_says_nothing_twice_and_nothing_idle(run):
+    """Fields of the network are in its list only, and settings of other schedules and normalisations in none."""
+    columns = page_of(run).partition("<h2>Configuration</h2>")[2].partition("<h3>Training set")[0]
+    names = re.findall(r"<dt[^>]*>([^<]*)</dt>", columns)
+    assert len(names) == len(set(names))
+    assert {"batch size", "schedule", "dropout", "norm", "input norm", "crop px"} <= set(names)
+    assert not {"drops", "drops epochs", "patience epochs", "final learning rate", "lrn alpha", "spatial norm"} & set(
+        names
+    )
+    plateau = dataclasses.replace(PAPER, norm="lrn")
+    write_run(
+        run, dataclasses.replace(record(run), recipe=plateau, network=plateau.network(2, 224)), np.zeros(3, np.float32)
+    )
+    names = re.findall(r"<dt[^>]*>([^<]*)</dt>", page_of(run).partition("<h2>Configuration</h2>")[2])
+    assert {"drops", "patience epochs", "lrn alpha"} <= set(names)
+    assert not {"drops epochs", "input norm"} & set(names)
+
+
+def files_of(page: str) -> dict[str, bytes]:
+    """The files that a page carries in its links, by name."""
+    links = re.findall(r'<a href="data:[^,"]*;base64,([^"]*)" download="([^"]*)"', page)
+    return {name: base64.b64decode(data) for data, name in links}
+
+
+def test_the_data_are_in_the_page_as_json_and_csv(run):
+    """Number for number; a spreadsheet finds no formula among them."""
+    shown = evaluation(run, classes=(ClassErrors("=1+1", 25, 0.5, 0.1, "a, b"),))
+    (run / "evaluations" / "10-crops.json").write_bytes(to_json(shown))
+    append(run, ChangeLine(20, ("epochs: 1, now 2",)))
+    files = files_of(page_of(run))
+    assert list(files) == ["training.csv", "validations.csv", "evaluations.csv", "classes.csv", "run.json"]
+    whole = json.loads(files["run.json"])
+    assert whole["run"]["recipe"]["preset"] == "quarter"
+    assert whole["training"]["loss"] == pytest.approx([6 / step for step in range(1, 20 + 1)], rel=1e-5)
+    assert whole["training"]["step"] == list(range(1, 20 + 1))
+    assert whole["validations"][3]["errors"]["top1_interval"] == [0.22, 0.48]
+    assert whole["changes"][0]["changes"] == ["epochs: 1, now 2"]
+    assert whole["evaluations"][0]["classes"][0]["name"] == "=1+1"
+    tables = {
+        name: list(csv.DictReader(io.StringIO(data.decode("utf-8-sig"), newline="")))
+        for name, data in files.items()
+        if name.endswith(".csv")
+    }
+    assert [float(row["loss"]) for row in tables["training.csv"]] == whole["training"]["loss"]
+    assert tables["validations.csv"][3]["top1_low"] == "0.22"
+    assert tables["evaluations.csv"][0]["protocol"] == "10 crops"
+    assert tables["classes.csv"] == [
+        {"class": "'=1+1", "words": "a, b", "images": "25", "top1_error": "0.5", "top5_error": "0.1"}
+    ]
 
 
 def text_of(markup: str) -> str:
@@ -155,9 +267,11 @@ def test_nothing_comes_from_outside(run):
     """Images are in the page; no address is."""
     page = page_of(run)
     assert not re.search(r"https?://|//[a-z0-9.-]+\.[a-z]{2,}/|@import|<link|url\(", page)
-    sources = re.findall(r'(?:src|href)="([^"]*)"', page)
+    sources, links = re.findall(r'src="([^"]*)"', page), re.findall(r'href="([^"]*)"', page)
     assert sources
+    assert links
     assert all(source.startswith("data:image/png;base64,") for source in sources)
+    assert all(link.startswith(("data:text/csv;", "data:application/json;")) for link in links)
 
 
 def test_images_of_shards_that_have_gone_are_left_out_with_a_note(run):

@@ -1,12 +1,17 @@
 """The command `compare` as a user meets it."""
 
+import dataclasses
+import io
 import json
 import sys
 
 import pytest
 from click.testing import CliRunner
 
+from alexnet_pipeline.cli.compare import comparison_lines
 from alexnet_pipeline.cli.main import cli
+from alexnet_pipeline.comparison.records import Metric
+from tests.comparison.page.made import comparison
 
 
 def run(*arguments, **options):
@@ -24,11 +29,42 @@ def test_it_prints_a_table_and_writes_a_report_and_a_figure(small, tmp_path):
     done = run(*small, "--method", "nearest", "--method", "lanczos", "--figure", tmp_path / "f.svg")
     assert done.exit_code == 0, done.output
     assert done.stdout.startswith("6 images, 0 rejected\n")
-    assert "alias (dB)" in done.stdout
+    heads, units = done.stdout.splitlines()[2:4]
+    assert heads.split() == ["alias", "pass", "band", "PSNR", "shift", "error", "JPEG", "size", "resample"]
+    assert units.split() == ["method", "(dB)", "(%)", "(dB)", "SSIM", "(levels)", "(kB)", "(ms)"]
+    assert "* best mean of the column" in done.stdout
+    assert "Use " in done.stdout
     assert "nearest aliases most (0.0 dB: nothing above Nyquist is removed)" in done.stdout
     assert f"report: {tmp_path / 'r.html'}" in done.stderr
     assert "</html>" in (tmp_path / "r.html").read_text()
     assert (tmp_path / "f.svg").read_text().rstrip().endswith("</svg>")
+
+
+@pytest.mark.parametrize(("width", "wide"), [(80, 14), (66, 14), (None, 40)])
+def test_the_table_and_the_verdict_are_as_wide_as_the_terminal(monkeypatch, width, wide):
+    """Every line fits, digits stay whole and below each other; without a terminal nothing is wrapped."""
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: width is not None)
+    monkeypatch.setenv("COLUMNS", str(width))
+    methods = ("nearest", "x" * wide, "area [red]")
+    metrics = tuple(
+        Metric(name, label, unit, "lower", "Defined.")
+        for name, label, unit in [
+            ("psnr_db", "PSNR", "dB"), ("ssim", "SSIM", ""), ("shift_error_levels", "shift error", "levels"),
+            ("jpeg_bytes", "JPEG size", "bytes"), ("resample_ms", "resample", "ms"),
+        ]
+    )  # fmt: skip
+    found = dataclasses.replace(comparison(methods, metrics=metrics), verdict=("Use one. " * 30, "Two."))
+    lines = comparison_lines(found)
+    rows = [line for line in lines if line.startswith(methods)]
+    assert [row.split("  ")[0] for row in rows] == list(methods)
+    assert len({len(row.rstrip("*")) for row in rows}) == 1
+    assert all("30.00" in row or "31.00" in row or "32.00" in row for row in rows)
+    if width:
+        assert max(map(len, lines)) <= width
+        assert sum("Use one." in line for line in lines) > 2
+    else:
+        assert found.verdict[0] in lines
 
 
 @pytest.mark.parametrize(

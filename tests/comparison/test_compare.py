@@ -85,6 +85,8 @@ def test_every_option_is_documented() -> None:
         ({"source": ".", "output": "."}, "is a folder"),
         ({"source": ".", "output": "nowhere/r.html"}, "nowhere is no folder"),
         ({"source": ".", "figure": "nowhere/f.svg"}, "nowhere is no folder"),
+        ({"source": ".", "figure": "f.eps"}, "`figure` f.eps: found .eps, expected one of .svg, .pdf, .png"),
+        ({"source": ".", "figure": "f"}, "`figure` f: found no suffix, expected one of .svg, .pdf, .png"),
     ],
 )
 def test_what_cannot_be_done_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options, words) -> None:

@@ -81,7 +81,7 @@ def test_networks_learn_from_what_is_measured(finished) -> None:
 def test_the_finding_is_in_verdict_and_report(finished) -> None:
     """With the versions of what trained, and the sharding's rejects."""
     work, comparison = finished
-    assert comparison.verdict[2] == comparison.training.finding
+    assert comparison.verdict[3] == comparison.training.finding
     page = (work / "report.html").read_text()
     assert 'class="heat"' in page
     assert {"torch"} < {*comparison.versions} & {"torch", "nvidia-dali-cuda130", "nvidia-dali-cuda120"}
@@ -141,7 +141,7 @@ def test_a_stopped_training_can_be_resumed(raw_folders: Path, tmp_path: Path, mo
     assert "No networks were trained" in output.read_text()
     comparison = run(raw_folders, tmp_path / "work", **changes)
     assert comparison.training.steps == 2
-    assert "One seed has no standard deviation" in comparison.verdict[2]
+    assert "One seed has no standard deviation" in comparison.verdict[3]
 
 
 def test_the_page_is_written_after_each_network(

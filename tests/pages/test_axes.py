@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from alexnet_pipeline.pages.axes import linear_axis, log_axis, roomy_axis, x_axis, y_axis
+from alexnet_pipeline.pages.axes import fitting_axis, linear_axis, log_axis, roomy_axis, x_axis, y_axis
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,10 @@ def test_roomy_axes_have_space_at_either_end():
 
 
 def test_log_axes_lie_between_ticks():
-    """1, 2 and 5 within few decades; powers of ten alone within many."""
+    """1, 2 and 5 within few decades, 1 and 3 within some, and powers of ten, at last not all, within many."""
+    assert log_axis(0.28, 34).ticks == pytest.approx((0.2, 0.5, 1, 2, 5, 10, 20, 50))
+    assert log_axis(4e-5, 0.01).ticks == pytest.approx((3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 0.01))
+    assert 4 <= len(log_axis(1e-300, 1e300).ticks) <= 8
     assert log_axis(0.3, 9).ticks == pytest.approx((0.2, 0.5, 1, 2, 5, 10))
     assert log_axis(1e-4, 90).ticks == pytest.approx((1e-4, 1e-3, 1e-2, 0.1, 1, 10, 100))
     axis = log_axis(1, 100)
@@ -42,12 +45,20 @@ def test_log_axes_lie_between_ticks():
     assert axis.at(math.sqrt(10)) == pytest.approx(0.25)
 
 
+def test_an_axis_is_logarithmic_where_a_linear_one_would_crowd_the_values():
+    """Not by the range: a straight fall to nearly 0 stays linear, and so does what is not above 0."""
+    assert not fitting_axis(np.linspace(0.05, 1e-6, 100)).log
+    assert not fitting_axis(np.full(9, 3.0)).log
+    assert not fitting_axis(np.array([0.0, 0.0, 1.0])).log
+    assert fitting_axis(np.geomspace(0.05, 1e-6, 100)).log
+
+
 def test_ticks_are_drawn_where_their_values_are():
-    """In percent across and in pixels down; the unit is beside the last value."""
+    """In percent across and in pixels down; the unit is below the values, in the middle."""
     axis = linear_axis(4.0)
     across, upward = "".join(x_axis(axis, 100, "px <")), "".join(y_axis(axis, 100, lambda value: f"{value:g} dB"))
     assert 'x="25.00%" y="118">1</text>' in across
-    assert "px &lt;</text>" in across
+    assert '<text class="axis" text-anchor="middle" x="50%" y="135">px &lt;</text>' in across
     assert 'y="75.0" dy=".35em">1 dB</text>' in upward
 
 

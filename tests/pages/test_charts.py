@@ -46,12 +46,41 @@ def test_labels_do_not_touch():
 
 
 def test_labels_stay_above_the_ticks_of_the_x_axis():
-    """The unit below the axis may reach as far as the labels at its right."""
+    """The last tick's value may reach below the labels at its right, and what the axis shows has a line of its own."""
     zero = Series("rate", "s0", np.arange(5.0), np.zeros(5))
     svg = line_chart("Rate", [zero], x_unit="epoch", text=str, height_px=220)
     texts = list(ElementTree.fromstring(svg).iter("text"))
-    below = min(float(text.get("y")) for text in texts if text.get("class") == "tick" and text.text == "epoch")
-    assert all(float(text.get("y")) <= below - 14 for text in texts if text.get("class") in {"label", "value"})
+    heights = {text.text: float(text.get("y")) for text in texts if text.get("class") in {"tick", "axis"}}
+    assert all(float(text.get("y")) <= heights["4"] - 14 for text in texts if text.get("class") in {"label", "value"})
+    assert heights["epoch"] >= heights["4"] + 14
+
+
+def test_strips_cover_the_chart_and_name_measured_points_only():
+    """Few points have a strip each, up to halfway to the next; of many, each strip names what is in it."""
+
+    def strips(points):
+        line = series(points)
+        root = ElementTree.fromstring(line_chart("", [line], x_unit="step", text="{:g}".format))
+        for group in root.iter("g"):
+            place = group.find("rect")
+            yield float(place.get("x")[:-1]), float(place.get("width")[:-1]), group.find("title").text
+
+    few = list(strips(5))
+    assert [left for left, *_ in few] == [0, 12.5, 37.5, 62.5, 87.5]
+    assert sum(width for _, width, _ in few) == pytest.approx(100)
+    assert [words for *_, words in few] == [f"a <b>: {x} at step {x}" for x in range(5)]
+    for left, width, words in strips(200):
+        x = float(words.split()[-1])
+        assert left - 0.01 <= 100 * x / 199 <= left + width + 0.01
+        assert words == f"a <b>: {x % 7:g} at step {x:g}"
+
+
+def test_an_event_is_a_line_across_with_a_tooltip():
+    """At its x; one beyond the last value is at the edge."""
+    svg = line_chart("", [series(5)], x_unit="", text=str, events=[(2.0, "a & b"), (9.0, "late")])
+    groups = {group.find("title").text: group for group in ElementTree.fromstring(svg).iter("g")}
+    assert groups["a & b"].find("line").get("x1") == "50.00%"
+    assert groups["late"].find("line").get("x1") == "100.00%"
 
 
 @pytest.mark.parametrize("channels", [3, 4])

@@ -4,14 +4,12 @@ import dataclasses
 from pathlib import Path
 
 import cv2
-import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from alexnet_pipeline import inspect, shard
 from alexnet_pipeline.cli.main import cli
 from alexnet_pipeline.dataset.manifest import read_manifest, write_manifest
-from alexnet_pipeline.shards.inspect import SampleViews, contact_sheet
 
 WORDS = ("tench, Tinca tinca", *[""] * 9)
 
@@ -34,24 +32,25 @@ def test_samples_have_the_words_of_their_class(made: Path) -> None:
     assert {view.words for view in inspect(next(made.glob("*.tar")), limit=20)} == {""}
 
 
-def test_a_caption_has_the_first_of_the_words(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Or the key, where there are none."""
-    captions = []
-    monkeypatch.setattr(cv2, "putText", lambda sheet, caption, *rest: captions.append(caption))
-    views = SampleViews(sorted(inspect(made, limit=20), key=lambda view: view.label)[:3])
-    contact_sheet(views)
-    assert captions[:2] == ["0 tench", "0 tench"]
-    assert f"1 {views[2].key}".startswith(captions[2])
-    assert len(captions[2]) > 15
+def drawn(monkeypatch: pytest.MonkeyPatch, path: Path, sheet: Path, limit: int) -> list[str]:
+    """What is written on a contact sheet, line by line."""
+    lines: list[str] = []
+    monkeypatch.setattr(cv2, "putText", lambda on, line, *rest: lines.append(line))
+    inspect(path, limit=limit, contact_sheet=sheet)
+    return lines
 
 
-def test_captions_fit_beneath_their_thumbnails(made: Path) -> None:
-    """The longest is cut off before the next image begins."""
-    (view,) = inspect(made, limit=1)
-    wide = dataclasses.replace(view, words="W" * 40, image=np.zeros((9, 9, 3), np.uint8))
-    sheet = contact_sheet(SampleViews([wide]))
-    assert (sheet[:, 4 + 128 + 4 :] == 255).all()
-    assert (sheet[132:, :132] < 255).any()
+def test_a_contact_sheet_says_what_it_shows(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its title has set, split, method and size; captions have the label, the first of the words, and the whole key."""
+    lines = drawn(monkeypatch, made, tmp_path / "a.png", 4)
+    views = inspect(made, limit=4)
+    assert lines[0] == "imagenet val, area, 24 px: the first 4 of 20 samples"
+    for view in views:
+        assert f"{view.label} tench" in lines if view.label == 0 else str(view.label) in lines
+        assert "".join(lines).count(view.key) == 1
+    assert drawn(monkeypatch, made, tmp_path / "b.png", 99)[0].endswith(": 20 samples")
+    tar = next(made.glob("*.tar"))
+    assert drawn(monkeypatch, tar, tmp_path / "c.png", 1)[0].startswith("imagenet-area-val")
 
 
 def test_the_command_prints_words_after_the_label(made: Path) -> None:

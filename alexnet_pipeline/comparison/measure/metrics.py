@@ -45,7 +45,7 @@ def method_metrics(quality: int) -> tuple[Metric, ...]:
         Metric("jpeg_bytes", "JPEG size", "bytes", "neither", size),
         Metric("jpeg_error_levels", "JPEG error", "levels", "neither", jpeg_error),
         Metric("stored_error_levels", "stored error", "levels", "lower", f"{_RMS} between {jpeg} and {_IDEAL}."),
-        Metric("decode_ms", "decode", "ms", "neither", _DECODE),
+        Metric("decode_ms", "decode", "ms", "neither", _DECODE, shared=True),
         Metric("resample_ms", "resample", "ms", "lower", _RESAMPLE),
         Metric("encode_ms", "encode", "ms", "neither", f"CPU time to encode the result as {jpeg}."),
     )

@@ -10,11 +10,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from alexnet_pipeline.comparison.page.pareto import Weighting, pareto_parts, points_of, radius_of
+from alexnet_pipeline.comparison.page.alike import SAME, alike
+from alexnet_pipeline.comparison.page.pareto import Weighting, pareto_parts, points_of
 from alexnet_pipeline.comparison.records import Comparison, ImageResult, Response
-from alexnet_pipeline.pages.axes import MINUS, Frame, linear_axis, log_axis, roomy_axis, x_axis, y_axis
+from alexnet_pipeline.pages.axes import Frame, linear_axis, log_axis, roomy_axis, x_axis, y_axis
 from alexnet_pipeline.pages.charts import PATH_WIDTH, Series, line_chart, path_data, stretched, svg_chart
-from alexnet_pipeline.text import counted
+from alexnet_pipeline.text import counted, with_minus
 
 Floats = NDArray[np.float64]
 
@@ -27,6 +28,8 @@ PANEL_PX, SPECTRUM_PX, SIZES_PX, HISTOGRAM_PX = 96, 260, 260, 260
 PANEL_GAIN = 1.1
 # The last frequency of a response, in cycles per source pixel.
 X_END = 0.5
+# Spectra are drawn as one where they differ less everywhere, in dB.
+ALIKE_DB = 0.05
 # Number of line styles in the page's CSS.
 LINE_STYLES = 12
 # Radius of a dot for a single image, and the largest.
@@ -59,16 +62,6 @@ def pareto_chart(comparison: Comparison, weighting: Weighting, variant: str) -> 
     )
 
 
-def time_legend(comparison: Comparison) -> tuple[tuple[str, float], ...]:
-    """Times as text with the radius of their bubbles in pixels; empty where no time was measured."""
-    slowest = max((point.time_ms for point in points_of(comparison, "white")), default=0.0)
-    if slowest <= 0:
-        return ()
-    largest = 10.0 ** math.floor(math.log10(slowest))
-    largest *= max(factor for factor in (1, 2, 5) if factor * largest <= slowest)
-    return tuple((f"{ms:g} ms", radius_of(ms, slowest, TYPE_PX)) for ms in (largest / 10, largest))
-
-
 def response_panels(comparison: Comparison) -> tuple[tuple[Response, str], ...]:
     """Each response at the main scale, with its chart."""
     responses = [method.responses[0] for method in comparison.methods if method.responses]
@@ -77,23 +70,33 @@ def response_panels(comparison: Comparison) -> tuple[tuple[Response, str], ...]:
 
 
 def spectra(comparison: Comparison, *, relative: bool) -> str:
-    """Radially averaged power by frequency for all methods, absolute or relative to the first method's."""
+    """Radially averaged power by frequency for all methods, absolute or relative to the first method's.
+
+    Methods with the same spectrum share a line; the names below the first begin with `=`.
+    """
     x = np.array(comparison.spectrum_frequencies)
     reference = np.array(comparison.methods[0].spectrum) if relative else np.zeros(x.size)
-    lines = [
-        Series(method.name, f"s{number % LINE_STYLES}", x, np.array(method.spectrum) - reference)
-        for number, method in enumerate(comparison.methods)
-    ]
+    lines = []
+    for group in same_spectra(comparison):
+        shown = np.array(comparison.methods[group[0]].spectrum) - reference
+        for number in group:
+            name = comparison.methods[number].name if number == group[0] else SAME + comparison.methods[number].name
+            lines.append(Series(name, f"s{group[0] % LINE_STYLES}", x, shown))
     title = f"Power relative to {comparison.methods[0].name}" if relative else "Power by frequency"
     return line_chart(
         title,
         lines,
-        x_unit="cycles/px",
-        text=lambda value: f"{value:.3g} dB".replace("-", MINUS),
+        x_unit="cycles per output pixel",
+        text=lambda value: with_minus(f"{value:.3g} dB"),
         upward=roomy_axis(np.concatenate([line.y for line in lines]).tolist()),
         names_only=True,
         height_px=SPECTRUM_PX,
     )
+
+
+def same_spectra(comparison: Comparison) -> list[list[int]]:
+    """Groups of methods, by their numbers, that share a line in `spectra`."""
+    return alike([method.spectrum for method in comparison.methods], ALIKE_DB)
 
 
 def sizes_chart(images: Sequence[ImageResult]) -> str:
@@ -111,8 +114,8 @@ def sizes_chart(images: Sequence[ImageResult]) -> str:
             f'<circle class="dot" cx="{100 * x:.2f}%" cy="{SIZES_PX * (1 - y):.1f}" r="{radius:.1f}">'
             f"<title>{width} x {height} px: {count:,}</title></circle>"
         )
-    parts = [*y_axis(axis, SIZES_PX, "{:,.0f}".format), *x_axis(axis, SIZES_PX, "px wide"), *dots]
-    return svg_chart("Sizes of the images", parts, SIZES_PX)
+    parts = [*y_axis(axis, SIZES_PX, "{:,.0f}".format), *x_axis(axis, SIZES_PX, "width (px)"), *dots]
+    return svg_chart("Sizes of the images", parts, SIZES_PX, "chart full")
 
 
 def scale_histogram(comparison: Comparison) -> Histogram:
@@ -127,7 +130,10 @@ def scale_histogram(comparison: Comparison) -> Histogram:
     counts, _ = np.histogram(np.clip(scales, edges[0], edges[-1] - width / 2), edges)
     across = roomy_axis([float(edges[0]), float(edges[-1])], 0)
     upward = linear_axis(float(counts.max()))
-    parts = [*y_axis(upward, HISTOGRAM_PX, "{:,.0f}".format), *x_axis(across, HISTOGRAM_PX, "source px")]
+    parts = [
+        *y_axis(upward, HISTOGRAM_PX, "{:,.0f}".format),
+        *x_axis(across, HISTOGRAM_PX, "source pixels per output pixel"),
+    ]
     for count, edge in zip(counts, edges, strict=False):
         x, wide = 100 * across.at(edge), 100 / (last - first)
         high = HISTOGRAM_PX * count / upward.high
@@ -139,7 +145,7 @@ def scale_histogram(comparison: Comparison) -> Histogram:
         )
     one = 100 * across.at(1.0)
     parts.append(f'<line class="one" x1="{one:.2f}%" x2="{one:.2f}%" y1="-6" y2="{HISTOGRAM_PX}"/>')
-    svg = svg_chart("Scales of the images", parts, HISTOGRAM_PX)
+    svg = svg_chart("Scales of the images", parts, HISTOGRAM_PX, "chart full")
     return Histogram(svg, float((scales < 1).mean()), float(np.median(scales)), float(edges[-1] - width))
 
 
@@ -167,7 +173,9 @@ def _panel(response: Response, responses: Sequence[Response], top: float) -> str
         f'<text class="tick" text-anchor="end" x="-6" y="{PANEL_PX}">0</text>'
         f'<text class="tick" x="0" y="{below_px}">0</text>'
         f'<text class="tick" text-anchor="middle" x="{nyquist_at}" y="{below_px}">{nyquist:.3g}</text>'
-        f'<text class="tick" text-anchor="end" x="100%" y="{below_px}">{X_END}</text>',
+        f'<text class="tick" text-anchor="end" x="100%" y="{below_px}">{X_END}</text>'
+        f'<text class="axis" text-anchor="middle" x="50%" y="{below_px + 15}">cycles per source px</text>'
+        f'<text class="axis" x="-14" y="-6">gain</text>',
     ]
     return svg_chart(f"Frequency response of {response.method}", parts, PANEL_PX, "chart panel")
 

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
+from alexnet_pipeline.comparison.page.alike import alike, names_of
 from alexnet_pipeline.comparison.page.name_placement import Box, Mark, NamePosition, place_names
 from alexnet_pipeline.comparison.records import Comparison
 from alexnet_pipeline.comparison.summary import fixed
-from alexnet_pipeline.pages.axes import MINUS, Frame, framed_axes, roomy_axis, text_at
-from alexnet_pipeline.text import html_text
+from alexnet_pipeline.pages.axes import Frame, framed_axes, roomy_axis, text_at
+from alexnet_pipeline.text import html_text, with_minus
 
 Weighting = Literal["white", "natural"]
 
@@ -23,6 +24,8 @@ LETTER, LINE = 0.56, 1.25
 # Lower alias energies are drawn here.
 LEAST_DB = -60.0
 BETTER = "better ↘"
+# Methods are drawn as one where they differ less, in dB and in percent of the pass band.
+ALIKE = 0.05
 
 
 class Point(NamedTuple):
@@ -55,14 +58,29 @@ def front(points: Sequence[Point]) -> list[Point]:
     return sorted(best, key=lambda point: (point.passband, point.alias_db))
 
 
+def same_places(points: Sequence[Point]) -> list[list[int]]:
+    """Groups of points, by their numbers, that are in the same place of the chart."""
+    return alike([(100 * point.passband, point.alias_db) for point in points], ALIKE)
+
+
 def radius_of(time_ms: float, slowest_ms: float, type_size: float) -> float:
     """The radius of a bubble whose area is proportional to a time."""
     share = math.sqrt(time_ms / slowest_ms) if slowest_ms > 0 else 0.5
     return type_size * max(LARGEST_LINES * share, SMALLEST_LINES)
 
 
+def time_legend(comparison: Comparison, type_size: float) -> tuple[tuple[str, float], ...]:
+    """Times as text with the radius of their bubbles; empty where no time was measured."""
+    slowest = max((point.time_ms for point in points_of(comparison, "white")), default=0.0)
+    if slowest <= 0:
+        return ()
+    largest = 10.0 ** math.floor(math.log10(slowest))
+    largest *= max(factor for factor in (1, 2, 5) if factor * largest <= slowest)
+    return tuple((f"{ms:g} ms", radius_of(ms, slowest, type_size)) for ms in (largest / 10, largest))
+
+
 def pareto_parts(points: Sequence[Point], frame: Frame) -> list[str]:
-    """Axes, front, bubbles and names of the chart."""
+    """Axes, front, bubbles and names of the chart; methods in one place share a name, like `a = b`."""
     across = roomy_axis([point.passband for point in points])
     upward = roomy_axis([point.alias_db for point in points])
     size, right, bottom = frame.type_size, frame.left + frame.width, frame.top + frame.height
@@ -72,7 +90,7 @@ def pareto_parts(points: Sequence[Point], frame: Frame) -> list[str]:
             x=frame.left + frame.width * across.at(point.passband),
             y=bottom - frame.height * upward.at(point.alias_db),
             radius=radius_of(point.time_ms, slowest, size),
-            name_width=LETTER * size * len(point.name) + 2,
+            name_width=0.0,
         )
         for point in points
     ]
@@ -84,7 +102,11 @@ def pareto_parts(points: Sequence[Point], frame: Frame) -> list[str]:
         Box(min(x, to_x) - 1, min(y, to_y) - 1, max(x, to_x) + 1, max(y, to_y) + 1)
         for (x, y), (to_x, to_y) in pairwise(corners)
     ]
-    positions = place_names(marks, LINE * size, bounds, [hint], lines)
+    groups = same_places(points)
+    names = [names_of(group, [point.name for point in points]) for group in groups]
+    largest = [max((marks[number] for number in group), key=lambda mark: mark.radius) for group in groups]
+    named = [mark._replace(name_width=LETTER * size * len(name) + 2) for mark, name in zip(largest, names, strict=True)]
+    positions = place_names(named, LINE * size, bounds, [hint], lines)
     styles = ["front" if point in best else "beaten" for point in points]
     path = "L".join(f"{x:.1f},{y:.1f}" for x, y in corners)
     bubbles = [
@@ -92,22 +114,22 @@ def pareto_parts(points: Sequence[Point], frame: Frame) -> list[str]:
         f"<title>{html_text(_tooltip(point))}</title></circle>"
         for point, mark, style in sorted(zip(points, marks, styles, strict=True), key=lambda drawn: -drawn[1].radius)
     ]
-    names = ("pass band kept (%)", "alias energy (dB)")
+    titles = ("pass band kept (%)", "alias energy (dB)")
     return [
-        *framed_axes(across, upward, frame, names, lambda share: f"{100 * share:.6g}", "{:g}".format),
+        *framed_axes(across, upward, frame, titles, lambda share: f"{100 * share:.6g}", "{:g}".format),
         text_at("hint", "end", right - 4, bottom - size / 2, BETTER),
         f'<path class="frontier" d="M{path}"/>',
         *bubbles,
         *(
-            _name(point.name, mark, position, style, size)
-            for point, mark, position, style in zip(points, marks, positions, styles, strict=True)
+            _name(name, mark, position, styles[group[0]], size)
+            for group, name, mark, position in zip(groups, names, named, positions, strict=True)
         ),
     ]
 
 
 def decibels(value: float) -> str:
     """Decibels as text, with a minus sign as wide as a digit."""
-    return f"{fixed(value, 1)} dB".replace("-", MINUS)
+    return with_minus(f"{fixed(value, 1)} dB")
 
 
 def _tooltip(point: Point) -> str:

@@ -20,15 +20,14 @@ from alexnet_pipeline.comparison.page.gallery import (
     scale_of,
     signed_levels,
 )
-from alexnet_pipeline.comparison.page.pareto import decibels, front, points_of
+from alexnet_pipeline.comparison.page.pareto import decibels, front, points_of, same_places, time_legend
 from alexnet_pipeline.comparison.records import Comparison, NetworkResults
 from alexnet_pipeline.comparison.summary import columns_of, fixed
 from alexnet_pipeline.files import write_whole
-from alexnet_pipeline.pages.axes import MINUS
 from alexnet_pipeline.pages.charts import png_uri
 from alexnet_pipeline.pages.page import page_environment
 from alexnet_pipeline.records import to_json
-from alexnet_pipeline.text import counted, printable
+from alexnet_pipeline.text import counted, printable, with_minus
 
 FOLDER = Path(__file__).parent
 TEMPLATE, SCRIPT = "template.html", "report.js"
@@ -43,16 +42,21 @@ def write_page(comparison: Comparison, gallery: Gallery, output: Path) -> None:
         PipelineError: the page cannot be written.
     """
     environment = page_environment(FOLDER)
-    environment.filters.update(png=png_uri, fixed=fixed, decibels=decibels, count="{:,.0f}".format, counted=counted)
+    environment.filters.update(
+        png=png_uri, fixed=_fixed, decibels=decibels, count="{:,.0f}".format, counted=counted, minus=with_minus
+    )
     script = (FOLDER / SCRIPT).read_text("utf-8")
     page = environment.get_template(TEMPLATE).render(
         comparison=comparison,
         noun="method" if comparison.kind == "methods" else "shard set",
         first_name=comparison.methods[0].name if comparison.kind == "methods" else "the first set",
         ranked=any(metric.better != "neither" for metric in comparison.metrics),
-        columns=columns_of(comparison),
+        columns=[column for column in columns_of(comparison) if not column.metric.shared],
+        shared=[column for column in columns_of(comparison) if column.metric.shared],
+        same=any(len(group) > 1 for group in same_places(points_of(comparison, "white"))),
         front=[point.name for point in front(points_of(comparison, "white"))],
         figures=figures,
+        times=time_legend(comparison, figures.TYPE_PX),
         significant=LEVEL,
         gallery=gallery,
         listed=comparison.images[:LISTED_IMAGES],
@@ -72,8 +76,12 @@ def _difference(photo: Exhibit, number: int, scale_levels: int) -> tuple[str, st
     """The difference from the first method: a map as an image, and root mean square and extremes in levels."""
     first, other = photo.outputs[0][1], photo.outputs[number][1]
     signed = signed_levels(first, other)
-    low, high = (f"{round(extreme):+d}".replace("-", MINUS) for extreme in (signed.min(), signed.max()))
+    low, high = (with_minus(f"{round(extreme):+d}") for extreme in (signed.min(), signed.max()))
     return png_uri(difference_map(signed, scale_levels)), f"{(signed**2).mean() ** 0.5:.1f}", f"{low} to {high}"
+
+
+def _fixed(value: float, decimals: int) -> str:
+    return with_minus(fixed(value, decimals))
 
 
 def _consistency(training: NetworkResults, method: str) -> str:

@@ -5,15 +5,19 @@ import html
 import json
 import math
 import re
+import sys
 from xml.etree import ElementTree
 
+import cv2
 import pytest
 
+from alexnet_pipeline.comparison.page.figure_file import PIXELS_PER_INCH, check_figure, write_figure
 from alexnet_pipeline.comparison.page.gallery import Gallery
-from alexnet_pipeline.comparison.page.paper_figure import paper_figure
+from alexnet_pipeline.comparison.page.paper_figure import SIZE_MM, paper_figure
 from alexnet_pipeline.comparison.page.report import write_page
-from alexnet_pipeline.comparison.records import Metric
-from tests.comparison.page.made import HOSTILE, METHODS, comparison, gallery
+from alexnet_pipeline.comparison.records import Comparison, Metric
+from alexnet_pipeline.errors import RefusedError
+from tests.comparison.page.made import HOSTILE, METHODS, METRICS, comparison, gallery
 
 NINE = ("nearest", "bilinear", "area", "bilinear-aa", "bicubic", "lanczos", "antialias", "pillow:lanczos", "a:b")
 
@@ -33,7 +37,7 @@ def test_a_page_has_every_part_in_order(tmp_path):
     page = page_of(tmp_path, comparison())
     headings = re.findall(r'<h2 id="([a-z]+)"', page)
     assert headings == ["means", "pareto", "responses", "patterns", "photos", "sizes", "spectra", "tests", "provenance"]
-    assert "First of all, <code>nearest</code> aliases." in page
+    assert '<p class="advice">First of all, <code>nearest</code> aliases.</p>' in page
     assert page.index("Third.") < page.index("alexnet-pipeline compare")
     assert page.count('<svg class="plane') == 4
     assert page.count('<svg class="chart panel"') == len(METHODS)
@@ -165,13 +169,114 @@ def test_the_page_s_charts_are_well_formed(tmp_path):
         ElementTree.fromstring(svg)
 
 
+def same_twice(name: str = "opencv:area") -> Comparison:
+    """A comparison whose last method is the one before under another name."""
+    found = comparison((*METHODS, name))
+    *others, area, _ = found.methods
+    responses = tuple(dataclasses.replace(response, method=name) for response in area.responses)
+    copy = dataclasses.replace(area, name=name, responses=responses)
+    return dataclasses.replace(found, methods=(*others, area, copy))
+
+
+def test_methods_that_are_the_same_are_said_to_be(tmp_path):
+    """Neither hides under the other: one name stands at their mark, and the second says = below their line."""
+    page = page_of(tmp_path, same_twice(), Gallery())
+    planes = re.findall(r'<svg class="plane.*?</svg>', page, re.DOTALL)
+    assert [plane.count(">area = opencv:area</text>") for plane in planes] == [1] * 4
+    assert all(">area</text>" not in plane for plane in planes)
+    spectra = page.partition('<div class="charts spectra">')[2].partition("</div>")[0]
+    assert spectra.count(">area</text>") == spectra.count(">= opencv:area</text>") == 2
+    assert spectra.count('class="line s2"') == 4
+    assert "s3" not in spectra
+    assert "A name that begins with = has the same spectrum" in page
+    assert "A name that begins with =" not in page_of(tmp_path, comparison(), Gallery())
+
+
+def test_what_is_measured_once_for_all_methods_is_not_compared(tmp_path):
+    """It has a sentence, and no column, bars or tests."""
+    shared = Metric("decode_ms", "decode", "ms", "neither", "Defined.", shared=True)
+    found = comparison(metrics=(METRICS[0], shared, METRICS[3]))
+    page = page_of(tmp_path, found, Gallery())
+    assert re.findall('data-metric="([^"]*)"', page) == ["psnr_db", "resample_ms"]
+    assert re.search(
+        r"Decode: [0-9.]+ ms \([0-9.]+ to [0-9.]+\), the same for every method, so it is not compared", page
+    )
+    values = re.findall(
+        r'<td class="n[^"]*" data-value="([^"]*)"', page.partition("<tbody>")[2].partition("</tbody>")[0]
+    )
+    expected = [mean.mean for method in found.methods for mean in method.measured if mean.metric != "decode_ms"]
+    assert [float(value) for value in values] == expected
+
+
+def test_signs_are_minus_signs(tmp_path):
+    """In prose, tables and charts alike."""
+    found = dataclasses.replace(comparison(trained=True), verdict=("It is -4.1 dB low-pass.",))
+    page = page_of(tmp_path, found)
+    shown = re.sub(r"<(script|style).*?</\1>|<[^>]*>", " ", page, flags=re.DOTALL)
+    assert "It is \N{MINUS SIGN}4.1 dB low-pass." in shown
+    assert "\N{MINUS SIGN}8.0 dB" in shown
+    assert not re.search(r"(?<![\w.])-\d", shown.replace(found.command, ""))
+
+
+def test_panels_have_units(tmp_path):
+    """Both of their axes."""
+    panels = re.findall(r'<svg class="chart panel".*?</figure>', page_of(tmp_path, comparison()), re.DOTALL)
+    assert len(panels) == len(METHODS)
+    assert all(">gain</text>" in panel and ">cycles per source px</text>" in panel for panel in panels)
+
+
+def texts_of(found: Comparison) -> list[str]:
+    root = ElementTree.fromstring(paper_figure(found))
+    return [element.text for element in root.iter("{http://www.w3.org/2000/svg}text")]
+
+
 @pytest.mark.parametrize("methods", [METHODS, NINE, (HOSTILE, "one")])
 def test_the_figure_for_papers_is_xml(methods):
     """It has its size in mm, its own styles, and every method's name twice."""
-    root = ElementTree.fromstring(paper_figure(comparison(methods)))
+    found = comparison(methods)
+    root = ElementTree.fromstring(paper_figure(found))
     assert root.get("width").endswith("mm")
-    texts = [element.text for element in root.iter("{http://www.w3.org/2000/svg}text")]
-    assert all(texts.count(method) == 2 for method in methods)
+    assert all(texts_of(found).count(method) == 2 for method in methods)
+
+
+def test_the_figure_explains_its_marks():
+    """The dashed line, the size of the bubbles, and names joined by =; curves have colours."""
+    texts = texts_of(same_twice())
+    for words in ("Pareto front", "to resample an image (area)", "= the same weights as the name before it"):
+        assert words in texts
+    assert sum(text.endswith(" ms") for text in texts) == 2
+    assert {"area", "= opencv:area", "area = opencv:area"} <= set(texts)
+    plain = comparison(metrics=METRICS[:1])
+    assert not any("same weights" in text or "(area)" in text for text in texts_of(plain))
+    colours = re.findall(r'class="curve" stroke="(#[0-9a-f]+)"', paper_figure(comparison()))
+    assert len(set(colours)) == len(METHODS)
+
+
+def test_a_figure_is_what_its_suffix_says(tmp_path):
+    """SVG as text, PDF with vectors, PNG at 600 pixels per inch; and the same file again."""
+    write_figure(comparison(), tmp_path / "a.svg")
+    assert (tmp_path / "a.svg").read_text() == paper_figure(comparison())
+    pytest.importorskip("typst", reason="the extra `figure` is not installed")
+    for name in ("a.pdf", "b.pdf", "a.PNG"):
+        check_figure(tmp_path / name)
+        write_figure(comparison((HOSTILE, "b")), tmp_path / name)
+    document = (tmp_path / "a.pdf").read_bytes()
+    assert document.startswith(b"%PDF-")
+    assert document == (tmp_path / "b.pdf").read_bytes()
+    assert b"CreationDate" not in document
+    width_px, height_px = (round(side / 25.4 * PIXELS_PER_INCH) for side in SIZE_MM)
+    drawn = cv2.imread(str(tmp_path / "a.PNG"))
+    assert drawn.shape[:2] == pytest.approx((height_px, width_px), abs=1)
+    assert drawn.std() > 5
+
+
+def test_a_figure_that_nothing_here_can_draw_is_refused(tmp_path, monkeypatch):
+    """With the command that installs what is missing; an SVG needs nothing."""
+    monkeypatch.setitem(sys.modules, "typst", None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    check_figure(tmp_path / "a.svg")
+    with pytest.raises(RefusedError, match=r"pip install 'alexnet-pipeline\[figure\]', or write a \.svg"):
+        check_figure(tmp_path / "a.pdf")
 
 
 def test_no_control_character_reaches_the_page_or_its_downloads(tmp_path):

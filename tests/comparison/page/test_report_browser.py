@@ -64,6 +64,49 @@ def test_it_fits_the_window(page):
     ]
 
 
+@pytest.mark.parametrize("page", [390], indirect=True)
+def test_names_stay_readable_when_the_table_is_scrolled(page):
+    """Nothing of the columns that pass below the first one shines through."""
+    cell = page.locator("#table tbody th").first
+    page.locator("#table").evaluate("(table) => { table.parentElement.scrollLeft = 120; }")
+    on_top = cell.evaluate(
+        """(cell) => {
+          cell.scrollIntoView({ block: "center" });
+          const box = cell.getBoundingClientRect();
+          const found = [];
+          for (let x = box.left + 2; x < box.right - 2; x += 3)
+            for (let y = box.top + 2; y < box.bottom - 2; y += 3)
+              found.push(cell.contains(document.elementFromPoint(x, y)));
+          return found.every(Boolean) && found.length > 50;
+        }"""
+    )
+    assert on_top
+
+
+@pytest.mark.parametrize("page", [390, 1280], indirect=True)
+def test_test_patterns_are_shown_whole(page):
+    """What a zone plate is there to show lies away from its centre; on a phone it is not cropped."""
+    image = page.locator(".pattern img").first
+    assert image.evaluate("(image) => [image.clientWidth, image.clientHeight, getComputedStyle(image).objectFit]") == [
+        256,
+        256,
+        "fill",
+    ]
+
+
+def test_sections_end_at_one_edge(page):
+    """Tables, charts, test patterns and the command are as wide as the text column allows."""
+    edges = page.evaluate(
+        """() => ["#table", "table.plain", "table.heat", ".verdict pre", ".charts", ".patterns figure:nth-child(4)"]
+          .flatMap((each) => [...document.querySelectorAll(each)].filter((found) => found.offsetParent)
+            .slice(0, 1)
+            .map((found) => Math.round(Math.min(found.getBoundingClientRect().right,
+              found.parentElement.getBoundingClientRect().right))))"""
+    )
+    assert len(edges) >= 6
+    assert set(edges) == {edges[0]}
+
+
 def test_sorting_by_click(page):
     """The first click puts the best first, the second turns it round."""
     head = page.locator("#table th[data-metric=psnr_db]")
