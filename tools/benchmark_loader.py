@@ -4,7 +4,8 @@
 
 The images are sharded to 256x256 twice: as JPEG of quality 90, and raw. Every loader makes float32 batches of 128
 random 224x224 crops with random flips, minus the channel mean. Each runs in its own process on few and on many images;
-the figures are the slopes between the two, as medians over the repetitions.
+the figures are the slopes between the two, as medians over the repetitions. A second table tells how long the thread
+that asks for a batch computes for it: on a GPU, it has that much less time to launch the network's kernels.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ import statistics
 import sys
 import tarfile
 import tempfile
+import time
 from collections.abc import Callable, Iterator
-from itertools import chain, repeat
+from functools import partial
+from itertools import chain, pairwise, repeat
 from pathlib import Path
 from typing import Any
 
@@ -51,9 +54,9 @@ def decode_alone(folder: Path, images: int) -> None:
         simplejpeg.decode_jpeg(files[number % len(files)], "RGB", strict=True)
 
 
-def by_loader(folder: Path, images: int) -> None:
-    """The loader of this package."""
-    loader = alexnet_pipeline.Loader(folder, BATCH, crop_px=CROP_PX, threads=THREADS)
+def by_loader(folder: Path, images: int, mean: Any = "channel") -> None:
+    """The loader of this package, as training uses it."""
+    loader = alexnet_pipeline.Loader(folder, BATCH, crop_px=CROP_PX, threads=THREADS, mean=mean, channels_last=True)
     seen = 0
     for batch, _ in chain.from_iterable(repeat(loader)):
         seen += len(batch)
@@ -92,20 +95,32 @@ def by_webdataset(folder: Path, images: int) -> None:
 CHILDREN: dict[str, tuple[str, Callable[[Path, int], None]]] = {
     "simplejpeg strict decoding alone (the floor)": ("jpg", decode_alone),
     "Loader, JPEG": ("jpg", by_loader),
+    "Loader, JPEG, mean image": ("jpg", partial(by_loader, mean="image")),
     "Loader, raw": ("raw", by_loader),
+    "Loader, raw, mean image": ("raw", partial(by_loader, mean="image")),
     "webdataset + DataLoader + simplejpeg": ("jpg", by_webdataset),
 }
 
 
-def measure(source: Path, repeats: int) -> Iterator[tuple[str, float, float]]:
+def measure(folders: dict[str, Path], repeats: int) -> Iterator[tuple[str, float, float]]:
     """Give (loader, CPU ms, wall ms) per image; loaders take turns, so that drift of the machine affects all alike."""
-    with tempfile.TemporaryDirectory() as scratch:
-        folders = make_shards(source, Path(scratch))
-        for _ in range(repeats):
-            for name, (encoding, _) in CHILDREN.items():
-                command = [sys.executable, __file__, str(folders[encoding]), "--child", name, "--images"]
-                cpu, wall, _ = slope(lambda images, command=command: run([*command, str(images)]), FEW, MANY)
-                yield name, cpu, wall
+    for _ in range(repeats):
+        for name, (encoding, _) in CHILDREN.items():
+            command = [sys.executable, __file__, str(folders[encoding]), "--child", name, "--images"]
+            cpu, wall, _ = slope(lambda images, command=command: run([*command, str(images)]), FEW, MANY)
+            yield name, cpu, wall
+
+
+def calling_thread_ms(folder: Path) -> float:
+    """Median CPU ms that the calling thread spends on a batch."""
+    loader = alexnet_pipeline.Loader(folder, BATCH, crop_px=CROP_PX, threads=THREADS, channels_last=True)
+    batches = chain.from_iterable(repeat(loader))
+    spent = []
+    for batch, _ in (next(batches) for _ in range(FEW // BATCH * 3)):
+        if len(batch) == BATCH:
+            spent.append(time.thread_time())
+    loader.close()
+    return statistics.median(later - earlier for earlier, later in pairwise(spent)) * 1e3
 
 
 def main() -> None:
@@ -120,8 +135,11 @@ def main() -> None:
         CHILDREN[given.child][1](given.source, given.images)
         return
     figures: dict[str, list[tuple[float, float]]] = {}
-    for name, cpu, wall in measure(given.source, given.repeats):
-        figures.setdefault(name, []).append((cpu, wall))
+    with tempfile.TemporaryDirectory() as scratch:
+        folders = make_shards(given.source, Path(scratch))
+        threads = {encoding: calling_thread_ms(folder) for encoding, folder in folders.items()}
+        for name, cpu, wall in measure(folders, given.repeats):
+            figures.setdefault(name, []).append((cpu, wall))
     floors = [cpu for cpu, _ in next(iter(figures.values()))]
     print(f"# benchmark_loader, {datetime.datetime.now(datetime.UTC).date()}\n")
     print(f"`python tools/benchmark_loader.py SOURCE --repeats {given.repeats}`\n")
@@ -131,6 +149,9 @@ def main() -> None:
         ratio = statistics.median(cpu / floor for (cpu, _), floor in zip(values, floors, strict=True))
         cpu, wall = (statistics.median(value[place] for value in values) for place in (0, 1))
         print(f"| {name} | {cpu:.3f} | {ratio:.2f} | {wall:.3f} |")
+    print(f"\n| batches of {BATCH} from | ms of the calling thread per batch |\n|---|---|")
+    for encoding, milliseconds in threads.items():
+        print(f"| {encoding} | {milliseconds:.2f} |")
 
 
 if __name__ == "__main__":

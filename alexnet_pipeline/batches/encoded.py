@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -18,10 +19,12 @@ from alexnet_pipeline.batches.requests import Batch, Request
 from alexnet_pipeline.dataset.open import ShardSet
 from alexnet_pipeline.errors import PipelineError
 
-PREFETCH_BATCHES = 2
+# Batches that DALI decodes ahead, and batches of files that are read before DALI asks for them.
+PREFETCH_BATCHES, READ_BATCHES = 2, 1
 
+Files = list[NDArray[np.uint8]]
 # One call gives a batch: files, and the tops and lefts of crops as shares of the room that they have.
-Source = Callable[[], tuple[list[NDArray[np.uint8]], NDArray[np.float32], NDArray[np.float32]]]
+Source = Callable[[], tuple[Files, NDArray[np.float32], NDArray[np.float32]]]
 
 
 class EncodedCrops:
@@ -50,7 +53,11 @@ class EncodedCrops:
     ) -> None:
         self._shards, self._requests = shards, requests
         self._given: deque[tuple[Request, Tensor]] = deque()  # to DALI, and not taken yet
-        self._next = next(requests)
+        self._read: deque[tuple[Request, Future[tuple[list[int], Files]]]] = deque()
+        self._reader = ThreadPoolExecutor(1, "encoded-crops")
+        self._later = next(requests)
+        for _ in range(READ_BATCHES):
+            self._order()
         self._room_px = max(1, shards.manifest.options.size_px - shape[1])
         self._shape = shape
         on_gpu = device.type == "cuda"
@@ -65,7 +72,7 @@ class EncodedCrops:
 
     def upcoming(self) -> Batch:
         """The batch that is given next."""
-        return (self._given[0][0] if self._given else self._next).batch
+        return (self._given or self._read)[0][0].batch
 
     def take(self) -> Crops:
         """The next batch.
@@ -88,13 +95,25 @@ class EncodedCrops:
     def close(self) -> None:
         """Release decoders, threads and what they hold."""
         self._pipeline = None
+        self._reader.shutdown(cancel_futures=True)
 
-    def _feed(self) -> tuple[list[NDArray[np.uint8]], NDArray[np.float32], NDArray[np.float32]]:
+    def _order(self) -> None:
+        """Have one more batch of files read."""
+        request, self._later = self._later, next(self._requests)
+        later = self._later.samples
+
+        def read() -> tuple[list[int], Files]:
+            self._shards.prefetch(later)
+            return self._shards.read_batch(request.samples)
+
+        self._read.append((request, self._reader.submit(read)))
+
+    def _feed(self) -> tuple[Files, NDArray[np.float32], NDArray[np.float32]]:
         """The next batch for DALI, ahead of time; places are arrays, because it looks at a list's items in Python."""
-        request, self._next = self._next, next(self._requests)
-        labels, images = self._shards.read_batch(request.samples)
+        self._order()
+        request, files = self._read.popleft()
+        labels, images = files.result()
         self._given.append((request, torch.tensor(labels)))
-        self._shards.prefetch(self._next.samples)
         places = request.corners[:, 0] if self._shape[0] == 1 else request.corners
         tops, lefts = np.ascontiguousarray(np.moveaxis(places / self._room_px, -1, 0), np.float32)
         return images, tops, lefts
