@@ -37,6 +37,30 @@ def test_the_gpu_gives_the_cpus_batches(data: ShardSet, layout: bool) -> None:
         assert float(difference.mean()) < (1e-4 if raw else 2.0)
 
 
+def test_a_decoder_on_the_cpu_gives_the_cpus_pixels(data: ShardSet) -> None:
+    """Exactly; the GPU's own, with the same upsampling of chroma, within a level."""
+    cpu, same, own = (
+        Loader(data, 16, crop_px=CROP, seed=2, device=device, decode=decode)
+        for device, decode in (("cpu", "auto"), ("cuda:0", "cpu"), ("cuda:0", "gpu"))
+    )
+    for (images, _), (copied, _), (decoded, _) in zip(cpu, same, own, strict=True):
+        torch.testing.assert_close(copied.cpu(), images, rtol=0, atol=0)
+        assert float((decoded.cpu() - images).abs().max()) <= 1.01
+
+
+def test_a_buffer_is_not_written_before_it_is_copied(data: ShardSet) -> None:
+    """Though copies are late, and the host is far ahead of the device."""
+    if data.manifest.options.encoding != "raw":
+        pytest.skip("DALI has buffers of its own")
+    wanted = [crops.pixels.clone() for crops in Loader(data, 4, crop_px=CROP).crops()]
+    loader, found = Loader(data, 4, crop_px=CROP, device="cuda:0"), []
+    for crops in loader.crops():
+        found.append(crops.pixels)
+        with torch.cuda.stream(loader._source._stream):
+            torch.cuda._sleep(50_000_000)
+    assert all(torch.equal(pixels.cpu(), expected) for pixels, expected in zip(found, wanted, strict=True))
+
+
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_half_precision_batches(data: ShardSet, dtype: str) -> None:
     """Rounded, not wrong."""
