@@ -31,7 +31,7 @@ from process_cost import run, slope
 import alexnet_pipeline
 
 QUALITY, BATCH, CROP_PX, THREADS = 90, 128, 224, 2
-FEW, MANY = 2_000, 8_000
+FEW, MANY = 2_000, {"jpg": 8_000, "raw": 40_000}
 
 
 def make_shards(source: Path, scratch: Path) -> dict[str, Path]:
@@ -107,7 +107,7 @@ def measure(folders: dict[str, Path], repeats: int) -> Iterator[tuple[str, float
     for _ in range(repeats):
         for name, (encoding, _) in CHILDREN.items():
             command = [sys.executable, __file__, str(folders[encoding]), "--child", name, "--images"]
-            cpu, wall, _ = slope(lambda images, command=command: run([*command, str(images)]), FEW, MANY)
+            cpu, wall, _ = slope(lambda images, command=command: run([*command, str(images)]), FEW, MANY[encoding])
             yield name, cpu, wall
 
 
@@ -129,7 +129,7 @@ def main() -> None:
     parser.add_argument("source", type=Path, help="raw images, as for `alexnet-pipeline shard`")
     parser.add_argument("--repeats", type=int, default=3, help="number of repetitions")
     parser.add_argument("--child", choices=CHILDREN, help=argparse.SUPPRESS)
-    parser.add_argument("--images", type=int, default=MANY, help=argparse.SUPPRESS)
+    parser.add_argument("--images", type=int, default=FEW, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.child:
         CHILDREN[given.child][1](given.source, given.images)

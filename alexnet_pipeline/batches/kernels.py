@@ -17,8 +17,6 @@ _posix_fadvise = types.ExternalFunction("posix_fadvise", types.intc(types.intc, 
 _WILLNEED = 3  # POSIX_FADV_WILLNEED
 # A `.npy` header of version 1 says its own length here; those of images of one size are equally long.
 _LENGTH_AT, _MAGIC_BYTES, NPY_HEADER_BYTES = 8, 10, 128
-# Rows of all images that are normalised before the next rows: of the mean image, so many stay in the fastest cache.
-_TILE_ROWS = 8
 
 
 @functools.cache
@@ -122,25 +120,24 @@ def normalise(
     width = np.uintp(3 * side)
     mirrored, offset = np.empty(width, np.uint8), np.empty(width, np.float32)
     row_out = np.empty(width, np.float32)
-    for first_row in range(0, side, _TILE_ROWS):
-        for image in range(begin, end):
-            for at in range(width):
-                offset[at] = offsets[image, at % np.uintp(3)]
-            for row in range(first_row, min(side, first_row + _TILE_ROWS)):
-                source = crops[image, row].reshape(3 * side)
-                if flips[image]:
-                    _mirror(source, mirrored)
-                    source = mirrored
-                target = row_out if planar else out[image, row * 3 * side : (row + 1) * 3 * side]
-                if len(mean):
-                    centre = mean[row].reshape(3 * side)
-                    for at in range(width):
-                        target[at] = np.float32(source[at]) - offset[at] - centre[at]
-                else:
-                    for at in range(width):
-                        target[at] = np.float32(source[at]) - offset[at]
-                if planar:
-                    _split(row_out, out[image], np.uintp(row * side), np.uintp(side * side))
+    for image in range(begin, end):
+        for at in range(width):
+            offset[at] = offsets[image, at % np.uintp(3)]
+        for row in range(side):
+            source = crops[image, row].reshape(3 * side)
+            if flips[image]:
+                _mirror(source, mirrored)
+                source = mirrored
+            target = row_out if planar else out[image, row * 3 * side : (row + 1) * 3 * side]
+            if len(mean):
+                centre = mean[row].reshape(3 * side)
+                for at in range(width):
+                    target[at] = np.float32(source[at]) - offset[at] - centre[at]
+            else:
+                for at in range(width):
+                    target[at] = np.float32(source[at]) - offset[at]
+            if planar:
+                _split(row_out, out[image], np.uintp(row * side), np.uintp(side * side))
 
 
 # Unsigned numbers index without a test for negative ones, which would keep a loop from being vectorised.
