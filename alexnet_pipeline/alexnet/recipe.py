@@ -87,6 +87,7 @@ class Recipe(Architecture):
         final_learning_rate: of `geometric`, in the last epoch.
         patience_epochs: of `plateau`: epochs without a new lowest validation error before a drop.
         drops: of `plateau`: drops before training ends early (section 5: "reduced three times prior to termination").
+        warmup_epochs: neither the paper nor the source has a warm-up.
         lighting: section 4.1: .1.
         mean: the paper and the source: `image`.
         crop_px: side of the crops; section 4.1: 224 of 256. None is the same share of whatever the images' side is.
@@ -113,6 +114,9 @@ class Recipe(Architecture):
     final_learning_rate: float = 4e-5
     patience_epochs: int = 3
     drops: int = 3
+    warmup_epochs: float = option(
+        0.0, "Epochs in which the learning rate grows from 0 to the schedule's.", least=0, most=1_000_000
+    )
     lighting: float = option(0.1, "Std. dev. of PCA lighting noise; 0 turns it off.", least=0)
     mean: Mean = option("image", "What to subtract: the mean image, or the mean of each channel.")
     crop_px: int | None = None
