@@ -38,7 +38,7 @@ MAX_TENSORS_BYTES = 8 << 30
 FORMAT_VERSION = 1
 # Settings that a resumed run may have others of, which its log then says: those of its rate and length.
 CHANGEABLE = frozenset(
-    {"learning_rate", "schedule", "drops_epochs", "final_learning_rate", "patience_epochs", "drops"}
+    {"learning_rate", "schedule", "drops_epochs", "final_learning_rate", "patience_epochs", "drops", "warmup_epochs"}
     | {"epochs", "total_steps"}
 )
 _DIGEST = re.compile(rb'"digest": "[0-9a-f]{64}"')

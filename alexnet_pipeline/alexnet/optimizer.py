@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -45,21 +47,26 @@ def make_optimizer(model: AlexNet, recipe: Recipe) -> torch.optim.SGD:
             "weight_decay": recipe.bias_decay,
             "factor": recipe.bias_rate_factor,
             "falls": recipe.bias_rate_falls,
-            "lr": recipe.learning_rate * recipe.bias_rate_factor,
+            "steady": recipe.learning_rate * recipe.bias_rate_factor,
         },
     ]
     return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=recipe.momentum, fused=True)
 
 
-def set_learning_rate(optimizer: torch.optim.SGD, rate: float) -> None:
+def set_learning_rate(optimizer: torch.optim.SGD, rate: float, warmup_share: float = 1.0) -> None:
     """Set the learning rate as the paper's rule means it.
+
+    Args:
+        optimizer: of `make_optimizer`.
+        rate: of weights.
+        warmup_share: that `rate` contains; the rates that do not fall with it are warmed up all the same.
 
     The paper's velocity includes the rate of each step that it sums up; PyTorch multiplies its whole buffer by the
     current rate. So after a change of the rate the buffer is scaled, and the velocity stays.
     """
     for group in optimizer.param_groups:
-        old, new = group["lr"], rate * group["factor"]
-        if new == old or not group["falls"]:
+        old, new = group["lr"], _rate_of(group, rate, warmup_share)
+        if new == old:
             continue
         buffers = [optimizer.state[parameter].get("momentum_buffer") for parameter in group["params"]]
         held = [buffer for buffer in buffers if buffer is not None]
@@ -78,11 +85,16 @@ def momentum(model: AlexNet, optimizer: torch.optim.SGD) -> dict[str, Tensor]:
     return found
 
 
-def load_momentum(model: AlexNet, optimizer: torch.optim.SGD, state: dict[str, Tensor], rate: float) -> None:
-    """Inverse of `momentum`, for any arrangement of towers; `rate` is the learning rate of the last step."""
+def _rate_of(group: dict[str, Any], rate: float, warmup_share: float) -> float:
+    return float(rate * group["factor"] if group["falls"] else group["steady"] * warmup_share)
+
+
+def load_momentum(
+    model: AlexNet, optimizer: torch.optim.SGD, state: dict[str, Tensor], rate: float, warmup_share: float = 1.0
+) -> None:
+    """Inverse of `momentum`, for any arrangement of towers; rate and share of warm-up are those of the last step."""
     for group in optimizer.param_groups:
-        if group["falls"]:
-            group["lr"] = rate * group["factor"]
+        group["lr"] = _rate_of(group, rate, warmup_share)
     exchange = model.exchange
     for name, parameters in model.parameters_by_name().items():
         for parameter, tower in zip(parameters, exchange.towers, strict=True):

@@ -26,7 +26,21 @@ class PlateauState:
 
 
 def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int, total_steps: int, plateau: PlateauState) -> float:
-    """The learning rate of weights at a step, counted from 0."""
+    """The learning rate of weights at a step, counted from 0: the schedule's, times the share that warm-up leaves."""
+    scheduled = _scheduled(recipe, step, steps_per_epoch, total_steps, plateau)
+    return scheduled * warmup_share(recipe, step, steps_per_epoch)
+
+
+def warmup_share(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
+    """The share of its rate that a step takes, more than 0 and at most 1: n of N in the n-th of N steps of warm-up.
+
+    Source: Goyal et al. 2017, "Accurate, large minibatch SGD", section 2.2 (gradual warm-up); 0 would be a lost step.
+    """
+    steps = recipe.warmup_epochs * steps_per_epoch
+    return min(1.0, (step + 1) / steps) if steps else 1.0
+
+
+def _scheduled(recipe: Recipe, step: int, steps_per_epoch: int, total_steps: int, plateau: PlateauState) -> float:
     epoch = step // steps_per_epoch
     if recipe.schedule == "plateau":
         return recipe.learning_rate / DROP**plateau.drops
@@ -39,10 +53,12 @@ def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int, total_steps: 
     return recipe.learning_rate * (1 - step / total_steps)
 
 
-def after_epoch(recipe: Recipe, plateau: PlateauState, error: float) -> PlateauState:
-    """The state after an epoch's validation."""
+def after_epoch(recipe: Recipe, plateau: PlateauState, error: float, epochs: int) -> PlateauState:
+    """The state after the validation of an epoch, the `epochs`-th; nobody waits while the rate still grows."""
     if plateau.best_error is None or error < plateau.best_error:
         return replace(plateau, best_error=error, waited_epochs=0)
+    if epochs < recipe.warmup_epochs:
+        return plateau
     if plateau.waited_epochs + 1 < recipe.patience_epochs:
         return replace(plateau, waited_epochs=plateau.waited_epochs + 1)
     return replace(plateau, waited_epochs=0, drops=plateau.drops + 1)

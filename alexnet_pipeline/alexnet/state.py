@@ -13,7 +13,7 @@ from alexnet_pipeline.alexnet.optimizer import load_momentum, momentum
 from alexnet_pipeline.alexnet.randomness import gather_random, set_random
 from alexnet_pipeline.alexnet.run import Run
 from alexnet_pipeline.alexnet.run_folder import CHECKPOINTS
-from alexnet_pipeline.alexnet.schedule import PlateauState
+from alexnet_pipeline.alexnet.schedule import PlateauState, warmup_share
 from alexnet_pipeline.errors import PipelineError
 from alexnet_pipeline.progress import Message
 
@@ -59,7 +59,8 @@ def restore(run: Run, checkpoint: Checkpoint, *, strict: bool = False) -> TrainS
     saved, process = checkpoint.state, run.process
     changed = check_identity(saved, run.identity, strict=strict)
     run.model.load_grouped(checkpoint.weights)
-    load_momentum(run.model, run.optimizer, checkpoint.momentum, saved.learning_rate)
+    warmed = warmup_share(run.recipe, saved.step - 1, len(run.loader))
+    load_momentum(run.model, run.optimizer, checkpoint.momentum, saved.learning_rate, warmed)
     run.loader.load_state(saved.loader)
     set_random(process, checkpoint.random)
     if changed:

@@ -24,7 +24,7 @@ from alexnet_pipeline.alexnet.randomness import seeded
 from alexnet_pipeline.alexnet.recipe import RecipeChanges, find_recipe
 from alexnet_pipeline.alexnet.run import Run, open_splits, prepare
 from alexnet_pipeline.alexnet.run_folder import CHECKPOINTS, LOCK, first_weights, write_run
-from alexnet_pipeline.alexnet.schedule import after_epoch, is_over, learning_rate
+from alexnet_pipeline.alexnet.schedule import after_epoch, is_over, learning_rate, warmup_share
 from alexnet_pipeline.alexnet.state import TrainState, begin, check_finite, restore, save
 from alexnet_pipeline.batches.crops import Crops
 from alexnet_pipeline.dataset.cache import Stop
@@ -193,13 +193,14 @@ def _epoch(run: Run, state: TrainState, stop: Stop) -> TrainState:
     if run.val:
         state = _validate(run, state)
         assert state.errors
-        state = replace(state, plateau=after_epoch(run.recipe, state.plateau, state.errors.top1_error))
+        epochs = state.step // len(run.loader)
+        state = replace(state, plateau=after_epoch(run.recipe, state.plateau, state.errors.top1_error, epochs))
     return save(run, state)
 
 
 def _step(run: Run, state: TrainState, images: Tensor, labels: Tensor, waited_s: float) -> TrainState:
     rate = learning_rate(run.recipe, state.step, len(run.loader), run.identity.total_steps, state.plateau)
-    set_learning_rate(run.optimizer, rate)
+    set_learning_rate(run.optimizer, rate, warmup_share(run.recipe, state.step, len(run.loader)))
     run.optimizer.zero_grad(set_to_none=True)
     scores = run.forward(images)
     count = run.recipe.batch_images

@@ -55,6 +55,14 @@ def test_biases_have_their_own_rate_and_decay(recipe) -> None:
     assert (PAPER.bias_rate_factor, PAPER.bias_decay) == (1.0, PAPER.weight_decay)
 
 
+def test_biases_are_warmed_up_though_their_rate_stays() -> None:
+    """The source's: to twice the first rate, whatever that of the weights falls to."""
+    optimizer = make_optimizer(AlexNet(SMALL, Whole(CPU)), SOURCE2012)
+    for rate, share, expected in ((0.0025, 0.25, 0.005), (0.01, 1.0, 0.02), (0.001, 1.0, 0.02)):
+        set_learning_rate(optimizer, rate, share)
+        assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([rate, expected])
+
+
 def test_momentum_is_saved_and_loaded() -> None:
     """An optimizer that loads another's buffers takes the same next step."""
     models = [AlexNet(SMALL, Whole(CPU), seed=1).double() for _ in range(2)]

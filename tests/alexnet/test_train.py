@@ -22,6 +22,7 @@ from alexnet_pipeline.alexnet import metrics
 from alexnet_pipeline.alexnet.checkpoint import load_newest, newest_path
 from alexnet_pipeline.alexnet.metrics import read_metrics
 from alexnet_pipeline.alexnet.network import initial_state
+from alexnet_pipeline.alexnet.recipe import find_recipe
 from alexnet_pipeline.alexnet.run_folder import read_mean, read_run
 from alexnet_pipeline.batches.loader import Loader, mean_of
 from alexnet_pipeline.errors import InterruptedRunError, PipelineError, RefusedError
@@ -92,6 +93,22 @@ def test_dropout_continues_exactly(shards: Path, tmp_path: Path) -> None:
     torch.rand(3)
     run(shards, tmp_path / "parts", resume="auto", **changes)
     assert digest(tmp_path / "parts") == digest(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("preset", ["quarter", "source2012"])
+def test_warmup_continues_exactly(shards: Path, tmp_path: Path, preset: str) -> None:
+    """In its middle, with the rates that an uninterrupted run has; also where biases have a rate of their own."""
+    changes = {"preset": preset, "norm": "batch", "dropout": 0, "epochs": 3, "warmup_epochs": 1.8, "log_every": 1}
+    run(shards, tmp_path / "whole", **changes)
+    with pytest.raises(InterruptedRunError):
+        run(shards, tmp_path / "parts", stop=asked(signal.SIGINT, 4), **changes)
+    run(shards, tmp_path / "parts", resume="auto", **changes)
+    assert digest(tmp_path / "parts") == digest(tmp_path / "whole")
+    rates = [[line.learning_rate for line in read_metrics(tmp_path / name).steps] for name in ("whole", "parts")]
+    assert rates[0] == rates[1]
+    top = find_recipe({"preset": preset}).learning_rate
+    plain = [top * (1 - step / 15) if preset == "quarter" else top for step in range(15)]
+    assert rates[0] == pytest.approx([rate * min(1, (step + 1) / 9) for step, rate in enumerate(plain)])
 
 
 def test_a_stop_after_the_last_step_is_told(shards: Path, tmp_path: Path) -> None:
