@@ -2,17 +2,18 @@
 
 `RUN/checkpoints/step-000001234/` holds `weights.safetensors` and `momentum.safetensors`, both of both towers, so that
 any arrangement of towers can load them; `random.safetensors`, every process's random generators; and `state.json`,
-which names the others' sha256 and proves itself by its own.
+which names the others' sha256 and proves itself by its own. It holds the errors of these very weights, too, where they
+were validated: the best checkpoint is told by the checkpoints themselves, and no other file can contradict them.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import errno
 import hashlib
 import re
 import shutil
-from collections.abc import Collection
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,52 +21,38 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from alexnet_pipeline.alexnet.options import Precision
-from alexnet_pipeline.alexnet.recipe import NetworkOptions, Recipe
+from alexnet_pipeline.alexnet.error_rates import ErrorRates
+from alexnet_pipeline.alexnet.identity import Identity
 from alexnet_pipeline.alexnet.schedule import PlateauState
 from alexnet_pipeline.batches.loader import LoaderState
 from alexnet_pipeline.errors import PipelineError, RefusedError
 from alexnet_pipeline.files import PART, naming, read_whole, retry_passing, sync_folder, write_whole
-from alexnet_pipeline.options import parameters_of
 from alexnet_pipeline.progress import Report, warn_to
 from alexnet_pipeline.records import from_json, to_json
 
 # The files of tensors, NAME.safetensors, and the one that proves them.
 TENSORS, STATE = ("weights", "momentum", "random"), "state.json"
+# Digits of a step in the name of its folder, and what stands before the name while another one takes its place.
+STEP_DIGITS, OLD = 9, PART + "old-"
 # Largest file of tensors that is read; the paper's network has 244 MB of weights.
 MAX_TENSORS_BYTES = 8 << 30
 # Change this with the meaning of a checkpoint's files.
 FORMAT_VERSION = 1
-# Settings that a resumed run may have others of, which its log then says: those of its rate and length.
-CHANGEABLE = frozenset(
-    {"learning_rate", "schedule", "drops_epochs", "final_learning_rate", "patience_epochs", "drops", "warmup_epochs"}
-    | {"epochs", "total_steps"}
-)
 _DIGEST = re.compile(rb'"digest": "[0-9a-f]{64}"')
 _NO_DIGEST = b'"digest": ""'
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
-    """What a resumed run must have in common with its checkpoint.
+class Validation:
+    """What the weights of a checkpoint were measured to be worth.
 
     Attributes:
-        recipe: every number of the training.
-        network: that is trained.
-        seed: of the run.
-        total_steps: of the whole run.
-        precision: of the arithmetic.
-        classes: class names, in label order.
-        training_set: digest of its manifest.
+        errors: over the validation set.
+        shards: digest of its manifest; errors on different sets are not compared.
     """
 
-    recipe: Recipe
-    network: NetworkOptions
-    seed: int
-    total_steps: int
-    precision: Precision
-    classes: tuple[str, ...]
-    training_set: str
+    errors: ErrorRates
+    shards: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +67,7 @@ class SavedState:
         loader: position in the data, the same in every process.
         size_px: side of the training images.
         identity: what a resumed run must have in common.
+        validation: of these weights; None where they were not validated, or by a version that did not say.
     """
 
     step: int
@@ -89,6 +77,7 @@ class SavedState:
     loader: LoaderState
     size_px: int
     identity: Identity
+    validation: Validation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,29 +116,30 @@ class DamagedCheckpointError(PipelineError):
 
 
 def save_checkpoint(folder: Path, checkpoint: Checkpoint, keep: int) -> Path:
-    """Write a checkpoint below a folder, then remove all but it and the `keep` - 1 before it.
+    """Write a checkpoint below a folder, then remove all but it, the `keep` - 1 before it, and the best one.
+
+    A kill at any moment leaves the newest of those before it, or it, and the best of them.
 
     Raises:
         PipelineError: it cannot be written; the older ones stay.
     """
-    final = folder / f"step-{checkpoint.state.step:09d}"
+    final = folder / f"step-{checkpoint.state.step:0{STEP_DIGITS}d}"
     part = folder / (PART + final.name)
     with naming(final):
         folder.mkdir(parents=True, exist_ok=True)
+        _put_back(folder)
         _remove_parts(folder)
         part.mkdir()
         try:
             _write_files(part, checkpoint)
             if final.exists():  # of the same step: out of the way until the new one has its name
-                final.replace(folder / (PART + "old-" + final.name))
+                final.replace(folder / (OLD + final.name))
             part.replace(final)
         finally:
+            _put_back(folder)
             _remove_parts(folder)
-    sync_folder(folder)
-    # Checkpoints beyond this step could not be resumed, or this step would not have been taken.
-    kept = [path for path in _newest_first(folder) if path.name <= final.name][:keep]
-    for path in {*_newest_first(folder)} - {*kept}:
-        shutil.rmtree(path, ignore_errors=True)
+        sync_folder(folder)
+        _prune(folder, final, keep)
     return final
 
 
@@ -168,6 +158,45 @@ def load_newest(folder: Path, report: Report) -> Checkpoint | None:
     return None
 
 
+def find_checkpoint(folder: Path, which: str, report: Report) -> Checkpoint | None:
+    """The checkpoint that is asked for, None where there is none at all.
+
+    Args:
+        folder: of the checkpoints.
+        which: `newest`, which passes over damaged ones with a warning; `best`, by top-1 error; or a step.
+        report: gets warnings.
+
+    Raises:
+        RefusedError: there is no such checkpoint, or it is of another version of this package.
+        PipelineError: it is damaged, or cannot be read.
+    """
+    there = {str(step_of(path)): path for path in _newest_first(folder)}
+    if which == "newest" or not there:
+        return load_newest(folder, report)
+    best = best_checkpoint(folder) if which == "best" else None
+    found = best[0] if best else there.get(which)
+    if found is None:
+        wanted = "no checkpoint was validated" if which == "best" else f"found none of {which!r}"
+        raise RefusedError(f"`checkpoint`: {wanted}; expected newest, best, or one of the steps {', '.join(there)}")
+    return load_checkpoint(found)
+
+
+def best_checkpoint(folder: Path) -> tuple[Path, ErrorRates] | None:
+    """The folder of the checkpoint with the lowest top-1 error on the validation set, unproved, and its errors.
+
+    None where none was validated. Of equals it is the earliest, and of several validation sets those of the last count.
+
+    Raises:
+        PipelineError: a checkpoint cannot be read.
+    """
+    return _best(_newest_first(folder))
+
+
+def step_of(path: Path) -> int:
+    """The step of a checkpoint's folder."""
+    return int(path.name[-STEP_DIGITS:])
+
+
 def load_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint and prove it.
 
@@ -176,13 +205,17 @@ def load_checkpoint(path: Path) -> Checkpoint:
         PipelineError: it cannot be read.
         RefusedError: it is whole, but of another version of this package.
     """
-    try:
-        text = retry_passing(lambda: read_whole(path / STATE))
-        if _sealed(_DIGEST.sub(_NO_DIGEST, text, count=1)) != text:
-            raise ValueError(f"{STATE} does not match its digest")
-        file = _read_state(path, text)
+    with _proving(path):
+        file = _read_state(path)
         tensors = {name: _load(path / f"{name}.safetensors", getattr(file, name)) for name in TENSORS}
         return Checkpoint(**tensors, state=file.state, digest=file.digest)
+
+
+@contextmanager
+def _proving(path: Path) -> Iterator[None]:
+    """Tell damage, which another checkpoint may stand in for, from what says nothing of the content."""
+    try:
+        yield
     except (FileNotFoundError, ValueError, SafetensorError) as error:
         raise DamagedCheckpointError(f"checkpoint {path} is damaged: {error}") from error
     except OSError as error:
@@ -204,48 +237,6 @@ def newest_path(folder: Path) -> Path | None:
     return next(iter(_newest_first(folder)), None)
 
 
-def check_identity(saved: SavedState, mine: Identity, *, strict: bool = False) -> tuple[str, ...]:
-    """Make sure that a checkpoint is of this very run; or, unless `strict`, of one with another rate and length.
-
-    Returns:
-        What differs, like `learning_rate: 0.01, now 0.001`.
-
-    Raises:
-        RefusedError: it was made with other settings; the message says which.
-    """
-    then, now = _settings(saved.identity), _settings(mine)
-    changed = {name: f"{name}: {then[name]!s:.60}, now {now[name]!s:.60}" for name in now if then[name] != now[name]}
-    refused = [text for name, text in changed.items() if strict or name not in CHANGEABLE]
-    if refused:
-        raise RefusedError(
-            f"the checkpoint of step {saved.step} was made with other settings ({'; '.join(refused)}); repeat those "
-            "settings, or choose another `run_dir`"
-        )
-    if mine.total_steps < saved.step:
-        raise RefusedError(
-            f"the run has taken {saved.step:,} steps, more than the {mine.total_steps:,} that are asked for; choose "
-            "more `steps` or `epochs`, or another `run_dir`"
-        )
-    return tuple(changed.values())
-
-
-def continued(recipe: Recipe, saved: Identity, given: Collection[str]) -> Recipe:
-    """A recipe with the rate and length of a checkpoint's, but for the parameters that are given now."""
-    fields = {parameter.field: parameter.name for parameter in parameters_of(Recipe)}
-    kept = [field.name for field in dataclasses.fields(Recipe) if fields.get(field.name, field.name) in CHANGEABLE]
-    return dataclasses.replace(
-        recipe, **{name: getattr(saved.recipe, name) for name in kept if fields.get(name, name) not in given}
-    )
-
-
-def _settings(identity: Identity) -> dict[str, object]:
-    """All that counts, flat, by the names of parameters where there are any."""
-    names = {parameter.field: parameter.name for parameter in parameters_of(Recipe)}
-    plain = dataclasses.asdict(identity)
-    parts = {**plain.pop("recipe"), **plain.pop("network"), **plain}
-    return {names.get(field, field): value for field, value in parts.items()}
-
-
 def _write_files(folder: Path, checkpoint: Checkpoint) -> None:
     digests = {}
     for name in TENSORS:
@@ -260,7 +251,10 @@ def _sealed(blank: bytes) -> bytes:
     return blank.replace(_NO_DIGEST, b'"digest": "%s"' % hashlib.sha256(blank).hexdigest().encode("ascii"), 1)
 
 
-def _read_state(path: Path, text: bytes) -> _StateFile:
+def _read_state(path: Path) -> _StateFile:
+    text = retry_passing(lambda: read_whole(path / STATE))
+    if _sealed(_DIGEST.sub(_NO_DIGEST, text, count=1)) != text:
+        raise ValueError(f"{STATE} does not match its digest")
     try:
         file = from_json(text, _StateFile)
         if file.format_version != FORMAT_VERSION:
@@ -281,7 +275,47 @@ def _load(path: Path, digest: str) -> dict[str, Tensor]:
 
 
 def _newest_first(folder: Path) -> list[Path]:
-    return sorted(folder.glob("step-" + "[0-9]" * 9), reverse=True)
+    """All checkpoints; one that was about to be replaced when its run was killed still counts."""
+    name = "step-" + "[0-9]" * STEP_DIGITS
+    found = {step_of(path): path for pattern in (OLD + name, name) for path in folder.glob(pattern)}
+    return [found[step] for step in sorted(found, reverse=True)]
+
+
+def _best(paths: Sequence[Path]) -> tuple[Path, ErrorRates] | None:
+    """Of checkpoints, newest first."""
+    validated: list[tuple[Path, Validation]] = []
+    for path in paths:
+        try:
+            with _proving(path):
+                validation = _read_state(path).state.validation
+        except (DamagedCheckpointError, RefusedError):
+            continue
+        if validation:
+            validated.append((path, validation))
+    compared = [(path, each.errors) for path, each in validated if each.shards == validated[0][1].shards]
+    return min(compared, key=lambda pair: (pair[1].top1_error, step_of(pair[0])), default=None)
+
+
+def _prune(folder: Path, newest: Path, keep: int) -> None:
+    """Remove what is not to be kept, each checkpoint at once: none is ever there in part."""
+    there = _newest_first(folder)
+    # Checkpoints beyond this step could not be resumed, or this step would not have been taken.
+    past = [path for path in there if path.name <= newest.name]
+    try:
+        best = _best(past)
+    except PipelineError:  # what cannot be read now may be the best
+        return
+    for path in {*there} - {*past[:keep], *([best[0]] if best else [])}:
+        path.replace(folder / (PART + "gone-" + path.name))
+    _remove_parts(folder)
+
+
+def _put_back(folder: Path) -> None:
+    """Give a checkpoint its name again that was moved for another one, which never came."""
+    for path in folder.glob(OLD + "*"):
+        final = folder / path.name.removeprefix(OLD)
+        if not final.exists():
+            path.replace(final)
 
 
 def _remove_parts(folder: Path) -> None:

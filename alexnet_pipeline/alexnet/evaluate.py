@@ -121,7 +121,7 @@ class Evaluation:
 def evaluate(
     runs: Path | str | Sequence[Path | str], *, shards: StrPath, progress: Progress = True, **options: Any
 ) -> Evaluation:
-    """Count the errors of a run's newest network, or of the mean of several runs' probabilities.
+    """Count the errors of a run's network, or of the mean of several runs' probabilities.
 
     The evaluation of a single run is kept in its folder, for its report.
 
@@ -132,8 +132,8 @@ def evaluate(
         **options: see `EvaluateOptions`.
 
     Raises:
-        RefusedError: a folder holds no run, or its classes are not the shards'.
-        PipelineError: an image was missed or counted twice.
+        RefusedError: a folder holds no run or no such checkpoint, or its classes are not the shards'.
+        PipelineError: an image was missed or counted twice, or the checkpoint is damaged.
     """
     chosen = make(EvaluateOptions, options)
     folders = [Path(run) for run in ([runs] if isinstance(runs, (str, Path)) else runs)]
@@ -141,7 +141,14 @@ def evaluate(
         raise RefusedError("`runs`: found none; expected at least one run folder")
     with reporting(progress) as report:
         (opened,) = open_sets([locate(shards)], chosen.cache, report)
-        predictions = predict(folders, opened, crops=chosen.crops, device=chosen.device, report=report)
+        predictions = predict(
+            folders,
+            opened,
+            checkpoint=chosen.checkpoint,
+            crops=chosen.crops,
+            device=chosen.device,
+            report=report,
+        )
     best = best_classes(predictions.probabilities)
     if chosen.predictions:
         write_whole(chosen.predictions, _prediction_lines(opened, predictions, best))

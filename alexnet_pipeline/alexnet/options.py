@@ -75,6 +75,11 @@ class EvaluateOptions:
     """How to evaluate."""
 
     cache: Path | None = option(None, CACHE_HELP, metavar="DIR")
+    checkpoint: str = option(
+        "newest",
+        "Which one: newest, best (by top-1 error on the validation set in training), or the step of one that is kept.",
+        metavar="STEP|best|newest",
+    )
     crops: Crops = option(1, "Crops per image: the centre, or the paper's ten.")
     device: Device = option("auto", DEVICE_HELP)
     predictions: Path | None = option(

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from alexnet_pipeline.alexnet.checkpoint import Checkpoint, find_not_finite, load_newest
+from alexnet_pipeline.alexnet.checkpoint import Checkpoint, find_checkpoint, find_not_finite
 from alexnet_pipeline.alexnet.network import AlexNet
 from alexnet_pipeline.alexnet.options import Crops, Device
 from alexnet_pipeline.alexnet.processes import Process, join
@@ -44,35 +44,37 @@ def predict(
     runs: Sequence[Path],
     shards: ShardSet,
     *,
+    checkpoint: str = "newest",
     crops: Crops = 1,
     shift_px: int = 0,
     device: Device = "auto",
     report: Report = silent,
 ) -> Predictions:
-    """Show every image once to the newest network of a run, or of several.
+    """Show every image once to a network of a run, or to those of several.
 
     Args:
         runs: run folders.
         shards: an opened data set.
+        checkpoint: of each run: `newest`, `best`, or a step.
         crops: 1 for the centre, 10 for corners, centre and their flips (section 4.1).
         shift_px: how far the centre crop is moved to the right.
         device: `auto`, `cpu` or `cuda`.
         report: gets progress, and warnings of damaged checkpoints.
 
     Raises:
-        RefusedError: a folder holds no run, or its classes are not the shards'.
+        RefusedError: a folder holds no run or no such checkpoint, or its classes are not the shards'.
         PipelineError: an image was missed or counted twice.
     """
     with join("one", device) as process:
-        checkpoints = [_newest(run, shards, report) for run in runs]
-        models = [_model(checkpoint, process) for checkpoint in checkpoints]
+        checkpoints = [_checkpoint(run, checkpoint, shards, report) for run in runs]
+        models = [_model(each, process) for each in checkpoints]
         crop_px, mean = _common_view(runs, models)
         loader = validation_loader(shards, process, crops=crops, crop_px=crop_px, mean=mean, shift_px=shift_px)
         with closing(loader):
             batches = list(_predict_batches(models, loader, report))
     probabilities, labels = (torch.cat(parts) for parts in zip(*batches, strict=True))
     check_count(len(labels), shards)
-    return Predictions(probabilities, labels, tuple(checkpoint.state.step for checkpoint in checkpoints))
+    return Predictions(probabilities, labels, tuple(each.state.step for each in checkpoints))
 
 
 def mean_probabilities(models: Sequence[Callable[[Tensor], Tensor]], images: Tensor) -> Tensor:
@@ -151,8 +153,8 @@ def _common_view(runs: Sequence[Path], models: Sequence[AlexNet]) -> tuple[int, 
     return crop_px, mean
 
 
-def _newest(run: Path, shards: ShardSet, report: Report) -> Checkpoint:
-    checkpoint = load_newest(run / CHECKPOINTS, report)
+def _checkpoint(run: Path, which: str, shards: ShardSet, report: Report) -> Checkpoint:
+    checkpoint = find_checkpoint(run / CHECKPOINTS, which, report)
     if checkpoint is None:
         raise RefusedError(f"{run} holds no checkpoint; expected a folder that `train` wrote")
     name = find_not_finite(checkpoint)

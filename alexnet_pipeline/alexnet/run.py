@@ -13,8 +13,8 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from alexnet_pipeline.alexnet.checkpoint import Identity
 from alexnet_pipeline.alexnet.exchange import TOWERS
+from alexnet_pipeline.alexnet.identity import Identity
 from alexnet_pipeline.alexnet.metrics import MetricsWriter
 from alexnet_pipeline.alexnet.network import AlexNet
 from alexnet_pipeline.alexnet.optimizer import make_optimizer

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
-from alexnet_pipeline.alexnet.checkpoint import Checkpoint, SavedState, check_identity, find_not_finite, save_checkpoint
+from alexnet_pipeline.alexnet.checkpoint import Checkpoint, SavedState, Validation, find_not_finite, save_checkpoint
 from alexnet_pipeline.alexnet.error_rates import ErrorRates
+from alexnet_pipeline.alexnet.identity import check_identity
 from alexnet_pipeline.alexnet.metrics import ChangeLine, StepSums
 from alexnet_pipeline.alexnet.network import is_shared
 from alexnet_pipeline.alexnet.optimizer import load_momentum, momentum
@@ -31,7 +32,7 @@ class TrainState:
         loss: of that line.
         errors: of the last validation.
         validated_step: of the last validation.
-        saved_step: of the last checkpoint.
+        saved_step: of the last checkpoint; -1 where that does not hold the last validation, too.
     """
 
     step: int
@@ -57,7 +58,7 @@ def restore(run: Run, checkpoint: Checkpoint, *, strict: bool = False) -> TrainS
         RefusedError: the checkpoint was made with other settings.
     """
     saved, process = checkpoint.state, run.process
-    changed = check_identity(saved, run.identity, strict=strict)
+    changed = check_identity(saved.identity, saved.step, run.identity, strict=strict)
     run.model.load_grouped(checkpoint.weights)
     warmed = warmup_share(run.recipe, saved.step - 1, len(run.loader))
     load_momentum(run.model, run.optimizer, checkpoint.momentum, saved.learning_rate, warmed)
@@ -68,7 +69,10 @@ def restore(run: Run, checkpoint: Checkpoint, *, strict: bool = False) -> TrainS
         if run.metrics:
             run.metrics.append(ChangeLine(saved.step, changed))
     sums = StepSums.begin(process.device)
-    return TrainState(saved.step, saved.images, saved.learning_rate, saved.plateau, sums, saved_step=saved.step)
+    state = TrainState(saved.step, saved.images, saved.learning_rate, saved.plateau, sums, saved_step=saved.step)
+    if saved.validation and run.val and saved.validation.shards == run.val.shards.manifest.digest:
+        return replace(state, errors=saved.validation.errors, validated_step=saved.step)
+    return state
 
 
 def save(run: Run, state: TrainState) -> TrainState:
@@ -79,7 +83,9 @@ def save(run: Run, state: TrainState) -> TrainState:
     """
     if state.sums.steps:
         check_finite(state.step, state.sums.means(run.process)[0])
-    process = run.process
+    process, validation = run.process, None
+    if run.val and state.errors and state.validated_step == state.step:
+        validation = Validation(state.errors, run.val.shards.manifest.digest)
     checkpoint = Checkpoint(
         weights={
             name: parts[0].cpu() if is_shared(name) else process.exchange.rows(parts)
@@ -95,6 +101,7 @@ def save(run: Run, state: TrainState) -> TrainState:
             loader=run.loader.state(),
             size_px=run.loader.shards.manifest.options.size_px,
             identity=run.identity,
+            validation=validation,
         ),
     )
     name = find_not_finite(checkpoint)

@@ -12,9 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from alexnet_pipeline.alexnet.checkpoint import Checkpoint, continued, load_newest, newest_path
+from alexnet_pipeline.alexnet.checkpoint import Checkpoint, best_checkpoint, load_newest, newest_path
 from alexnet_pipeline.alexnet.error_rates import ErrorRates
 from alexnet_pipeline.alexnet.evaluate import measure
+from alexnet_pipeline.alexnet.identity import continued
 from alexnet_pipeline.alexnet.metrics import StepSums, ValidationLine, check_tensorboard
 from alexnet_pipeline.alexnet.optimizer import backward, set_learning_rate
 from alexnet_pipeline.alexnet.options import TrainOptions
@@ -50,6 +51,8 @@ class TrainSummary:
         loss: mean over the last logged steps; None where no step was taken.
         errors: on the validation set at the end; None without one.
         checkpoint: folder of the last one.
+        best_checkpoint: folder of the one with the lowest top-1 error on the validation set; None without one.
+        best_errors: its errors.
     """
 
     run: str
@@ -58,6 +61,8 @@ class TrainSummary:
     loss: float | None
     errors: ErrorRates | None
     checkpoint: str
+    best_checkpoint: str | None = None
+    best_errors: ErrorRates | None = None
 
     def __repr__(self) -> str:
         errors = f", val {self.errors}" if self.errors else ""
@@ -163,8 +168,17 @@ def _train(run: Run, state: TrainState, stop: Stop) -> TrainSummary:
         state = save(run, state)
     if run.process.any(stop() != 0):  # asked for after the last step
         raise InterruptedRunError(stop() or signal.SIGTERM, "interrupted after the last step; training is complete")
-    checkpoint = str(newest_path(run.folder / CHECKPOINTS))
-    return TrainSummary(str(run.folder), state.step, state.images, state.loss, state.errors, checkpoint)
+    best = best_checkpoint(run.folder / CHECKPOINTS) if run.process.leads else None
+    return TrainSummary(
+        run=str(run.folder),
+        steps=state.step,
+        images=state.images,
+        loss=state.loss,
+        errors=state.errors,
+        checkpoint=str(newest_path(run.folder / CHECKPOINTS)),
+        best_checkpoint=str(best[0]) if best else None,
+        best_errors=best[1] if best else None,
+    )
 
 
 def _epoch(run: Run, state: TrainState, stop: Stop) -> TrainState:
@@ -236,7 +250,7 @@ def _validate(run: Run, state: TrainState) -> TrainState:
     if run.metrics:
         run.metrics.append(ValidationLine(state.step, state.images, state.step / len(run.loader), errors))
     run.report(Message(f"val: step {state.step:,}, {errors}"))
-    return replace(state, errors=errors, validated_step=state.step)
+    return replace(state, errors=errors, validated_step=state.step, saved_step=-1)
 
 
 def _log(run: Run, state: TrainState) -> TrainState:

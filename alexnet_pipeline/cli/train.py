@@ -54,11 +54,11 @@ def train_command(ctx: click.Context, /, shards: Location, run_dir: Path, **opti
 @options_of(EvaluateOptions)
 @click.pass_context
 def evaluate_command(ctx: click.Context, /, runs: tuple[Path, ...], shards: Location, **options: Any) -> None:
-    """Count the errors of a run's newest network, or of the mean of several runs' probabilities.
+    """Count the errors of a run's network, or of the mean of several runs' probabilities.
 
     \b
     Example:
-      alexnet-pipeline evaluate runs/a --shards shards/lanczos/val --crops 10
+      alexnet-pipeline evaluate runs/a --shards shards/lanczos/val --checkpoint best --crops 10
     """
     need_train()
     from alexnet_pipeline.alexnet.evaluate import evaluate  # noqa: PLC0415
@@ -161,11 +161,14 @@ def train_lines(done: TrainSummary) -> list[str]:
     """What a run reached, for the screen."""
     steps, images = counted(done.steps, "step"), counted(done.images, "image")
     lines = [f"{done.run}: {steps}, {images}, checkpoint {done.checkpoint}"]
-    return [*lines, f"val, {done.errors}"] if done.errors else lines
+    lines += [f"val, {done.errors}"] if done.errors else []
+    if done.best_checkpoint and done.best_checkpoint != done.checkpoint:
+        lines += [f"best: checkpoint {done.best_checkpoint}, {done.best_errors}"]
+    return lines
 
 
 def evaluation_lines(evaluation: Evaluation) -> list[str]:
     """Error rates, for the screen."""
     runs = evaluation.runs
-    networks = f"{len(runs)} networks" if len(runs) > 1 else runs[0]
+    networks = f"{len(runs)} networks" if len(runs) > 1 else f"{runs[0]}, step {evaluation.steps[0]:,},"
     return [f"{networks} on {evaluation.shards} ({evaluation.method})", str(evaluation.errors)]

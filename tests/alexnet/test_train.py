@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 
 from alexnet_pipeline import evaluate, open_shards, train
 from alexnet_pipeline.alexnet import metrics
-from alexnet_pipeline.alexnet.checkpoint import load_newest, newest_path
+from alexnet_pipeline.alexnet.checkpoint import load_checkpoint, load_newest, newest_path
 from alexnet_pipeline.alexnet.metrics import read_metrics
 from alexnet_pipeline.alexnet.network import initial_state
 from alexnet_pipeline.alexnet.recipe import find_recipe
@@ -119,12 +119,51 @@ def test_a_stop_after_the_last_step_is_told(shards: Path, tmp_path: Path) -> Non
     assert newest_path(tmp_path / "checkpoints").name == "step-000000003"
 
 
-def test_a_finished_run_is_only_validated_again(shards: Path, uninterrupted: Path, tmp_path: Path) -> None:
-    """Resuming it changes nothing of what was learnt."""
+def test_a_finished_run_stays_as_it_is(shards: Path, uninterrupted: Path, tmp_path: Path) -> None:
+    """Resuming it changes nothing; only another validation set is measured, and its errors are saved."""
     shutil.copytree(uninterrupted, tmp_path / "run")
+    log = (tmp_path / "run" / "metrics.jsonl").read_bytes()
     done = run(shards, tmp_path / "run", resume="auto")
     assert (done.steps, done.images, done.errors.total_images) == (50, 590, 20)
+    assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == log
+    other = run(shards, tmp_path / "run", resume="auto", val=shards / "train")
+    assert other.errors.total_images == 59
     assert digest(tmp_path / "run") == digest(uninterrupted)
+    saved = load_newest(tmp_path / "run" / "checkpoints", silent).state.validation
+    assert (saved.errors, saved.shards) == (other.errors, open_shards(shards / "train").manifest.digest)
+
+
+def test_the_best_checkpoint_is_kept_and_evaluated(shards: Path, tmp_path: Path, monkeypatch) -> None:
+    """With the errors that its epoch's validation found, though later epochs were worse; the same after a resume."""
+    training = importlib.import_module("alexnet_pipeline.alexnet.train")
+    measure, wrong = training.measure, iter((15, 6, 9, 8, 12, 6))
+    found = []
+
+    def made_up(*arguments):
+        errors = measure(*arguments)
+        found.append(dataclasses.replace(errors, top1_error=next(wrong) / 20))
+        return found[-1]
+
+    monkeypatch.setattr(training, "measure", made_up)
+    with pytest.raises(InterruptedRunError):
+        run(shards, tmp_path, epochs=6, checkpoint_every=2, keep_checkpoints=1, stop=asked(signal.SIGINT, 22))
+    done = run(shards, tmp_path, epochs=6, checkpoint_every=2, keep_checkpoints=1, resume="auto")
+    assert sorted(int(path.name[5:]) for path in (tmp_path / "checkpoints").iterdir()) == [10, 30]
+    assert (done.best_checkpoint, done.best_errors) == (str(tmp_path / "checkpoints" / "step-000000010"), found[1])
+    best = evaluate(tmp_path, shards=shards / "val", checkpoint="best", device="cpu", progress=False)
+    newest = evaluate(tmp_path, shards=shards / "val", device="cpu", progress=False)
+    assert (best.steps, newest.steps) == ((10,), (30,))
+    assert best.errors.loss == pytest.approx(found[1].loss, rel=1e-5)
+
+
+def test_a_checkpoint_and_its_validation_belong_together(shards: Path, tmp_path: Path) -> None:
+    """Of the last step, too, where a checkpoint without it was made before; those within epochs have none."""
+    run(shards, tmp_path, steps=8, checkpoint_every=2, keep_checkpoints=9)
+    log = {line.step: line.errors for line in read_metrics(tmp_path).validations}
+    assert log.keys() == {5, 8}
+    for step in (2, 4, 5, 6, 8):
+        saved = load_checkpoint(tmp_path / "checkpoints" / f"step-{step:09d}").state.validation
+        assert (saved.errors if saved else None) == log.get(step)
 
 
 @pytest.mark.parametrize("damage", ["weights.safetensors", "state.json"])
@@ -263,7 +302,7 @@ def test_the_recipe_reaches_the_data(shards: Path, tmp_path: Path) -> None:
 def test_lines_and_checkpoints_come_when_asked_for(shards: Path, tmp_path: Path) -> None:
     """After so many steps and after each epoch, and so many checkpoints stay."""
     run(shards, tmp_path / "a", steps=9, log_every=3, checkpoint_every=4, keep_checkpoints=5)
-    run(shards, tmp_path / "b", steps=9, log_every=100, keep_checkpoints=1)
+    run(shards / "train", tmp_path / "b", steps=9, log_every=100, keep_checkpoints=1)
     assert [line.step for line in read_metrics(tmp_path / "a").steps] == [3, 5, 6, 9]
     assert [line.step for line in read_metrics(tmp_path / "b").steps] == [5, 9]
     kept = [sorted(int(path.name[5:]) for path in (tmp_path / name / "checkpoints").iterdir()) for name in "ab"]

@@ -75,9 +75,18 @@ def test_evaluate_is_its_function(shards: Path, uninterrupted: Path, tmp_path: P
         assert json.loads(done.stdout) == json.loads(json.dumps(dataclasses.asdict(found)))
         assert len((tmp_path / "lines").read_text().splitlines()) == 20
     text = invoke("evaluate", uninterrupted, "--shards", shards / "val", "--device", "cpu").stdout.splitlines()
-    assert text[0] == f"{uninterrupted} on {shards / 'val'} (area)"
+    assert text[0] == f"{uninterrupted}, step 50, on {shards / 'val'} (area)"
     assert text[1].startswith("centre crop, 20 images: top-1 error ")
     assert ", top-5 error " in text[1]
+
+
+def test_evaluate_takes_a_checkpoint(shards: Path, uninterrupted: Path, tmp_path: Path) -> None:
+    """By its step; one that is not kept is refused with those that are, in the words of the command line."""
+    words = ["evaluate", uninterrupted, "--shards", shards / "val", "--device", "cpu", "--checkpoint"]
+    assert invoke(*words, 48).stdout.startswith(f"{uninterrupted}, step 48, on ")
+    refused = invoke(*words, 7)
+    assert refused.exit_code == 2
+    assert "--checkpoint: found none of '7'; expected newest, best, or one of the steps 50, 48," in refused.stderr
 
 
 def test_report_is_its_function(uninterrupted: Path, tmp_path: Path) -> None:
