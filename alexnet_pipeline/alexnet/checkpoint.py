@@ -158,7 +158,7 @@ def load_newest(folder: Path, report: Report) -> Checkpoint | None:
     return None
 
 
-def find_checkpoint(folder: Path, which: str, report: Report) -> Checkpoint | None:
+def load_chosen(folder: Path, which: str, report: Report) -> Checkpoint | None:
     """The checkpoint that is asked for, None where there is none at all.
 
     Args:

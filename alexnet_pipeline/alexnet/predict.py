@@ -12,11 +12,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from alexnet_pipeline.alexnet.checkpoint import Checkpoint, find_checkpoint, find_not_finite
+from alexnet_pipeline.alexnet.checkpoint import Checkpoint
 from alexnet_pipeline.alexnet.network import AlexNet
 from alexnet_pipeline.alexnet.options import Crops, Device
 from alexnet_pipeline.alexnet.processes import Process, join
-from alexnet_pipeline.alexnet.run_folder import CHECKPOINTS, read_mean
+from alexnet_pipeline.alexnet.run_folder import read_mean
+from alexnet_pipeline.alexnet.trained import find_checkpoint
 from alexnet_pipeline.batches.loader import Loader
 from alexnet_pipeline.dataset.open import ShardSet
 from alexnet_pipeline.errors import PipelineError, RefusedError
@@ -154,12 +155,7 @@ def _common_view(runs: Sequence[Path], models: Sequence[AlexNet]) -> tuple[int, 
 
 
 def _checkpoint(run: Path, which: str, shards: ShardSet, report: Report) -> Checkpoint:
-    checkpoint = find_checkpoint(run / CHECKPOINTS, which, report)
-    if checkpoint is None:
-        raise RefusedError(f"{run} holds no checkpoint; expected a folder that `train` wrote")
-    name = find_not_finite(checkpoint)
-    if name:
-        raise RefusedError(f"{run}: weights or momentum of {name} are not finite at step {checkpoint.state.step:,}")
+    checkpoint = find_checkpoint(run, report, which)
     check_alike(shards, checkpoint.state.identity.classes, checkpoint.state.size_px, f"the training set of {run}")
     return checkpoint
 

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from alexnet_pipeline.alexnet.checkpoint import Checkpoint, find_not_finite, load_newest
+from alexnet_pipeline.alexnet.checkpoint import Checkpoint, find_not_finite, load_chosen
 from alexnet_pipeline.alexnet.exchange import Whole
 from alexnet_pipeline.alexnet.network import AlexNet
 from alexnet_pipeline.alexnet.options import Crops
@@ -103,13 +103,14 @@ def load_network(run: Path | str, *, report: Report = silent) -> TrainedNetwork:
     return TrainedNetwork(find_checkpoint(folder, report), read_mean(folder), record.conversion, record.class_words)
 
 
-def find_checkpoint(run: Path, report: Report) -> Checkpoint:
-    """The newest checkpoint of a run.
+def find_checkpoint(run: Path, report: Report, which: str = "newest") -> Checkpoint:
+    """A checkpoint of a run: `newest`, `best`, or that of a step.
 
     Raises:
         RefusedError: there is none, or its weights are not finite.
+        PipelineError: it is damaged.
     """
-    checkpoint = load_newest(run / CHECKPOINTS, report)
+    checkpoint = load_chosen(run / CHECKPOINTS, which, report)
     if checkpoint is None:
         raise RefusedError(f"{run} holds no checkpoint; expected a folder that `train` wrote")
     name = find_not_finite(checkpoint)

@@ -14,8 +14,8 @@ from alexnet_pipeline.alexnet.checkpoint import (
     SavedState,
     Validation,
     best_checkpoint,
-    find_checkpoint,
     load_checkpoint,
+    load_chosen,
     load_newest,
     newest_path,
     save_checkpoint,
@@ -86,20 +86,20 @@ def test_errors_on_different_sets_are_not_compared(tmp_path: Path) -> None:
 
 def test_a_checkpoint_is_found_by_what_is_asked_for(tmp_path: Path) -> None:
     """The newest, the best, or a step; what is not there is refused with what is."""
-    assert find_checkpoint(tmp_path, "best", silent) is None
+    assert load_chosen(tmp_path, "best", silent) is None
     save_checkpoint(tmp_path, made(3), keep=9)
     with pytest.raises(RefusedError, match=r"`checkpoint`: no checkpoint was validated; expected .* the steps 3$"):
-        find_checkpoint(tmp_path, "best", silent)
+        load_chosen(tmp_path, "best", silent)
     for step, wrong in ((5, 4), (8, 6)):
         save_checkpoint(tmp_path, made(step, wrong=wrong), keep=9)
-    found = [find_checkpoint(tmp_path, which, silent).state.step for which in ("newest", "best", "3", "8")]
+    found = [load_chosen(tmp_path, which, silent).state.step for which in ("newest", "best", "3", "8")]
     assert found == [8, 5, 3, 8]
     for wrong in ("4", "last", ""):
         with pytest.raises(RefusedError, match=f"found none of '{wrong}'; .* the steps 8, 5, 3$"):
-            find_checkpoint(tmp_path, wrong, silent)
+            load_chosen(tmp_path, wrong, silent)
     (tmp_path / "step-000000005" / "weights.safetensors").write_bytes(b"")
     with pytest.raises(PipelineError, match=r"step-000000005 is damaged"):
-        find_checkpoint(tmp_path, "best", silent)
+        load_chosen(tmp_path, "best", silent)
 
 
 def test_what_cannot_be_read_is_not_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

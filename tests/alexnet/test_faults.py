@@ -90,9 +90,9 @@ def test_a_state_that_is_not_finite_is_neither_saved_nor_evaluated(shards: Path,
     assert digest(tmp_path) == before
     with monkeypatch.context() as patched:
         patched.setattr(checkpoints, "find_not_finite", lambda checkpoint: "conv1.weight")
-        from alexnet_pipeline.alexnet import predict
+        from alexnet_pipeline.alexnet import trained
 
-        patched.setattr(predict, "find_not_finite", lambda checkpoint: "conv1.weight")
+        patched.setattr(trained, "find_not_finite", lambda checkpoint: "conv1.weight")
         with pytest.raises(RefusedError, match=r"conv1\.weight are not finite"):
             evaluate(tmp_path, shards=shards / "val", device="cpu", progress=False)
     nan = torch.full((2,), float("nan"))

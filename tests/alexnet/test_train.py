@@ -385,7 +385,7 @@ def test_presets_train(shards: Path, tmp_path: Path) -> None:
 def test_a_compiled_network_learns_the_same(shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """To rounding, after a step; the graph is captured, but not made into C++, which would take half a minute."""
     compiled, compile_ = [], functools.partial(torch.compile, backend="aot_eager")
-    monkeypatch.setattr(torch, "compile", lambda module: compiled.append(module) or compile_(module))
+    monkeypatch.setattr(torch, "compile", lambda module, mode: compiled.append(module) or compile_(module))
     for name, how in (("plain", False), ("compiled", True)):
         run(shards / "train", tmp_path / name, norm="lrn", steps=1, batch_size=59, compile=how)
     assert len(compiled) == 1
