@@ -19,6 +19,9 @@ MAX_TIMEOUT_S = 864_000
 # More threads than this only wait for each other.
 MAX_THREADS = 1024
 
+# The value of `val` that turns validation off.
+NO_VAL = Path("none")
+
 DEVICE_HELP = "Device; auto takes GPUs where PyTorch finds any."
 PRECISION_HELP = (
     "Precision of the arithmetic; weights stay float32. fp32 means all 24 bits, tf32 a GPU's 11 of them. auto is bf16 "
@@ -40,7 +43,10 @@ class TrainOptions:
     """How to train a recipe; of these only `steps`, `seed` and `precision` change what is learnt."""
 
     val: Path | None = option(
-        None, "Validation shards.", metavar="PATH", default_text="SHARDS/val where SHARDS holds splits"
+        None,
+        "Validation shards, or none: no validation (a folder of that name is ./none).",
+        metavar="PATH|none",
+        default_text="SHARDS/val where SHARDS holds splits",
     )
     cache: Path | None = option(None, CACHE_HELP, metavar="DIR")
     towers: Towers = option("auto", TOWERS_HELP)

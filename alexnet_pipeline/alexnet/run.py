@@ -18,7 +18,7 @@ from alexnet_pipeline.alexnet.identity import Identity
 from alexnet_pipeline.alexnet.metrics import MetricsWriter
 from alexnet_pipeline.alexnet.network import AlexNet
 from alexnet_pipeline.alexnet.optimizer import make_optimizer
-from alexnet_pipeline.alexnet.options import TrainOptions
+from alexnet_pipeline.alexnet.options import NO_VAL, TrainOptions
 from alexnet_pipeline.alexnet.precision import Forward, arithmetic, forward_of, precision_on
 from alexnet_pipeline.alexnet.predict import check_alike, validation_loader
 from alexnet_pipeline.alexnet.processes import Process
@@ -115,19 +115,32 @@ def open_splits(
         PipelineError: a set cannot be fetched or opened.
         InterruptedRunError: `stop` ended it.
     """
-    val = locate(options.val) if options.val else None
+    val = locate(options.val) if options.val and options.val != NO_VAL else None
     check_cache([shards, val] if val else [shards], options.cache)  # before a store is asked
     train_folder, val_folder = find_splits(shards, val)
-    if recipe.schedule == "plateau" and val_folder is None and is_finished(train_folder):  # before it is fetched
-        raise RefusedError(
-            "the plateau schedule follows the validation error: give `val`, or choose `schedule='steps'`"
-        )
+    if options.val == NO_VAL:
+        val_folder = None
+    if is_finished(train_folder):  # before it is fetched
+        check_schedule(recipe, validated=val_folder is not None)
     if val_folder is None:
         return open_sets([train_folder], options.cache, report, stop)[0], None
     train_set, val_set = open_sets([train_folder, val_folder], options.cache, report, stop)
     trained = train_set.manifest
     check_alike(val_set, trained.classes, trained.options.size_px, str(train_set.origin))
     return train_set, val_set
+
+
+def check_schedule(recipe: Recipe, *, validated: bool) -> None:
+    """Make sure that the learning rate's schedule has the validation that it follows.
+
+    Raises:
+        RefusedError: it needs one, and there is none.
+    """
+    if recipe.schedule == "plateau" and not validated:
+        raise RefusedError(
+            "the plateau schedule follows the validation error: give `val`, or choose `schedule='steps'`, "
+            "`schedule='geometric'` or `schedule='linear'`"
+        )
 
 
 def find_splits(shards: Location, val: Location | None = None) -> tuple[Location, Location | None]:

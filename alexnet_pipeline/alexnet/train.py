@@ -18,12 +18,12 @@ from alexnet_pipeline.alexnet.evaluate import measure
 from alexnet_pipeline.alexnet.identity import continued
 from alexnet_pipeline.alexnet.metrics import StepSums, ValidationLine, check_tensorboard
 from alexnet_pipeline.alexnet.optimizer import backward, set_learning_rate
-from alexnet_pipeline.alexnet.options import TrainOptions
+from alexnet_pipeline.alexnet.options import NO_VAL, TrainOptions
 from alexnet_pipeline.alexnet.pretrained import read_weights, take_weights
 from alexnet_pipeline.alexnet.processes import Process, join
 from alexnet_pipeline.alexnet.randomness import seeded
 from alexnet_pipeline.alexnet.recipe import RecipeChanges, find_recipe
-from alexnet_pipeline.alexnet.run import Run, open_splits, prepare
+from alexnet_pipeline.alexnet.run import Run, check_schedule, open_splits, prepare
 from alexnet_pipeline.alexnet.run_folder import CHECKPOINTS, LOCK, first_weights, write_run
 from alexnet_pipeline.alexnet.schedule import after_epoch, is_over, learning_rate, warmup_share
 from alexnet_pipeline.alexnet.state import TrainState, begin, check_finite, restore, save
@@ -121,6 +121,7 @@ def train(
             recipe = continued(recipe, checkpoint.state.identity, options.keys())
             if not {"steps", "epochs"} & options.keys():
                 chosen = replace(chosen, steps=checkpoint.state.identity.total_steps)
+            check_schedule(recipe, validated=val_set is not None)
         if checkpoint:
             chosen = replace(chosen, init_from=first_weights(folder))
         stack.enter_context(seeded(process, chosen.seed))
@@ -160,6 +161,9 @@ def _train(run: Run, state: TrainState, stop: Stop) -> TrainSummary:
     total = run.identity.total_steps
     run.report(Stage("train", total=total, done=state.step, unit="steps"))
     run.report(Message(f"training {counted(total, 'step')} on {_devices_text(run)}"))
+    if run.val is None:
+        why = "`val` is none" if run.options.val == NO_VAL else "found no validation set; name one with `val`"
+        run.report(Message(f"no validation: {why}"))
     while state.step < total and not is_over(run.recipe, state.plateau):
         state = _epoch(run, state, stop)
     if run.val and state.validated_step != state.step:

@@ -332,6 +332,22 @@ def test_a_split_alone_has_no_validation(shards: Path, tmp_path: Path) -> None:
     assert other.errors.total_images == 59
 
 
+def test_validation_can_be_turned_off(shards: Path, tmp_path: Path) -> None:
+    """Though there is a set; a line says so, and nothing is measured, so that no checkpoint is the best."""
+    events = []
+    done = run(shards, tmp_path / "off", steps=6, val="none", progress=events.append)
+    assert (done.errors, done.best_checkpoint) == (None, None)
+    assert (read_run(tmp_path / "off").val, read_metrics(tmp_path / "off").validations) == (None, ())
+    run(shards / "train", tmp_path / "absent", steps=1, progress=events.append)
+    run(shards, tmp_path / "on", steps=1, progress=events.append)
+    told = [event.text for event in events if isinstance(event, Message) and event.text.startswith("no valid")]
+    assert told == ["no validation: `val` is none", "no validation: found no validation set; name one with `val`"]
+    with pytest.raises(RefusedError, match="no checkpoint was validated"):
+        evaluate(tmp_path / "off", shards=shards / "val", checkpoint="best", device="cpu", progress=False)
+    again = run(shards, tmp_path / "off", steps=6, resume="auto")
+    assert (again.steps, again.errors.total_images) == (6, 20)
+
+
 def test_a_folder_of_several_methods_is_refused(shards: Path, tmp_path: Path) -> None:
     """With one that would do."""
     with pytest.raises(RefusedError, match=f"{shards.parent} holds a folder for each method; name one, like {shards}$"):
@@ -368,9 +384,16 @@ def test_the_plateau_schedule_from_end_to_end(shards: Path, tmp_path: Path) -> N
 
 
 def test_the_plateau_schedule_needs_a_validation_set(shards: Path, tmp_path: Path) -> None:
-    """Or another schedule."""
-    with pytest.raises(RefusedError, match="`val`"):
+    """Or another schedule; also where it was chosen by the run that is resumed."""
+    others = "`schedule='steps'`, `schedule='geometric'` or `schedule='linear'`"
+    with pytest.raises(RefusedError, match=f"`val`, or choose {others}"):
         run(shards / "train", tmp_path, preset="paper", steps=1)
+    with pytest.raises(RefusedError, match=others):
+        run(shards, tmp_path, val="none", preset="paper", steps=1)
+    run(shards, tmp_path / "run", schedule="plateau", steps=1)
+    for place, how in ((shards, {"val": "none"}), (shards / "train", {})):
+        with pytest.raises(RefusedError, match=others):
+            run(place, tmp_path / "run", resume="auto", **how)
     assert run(shards / "train", tmp_path, preset="paper", steps=1, schedule="steps").steps == 1
 
 
