@@ -11,10 +11,11 @@ from alexnet_pipeline.alexnet.recipe import NetworkOptions, Recipe
 from alexnet_pipeline.errors import RefusedError
 from alexnet_pipeline.options import parameters_of
 
-# Settings that a resumed run may have others of, which its log then says: those of its rate and length.
+# Settings that a resumed run may have others of, which its log then says: those of its rate and length, and how many
+# images are taken at a time, which batch normalisation notices as it does the number of processes.
 CHANGEABLE = frozenset(
     {"learning_rate", "schedule", "drops_epochs", "final_learning_rate", "patience_epochs", "drops", "warmup_epochs"}
-    | {"epochs", "total_steps"}
+    | {"epochs", "total_steps", "grad_accum_steps"}
 )
 
 
@@ -30,6 +31,7 @@ class Identity:
         precision: of the arithmetic.
         classes: class names, in label order.
         training_set: digest of its manifest.
+        grad_accum_steps: micro-batches of a step.
     """
 
     recipe: Recipe
@@ -39,6 +41,7 @@ class Identity:
     precision: Precision
     classes: tuple[str, ...]
     training_set: str
+    grad_accum_steps: int = 1
 
 
 def check_identity(saved: Identity, step: int, mine: Identity, *, strict: bool = False) -> tuple[str, ...]:

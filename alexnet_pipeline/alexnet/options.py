@@ -40,7 +40,10 @@ CACHE_HELP = "Folder on this machine for copies of data sets in object stores, w
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """How to train a recipe; of these only `steps`, `seed` and `precision` change what is learnt."""
+    """How to train a recipe; of these only `steps`, `seed`, `init_from` and `precision` change what is learnt.
+
+    With batch normalisation, `grad_accum_steps` does, too, like the number of processes.
+    """
 
     val: Path | None = option(
         None,
@@ -56,6 +59,14 @@ class TrainOptions:
     cudnn_benchmark: bool = option(False, CUDNN_HELP)
     decode: Decode = option("auto", DECODE_HELP)
     steps: int | None = option(None, "Stop after N steps.", least=1, metavar="N", default_text="the recipe's epochs")
+    grad_accum_steps: int = option(
+        1,
+        "Take each step's batch in N micro-batches, which needs less memory: the gradients are the same, but for batch "
+        "normalisation, whose statistics are those of a micro-batch.",
+        least=1,
+        name="grad_accum_steps",
+        metavar="N",
+    )
     seed: int = option(0, "Seed for weights, dropout, order and augmentation.", least=0, most=MAX_SEED)
     init_from: Path | None = option(
         None,

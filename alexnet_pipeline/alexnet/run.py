@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -46,6 +46,7 @@ class Run:
         identity: what a resumed run must have in common with this one.
         model: the network.
         forward: runs it, in the run's precision, compiled and averaged over processes as asked.
+        unsynced: makes a block whose gradients are not averaged over processes yet.
         validate: runs it without the other processes: where images are few, some processes have none left.
         optimizer: of its parameters.
         loader: of the training set.
@@ -61,6 +62,7 @@ class Run:
     identity: Identity
     model: AlexNet
     forward: Forward
+    unsynced: Callable[[], AbstractContextManager[None]]
     validate: Forward
     optimizer: torch.optim.SGD
     loader: Loader
@@ -71,6 +73,11 @@ class Run:
     def is_full(self, step: int) -> bool:
         """Whether the batch of a step is full in every process: all are but the last of an epoch."""
         return (step + 1) % len(self.loader) != 0
+
+    @property
+    def micro_batch_images(self) -> int:
+        """Images that this process's network takes at a time; an epoch's last batch may leave fewer."""
+        return self.recipe.batch_images // (self.process.replica_count * self.options.grad_accum_steps)
 
     def record(self, command: str) -> RunRecord:
         """What `run.json` says of this run."""
@@ -193,7 +200,8 @@ def prepare(
             stack.enter_context(closing(val))
         if process.leads:
             metrics = stack.enter_context(closing(MetricsWriter(folder, tensorboard=options.tensorboard)))
-        forward = forward_of(averaged(model, process), process.device, precision, compiled=options.compile)
+        module = averaged(model, process)
+        forward = forward_of(module, process.device, precision, compiled=options.compile)
         alone = forward_of(model, process.device, precision, compiled=options.compile) if process.replicas else forward
         yield Run(
             folder=folder,
@@ -208,9 +216,11 @@ def prepare(
                 precision=precision,
                 classes=classes,
                 training_set=train_set.manifest.digest,
+                grad_accum_steps=options.grad_accum_steps,
             ),
             model=model,
             forward=forward,
+            unsynced=module.no_sync if isinstance(module, DistributedDataParallel) else nullcontext,
             validate=alone,
             optimizer=make_optimizer(model, recipe),
             loader=loader,
@@ -225,6 +235,14 @@ def _training_loader(shards: ShardSet, recipe: Recipe, crop_px: int, options: Tr
         raise RefusedError(
             f"`batch_size`: {recipe.batch_images} images cannot be shared equally by {process.world} processes"
         )
+    micro, rest = divmod(recipe.batch_images // process.replica_count, options.grad_accum_steps)
+    if rest:
+        raise RefusedError(
+            f"`grad_accum_steps`: {recipe.batch_images // process.replica_count} images of a network cannot be taken "
+            f"in {options.grad_accum_steps} equal parts"
+        )
+    if micro == 1 < options.grad_accum_steps and recipe.norm == "batch":
+        raise RefusedError("`grad_accum_steps`: batch normalisation needs at least 2 images at a time")
     return Loader(
         shards,
         batch_size=recipe.batch_images // process.world,

@@ -9,15 +9,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
 from alexnet_pipeline.alexnet.checkpoint import Checkpoint, best_checkpoint, load_newest, newest_path
 from alexnet_pipeline.alexnet.error_rates import ErrorRates
 from alexnet_pipeline.alexnet.evaluate import measure
 from alexnet_pipeline.alexnet.identity import continued
 from alexnet_pipeline.alexnet.metrics import StepSums, ValidationLine, check_tensorboard
-from alexnet_pipeline.alexnet.optimizer import backward, set_learning_rate
 from alexnet_pipeline.alexnet.options import NO_VAL, TrainOptions
 from alexnet_pipeline.alexnet.pretrained import read_weights, take_weights
 from alexnet_pipeline.alexnet.processes import Process, join
@@ -25,9 +21,9 @@ from alexnet_pipeline.alexnet.randomness import seeded
 from alexnet_pipeline.alexnet.recipe import RecipeChanges, find_recipe
 from alexnet_pipeline.alexnet.run import Run, check_schedule, open_splits, prepare
 from alexnet_pipeline.alexnet.run_folder import CHECKPOINTS, LOCK, first_weights, write_run
-from alexnet_pipeline.alexnet.schedule import after_epoch, is_over, learning_rate, warmup_share
+from alexnet_pipeline.alexnet.schedule import after_epoch, is_over
 from alexnet_pipeline.alexnet.state import TrainState, begin, check_finite, restore, save
-from alexnet_pipeline.batches.crops import Crops
+from alexnet_pipeline.alexnet.step import joined, take_step
 from alexnet_pipeline.dataset.cache import Stop
 from alexnet_pipeline.errors import InterruptedRunError, RefusedError
 from alexnet_pipeline.files import locked
@@ -121,6 +117,8 @@ def train(
             recipe = continued(recipe, checkpoint.state.identity, options.keys())
             if not {"steps", "epochs"} & options.keys():
                 chosen = replace(chosen, steps=checkpoint.state.identity.total_steps)
+            if "grad_accum_steps" not in options:
+                chosen = replace(chosen, grad_accum_steps=checkpoint.state.identity.grad_accum_steps)
             check_schedule(recipe, validated=val_set is not None)
         if checkpoint:
             chosen = replace(chosen, init_from=first_weights(folder))
@@ -193,8 +191,8 @@ def _epoch(run: Run, state: TrainState, stop: Stop) -> TrainState:
     batches = run.loader.crops() if run.loader.state().step < len(run.loader) else iter(())
     asked_s = time.perf_counter()
     for crops in batches:
-        images, labels = _joined(run, state, crops)
-        state = _step(run, state, images, labels, time.perf_counter() - asked_s)
+        images, labels = joined(run, crops, full=run.is_full(state.step))
+        state = take_step(run, state, images, labels, time.perf_counter() - asked_s)
         if state.step % run.options.log_every_steps == 0:
             state = _log(run, state)
         if run.process.world == 1 or state.step % AGREE_STEPS == 0:
@@ -214,37 +212,6 @@ def _epoch(run: Run, state: TrainState, stop: Stop) -> TrainState:
         epochs = state.step // len(run.loader)
         state = replace(state, plateau=after_epoch(run.recipe, state.plateau, state.errors.top1_error, epochs))
     return save(run, state)
-
-
-def _step(run: Run, state: TrainState, images: Tensor, labels: Tensor, waited_s: float) -> TrainState:
-    rate = learning_rate(run.recipe, state.step, len(run.loader), run.identity.total_steps, state.plateau)
-    set_learning_rate(run.optimizer, rate, warmup_share(run.recipe, state.step, len(run.loader)))
-    run.optimizer.zero_grad(set_to_none=True)
-    scores = run.forward(images)
-    count = run.recipe.batch_images
-    if not run.is_full(state.step):  # asking for the number waits for the device
-        count = int(run.process.sum_over_replicas((labels >= 0).sum().double()))
-    loss_sum = backward(scores, labels, count, run.process, run.recipe.label_smoothing)
-    run.optimizer.step()
-    return replace(
-        state,
-        step=state.step + 1,
-        images=state.images + count,
-        learning_rate=rate,
-        sums=state.sums.add(loss_sum, scores.detach(), labels, waited_s),
-    )
-
-
-def _joined(run: Run, state: TrainState, crops: Crops) -> tuple[Tensor, Tensor]:
-    """The batch of this process's network, of which its towers' processes decoded a part each."""
-    share = run.recipe.batch_images // run.process.world
-    crops = run.process.exchange.batch(crops, share, full=run.is_full(state.step))
-    labels = crops.labels
-    if len(labels):
-        return run.loader.normalise(crops), labels
-    # A replica with nothing left at an epoch's end still takes part, with an image that does not count.
-    side = run.identity.network.crop_px
-    return torch.zeros(1, 3, side, side, device=labels.device), labels.new_full((1,), -1)
 
 
 def _validate(run: Run, state: TrainState) -> TrainState:

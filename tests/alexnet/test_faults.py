@@ -76,7 +76,7 @@ def test_a_state_that_is_not_finite_is_neither_saved_nor_evaluated(shards: Path,
     before = digest(tmp_path)
     from alexnet_pipeline.alexnet import train as module
 
-    step = module._step
+    step = module.take_step
 
     def spoiled(run_of, state, *rest) -> TrainState:
         state = step(run_of, state, *rest)
@@ -84,7 +84,7 @@ def test_a_state_that_is_not_finite_is_neither_saved_nor_evaluated(shards: Path,
         return state
 
     with monkeypatch.context() as patched:
-        patched.setattr(module, "_step", spoiled)
+        patched.setattr(module, "take_step", spoiled)
         with pytest.raises(PipelineError, match="no longer finite at step 3"):
             run(shards, tmp_path, steps=3, resume="auto")
     assert digest(tmp_path) == before

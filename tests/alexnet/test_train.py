@@ -222,8 +222,8 @@ def test_images_are_counted(shards: Path, tmp_path: Path) -> None:
 
 def test_waiting_for_data_is_measured(shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By a clock on which a batch takes 3 s and a step 1 s, three quarters of the time are data wait."""
-    training = importlib.import_module("alexnet_pipeline.alexnet.train")
-    now, load, update = [0.0], Loader.crops, training.backward
+    training, stepping = (importlib.import_module(f"alexnet_pipeline.alexnet.{name}") for name in ("train", "step"))
+    now, load, update = [0.0], Loader.crops, stepping.backward
 
     def slow_batches(loader):
         for batch in load(loader):
@@ -237,7 +237,7 @@ def test_waiting_for_data_is_measured(shards: Path, tmp_path: Path, monkeypatch:
     for module in (training, metrics):
         monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=lambda: now[0]))
     monkeypatch.setattr(Loader, "crops", slow_batches)
-    monkeypatch.setattr(training, "backward", slow_step)
+    monkeypatch.setattr(stepping, "backward", slow_step)
     events = []
     run(shards, tmp_path, epochs=1, progress=events.append)
     lines = read_metrics(tmp_path).steps
