@@ -115,6 +115,11 @@ class Rate:
             return 0.0
         return (self._last[1] - self._first[1]) / (self._last[0] - self._first[0])
 
+    def text(self, unit: str) -> str:
+        """Like `1,200 images/s` or `0.31 steps/s`; empty while it is unknown."""
+        rate = self.per_second()
+        return f"{rate:,.0f} {unit}/s" if rate >= 10 else f"{rate:.2g} {unit}/s" if rate else ""
+
 
 class Bar:
     """A progress bar (by rich) on a terminal or in a notebook; elsewhere it only logs warnings.
@@ -154,8 +159,7 @@ class Bar:
             self._begin(event)
         elif isinstance(event, Advance):
             self._rate.add(event.done, self._stage.done)
-            rate = self._rate.per_second()
-            pace = f"{rate:,.0f} {self._stage.unit}/s" if rate else ""
+            pace = self._rate.text(self._stage.unit)
             if self._display:
                 self._display.update(self._task, completed=event.done, pace=pace, detail=event.detail, refresh=True)
         else:

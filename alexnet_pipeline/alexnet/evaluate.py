@@ -170,9 +170,20 @@ def read_evaluations(run: Path, report: Report) -> tuple[Evaluation, ...]:
 
 
 def measure(
-    network: torch.nn.Module, loader: Loader, process: Process, forward: Callable[[Tensor], Tensor]
+    network: torch.nn.Module,
+    loader: Loader,
+    process: Process,
+    forward: Callable[[Tensor], Tensor],
+    tell: Callable[[int], None],
 ) -> ErrorRates:
     """Centre-crop errors of a network in training, over all processes.
+
+    Args:
+        network: that is put in evaluation mode, and back.
+        loader: of the validation set.
+        process: this one.
+        forward: runs the network.
+        tell: gets the number of images that all processes have done, after each batch.
 
     Raises:
         PipelineError: an image was missed or counted twice.
@@ -183,6 +194,7 @@ def measure(
     with torch.no_grad():
         for step, mine in enumerate(loader.crops(), 1):
             crops = process.exchange.batch(mine, share, full=step < len(loader))
+            tell(min(step * share * process.world, len(loader.shards)))
             labels = crops.labels
             if not len(labels):
                 continue

@@ -91,19 +91,22 @@ class StepSums:
     Attributes:
         totals: (3,) float64 on the device: loss, wrong images, images.
         started_s: when the first step began, by `time.perf_counter`.
+        told_s: when progress was last reported, by the same clock.
         waited_s: time that steps waited for images.
         steps: number of steps.
     """
 
     totals: Tensor
     started_s: float
+    told_s: float
     waited_s: float = 0.0
     steps: int = 0
 
     @classmethod
     def begin(cls, device: torch.device) -> StepSums:
         """Sums over nothing, from now on."""
-        return cls(torch.zeros(3, dtype=torch.float64, device=device), time.perf_counter())
+        now_s = time.perf_counter()
+        return cls(torch.zeros(3, dtype=torch.float64, device=device), now_s, now_s)
 
     def add(self, loss_sum: Tensor, scores: Tensor, labels: Tensor, waited_s: float) -> StepSums:
         """Count a step; an image with a label below 0 does not count."""
@@ -117,10 +120,15 @@ class StepSums:
         loss, wrong, images = process.sum_over_replicas(self.totals.clone()).tolist()
         return loss / max(1.0, images), wrong / max(1.0, images), images
 
+    def here(self, process: Process) -> tuple[float, float, float]:
+        """Mean loss of this process's network, images/s over all, and data wait, so far; waits for this device only."""
+        loss, _, images = self.totals.tolist()
+        return loss / max(1.0, images), *self._pace(images * process.replica_count)
+
     def line(self, process: Process, *, step: int, images: int, epoch: float, learning_rate: float) -> StepLine:
         """The line of the log for these steps; waits for the device."""
         loss, top1_error, counted = self.means(process)
-        spent_s = max(1e-9, time.perf_counter() - self.started_s)
+        images_per_s, data_wait = self._pace(counted)
         return StepLine(
             step=step,
             images=images,
@@ -128,9 +136,13 @@ class StepSums:
             loss=loss,
             top1_error=top1_error,
             learning_rate=learning_rate,
-            images_per_s=counted / spent_s,
-            data_wait=self.waited_s / spent_s,
+            images_per_s=images_per_s,
+            data_wait=data_wait,
         )
+
+    def _pace(self, images: float) -> tuple[float, float]:
+        spent_s = max(1e-9, time.perf_counter() - self.started_s)
+        return images / spent_s, self.waited_s / spent_s
 
 
 class MetricsWriter:

@@ -34,6 +34,8 @@ from alexnet_pipeline.text import counted
 
 # Several processes agree on stopping after so many steps, because each agreement waits for the device.
 AGREE_STEPS = 10
+# Progress is reported this often where steps are shorter, and after each step where they are not.
+TELL_S = 1.0
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -195,6 +197,8 @@ def _epoch(run: Run, state: TrainState, stop: Stop) -> TrainState:
         state = take_step(run, state, images, labels, time.perf_counter() - asked_s)
         if state.step % run.options.log_every_steps == 0:
             state = _log(run, state)
+        elif run.process.leads and time.perf_counter() - state.sums.told_s >= TELL_S:
+            state = _tell(run, state, *state.sums.here(run.process))
         if run.process.world == 1 or state.step % AGREE_STEPS == 0:
             _heed(run, state, stop)
         if every and state.step % every == 0:
@@ -217,7 +221,12 @@ def _epoch(run: Run, state: TrainState, stop: Stop) -> TrainState:
 def _validate(run: Run, state: TrainState) -> TrainState:
     assert run.val is not None
     run.process.take_from_first(run.model.buffers())  # the statistics of batch norm, as a checkpoint has them
-    errors = measure(run.model, run.val, run.process, run.validate)
+    images = len(run.val.shards)
+
+    def tell(done: int) -> None:
+        run.report(Advance(state.step, f"validating, {done:,} of {counted(images, 'image')}"))
+
+    errors = measure(run.model, run.val, run.process, run.validate, tell)
     if run.metrics:
         run.metrics.append(ValidationLine(state.step, state.images, state.step / len(run.loader), errors))
     run.report(Message(f"val: step {state.step:,}, {errors}"))
@@ -238,9 +247,15 @@ def _log(run: Run, state: TrainState) -> TrainState:
     check_finite(state.step, line.loss)
     if run.metrics:
         run.metrics.append(line)
-    pace = f"{line.images_per_s:,.0f} images/s, data wait {100 * line.data_wait:.0f} %"
-    run.report(Advance(state.step, f"loss {line.loss:.3f}, {pace}"))
+    state = _tell(run, state, line.loss, line.images_per_s, line.data_wait)
     return replace(state, loss=line.loss, sums=StepSums.begin(run.process.device))
+
+
+def _tell(run: Run, state: TrainState, loss: float, images_per_s: float, data_wait: float) -> TrainState:
+    """Report progress."""
+    pace = f"{images_per_s:,.0f} images/s, data wait {100 * data_wait:.0f} %"
+    run.report(Advance(state.step, f"loss {loss:.3f}, {pace}"))
+    return replace(state, sums=replace(state.sums, told_s=time.perf_counter()))
 
 
 def _heed(run: Run, state: TrainState, stop: Stop) -> None:

@@ -22,8 +22,8 @@ from alexnet_pipeline.text import printable
 
 # A parameter in a message of the library: `size`, `resume='auto'`.
 PARAMETER = re.compile(r"`([a-z_]+)(?:=([^`]*))?`")
-# Seconds between the lines that report progress without a terminal, so that logs stay readable.
-PLAIN_PERIOD_S = 30.0
+# Seconds between the lines that report progress without a terminal; with the time to the next event, five at most.
+PLAIN_PERIOD_S = 4.0
 
 
 def size_text(size_bytes: float) -> str:
@@ -154,7 +154,7 @@ class PlainProgress:
         total = self._stage.total or 0
         parts = [f"{event.done:,} of {total:,} {self._stage.unit}"]
         if rate:
-            parts += [f"{rate:,.0f} {self._stage.unit}/s", f"{time_text((total - event.done) / rate)} left"]
+            parts += [self._rate.text(self._stage.unit), f"{time_text((total - event.done) / rate)} left"]
         parts += [event.detail] if event.detail else []
         say(f"{self._stage.name}: {', '.join(parts)}", err=True)
 

@@ -136,7 +136,7 @@ def global_options() -> list[click.Option]:
         flag("-q", "--quiet", help="Print only results, warnings and errors."),
         flag("-v", "--verbose", help="Print a traceback with an error."),
         flag("--json", "as_json", help="Print results as JSON."),
-        flag("--no-progress", help="Print a line every 30 s instead of a progress bar."),
+        flag("--no-progress", help="Print a line every few seconds instead of a progress bar."),
         click.Option(
             ["--config"],
             type=click.Path(path_type=Path, dir_okay=False),

@@ -243,21 +243,53 @@ def test_waiting_for_data_is_measured(shards: Path, tmp_path: Path, monkeypatch:
     lines = read_metrics(tmp_path).steps
     assert [line.data_wait for line in lines] == [0.75, 0.75, 0.75]
     assert [line.images_per_s for line in lines] == [24 / 8, 24 / 8, 11 / 4]
-    assert [event.detail.partition(", ")[2] for event in events if isinstance(event, Advance)] == [
-        "3 images/s, data wait 75 %"
-    ] * 3
+    told = [event for event in events if isinstance(event, Advance) and event.detail.startswith("loss ")]
+    assert [event.done for event in told] == [1, 2, 3, 4, 5, 5]  # a second or more has passed since the last one
+    assert {event.detail.partition(", ")[2] for event in told} == {"3 images/s, data wait 75 %"}
 
 
-def test_progress_is_told_as_events(shards: Path, tmp_path: Path) -> None:
+def test_progress_is_told_by_time(shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock on which a step takes .3 s: with the loss since the last line of the log, which comes by steps."""
+    training, stepping = (importlib.import_module(f"alexnet_pipeline.alexnet.{name}") for name in ("train", "step"))
+    now, update = [0.0], stepping.backward
+
+    def slow_step(*arguments):
+        now[0] += 0.3
+        return update(*arguments)
+
+    for module in (training, metrics):
+        monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    monkeypatch.setattr(stepping, "backward", slow_step)
+    events = []
+    done = run(shards / "train", tmp_path, batch_size=4, epochs=1, log_every=1000, progress=events.append)
+    told = [event for event in events if isinstance(event, Advance)]
+    assert [event.done for event in told] == [4, 8, 12, 15]
+    assert told[-1].detail == f"loss {done.loss:.3f}, 13 images/s, data wait 0 %"
+    assert [line.step for line in read_metrics(tmp_path).steps] == [15]
+
+
+def test_validation_tells_its_progress(shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may take minutes, of which each batch is told."""
+    for name in ("evaluate", "predict"):
+        monkeypatch.setattr(importlib.import_module(f"alexnet_pipeline.alexnet.{name}"), "BATCH_IMAGES", 20)
+    events = []
+    run(shards, tmp_path, steps=1, val=shards / "train", batch_size=4, progress=events.append)
+    told = [event for event in events if isinstance(event, Advance) and "validating" in event.detail]
+    assert [event.done for event in told] == [1, 1, 1]
+    assert [event.detail for event in told] == [f"validating, {done} of 59 images" for done in (20, 40, 59)]
+
+
+def test_progress_is_told_as_events(shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The stage, where it runs, lines of metrics, and validations; a resumed run says where it begins."""
+    monkeypatch.setattr(importlib.import_module("alexnet_pipeline.alexnet.train"), "TELL_S", 1e9)
     events = []
     done = run(shards, tmp_path, epochs=2, progress=events.append, stop=None)
     assert events[:2] == [
         Stage("train", total=10, done=0, unit="steps"),
         Message("training 10 steps on CPU (one device)"),
     ]
-    assert [event.done for event in events if isinstance(event, Advance)] == [2, 4, 5, 6, 8, 10]
-    assert all(event.detail.startswith("loss ") for event in events if isinstance(event, Advance))
+    told = [event for event in events if isinstance(event, Advance) and event.detail.startswith("loss ")]
+    assert [event.done for event in told] == [2, 4, 5, 6, 8, 10]
     assert events[-1] == Message(f"val: step 10, {done.errors}")
     events.clear()
     run(shards, tmp_path, epochs=2, progress=events.append, resume="auto")
