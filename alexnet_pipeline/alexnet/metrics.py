@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import importlib.util
 import time
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, TypeVar
+from typing import BinaryIO, Literal, Self, TypeVar
 
 import torch
 from torch import Tensor
 
 from alexnet_pipeline.alexnet.error_rates import ErrorRates
 from alexnet_pipeline.alexnet.processes import Process
-from alexnet_pipeline.errors import PipelineError, RefusedError
+from alexnet_pipeline.alexnet.trackers import Tracker
+from alexnet_pipeline.errors import PipelineError
 from alexnet_pipeline.files import naming, read_whole
 from alexnet_pipeline.records import from_json, to_json
 
-METRICS, EVENTS = "metrics.jsonl", "tensorboard"
+METRICS = "metrics.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,12 +146,22 @@ class StepSums:
 
 
 class MetricsWriter:
-    """Appends lines to `metrics.jsonl`, and to TensorBoard's event files where asked to; opened by the first line."""
+    """Appends lines to `metrics.jsonl`, opened by the first of them, and gives their numbers to trackers."""
 
-    def __init__(self, run: Path, *, tensorboard: bool = False) -> None:
-        self._run, self._tensorboard = run, tensorboard
+    def __init__(self, run: Path) -> None:
+        self._run = run
         self._handle: BinaryIO | None = None
-        self._events: Any = None
+        self._trackers: list[Tracker] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, *details: object) -> None:
+        self.close(failed=kind is not None)
+
+    def track(self, trackers: list[Tracker]) -> None:
+        """Give the numbers of the lines from now on to trackers, too."""
+        self._trackers = trackers
 
     def append(self, line: Line) -> None:
         """Add a line."""
@@ -159,41 +169,25 @@ class MetricsWriter:
             handle = self._handle or self._open()
             handle.write(to_json(line))
             handle.flush()
-        if self._events and not isinstance(line, ChangeLine):
-            group, values = ("train", line) if isinstance(line, StepLine) else ("val", line.errors)
-            for field in fields(values):
-                value = getattr(values, field.name)
-                if isinstance(value, float):
-                    self._events.add_scalar(f"{group}/{field.name}", value, line.step)
+        if isinstance(line, ChangeLine):
+            return
+        group, record = ("train", line) if isinstance(line, StepLine) else ("val", line.errors)
+        values = {f"{group}/{field.name}": getattr(record, field.name) for field in fields(record)}
+        for tracker in self._trackers:
+            tracker.log({name: value for name, value in values.items() if isinstance(value, float)}, line.step)
 
-    def close(self) -> None:
-        """Close the files."""
-        for file in (self._handle, self._events):
-            if file:
-                file.close()
+    def close(self, *, failed: bool = False) -> None:
+        """Close the file and the trackers; `failed`: the run ended by an error."""
+        if self._handle:
+            self._handle.close()
+        for tracker in self._trackers:
+            tracker.close(failed=failed)
 
     def _open(self) -> BinaryIO:
         self._handle = (self._run / METRICS).open("ab")
         if self._handle.tell():  # a crash may have cut the last line; an empty one costs nothing
             self._handle.write(b"\n")
-        if self._tensorboard:
-            from torch.utils.tensorboard import SummaryWriter  # noqa: PLC0415 - an extra
-
-            self._events = SummaryWriter(str(self._run / EVENTS))
         return self._handle
-
-
-def check_tensorboard() -> None:
-    """Make sure that event files can be written.
-
-    Raises:
-        RefusedError: TensorBoard is not installed.
-    """
-    if importlib.util.find_spec("tensorboard") is None:
-        raise RefusedError(
-            "`tensorboard` needs TensorBoard: pip install 'alexnet-pipeline[tensorboard]' (it brings Pillow, which "
-            "cannot be installed beside Pillow-SIMD)"
-        )
 
 
 def read_metrics(run: Path) -> Log:

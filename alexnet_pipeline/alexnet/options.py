@@ -81,6 +81,11 @@ class TrainOptions:
     keep_checkpoints: int = option(3, "Number of checkpoints to keep.", least=1)
     log_every_steps: int = option(20, "Log metrics every N steps.", least=1, metavar="N")
     tensorboard: bool = option(False, "Also write TensorBoard event files to RUN_DIR/tensorboard.")
+    wandb: str | None = option(
+        None,
+        "Also log to this project of Weights & Biases; WANDB_MODE=offline writes to RUN_DIR/wandb only.",
+        metavar="PROJECT",
+    )
     threads: int | None = option(None, THREADS_HELP, least=1, most=MAX_THREADS, default_text="the cores")
     timeout_s: float = option(
         600.0, "Abort if a process is silent for this many seconds.", above=0, most=MAX_TIMEOUT_S, metavar="SECONDS"

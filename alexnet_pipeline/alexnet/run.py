@@ -199,7 +199,7 @@ def prepare(
             )
             stack.enter_context(closing(val))
         if process.leads:
-            metrics = stack.enter_context(closing(MetricsWriter(folder, tensorboard=options.tensorboard)))
+            metrics = stack.enter_context(MetricsWriter(folder))
         module = averaged(model, process)
         forward = forward_of(module, process.device, precision, compiled=options.compile)
         alone = forward_of(model, process.device, precision, compiled=options.compile) if process.replicas else forward

@@ -13,7 +13,7 @@ from alexnet_pipeline.alexnet.checkpoint import Checkpoint, best_checkpoint, loa
 from alexnet_pipeline.alexnet.error_rates import ErrorRates
 from alexnet_pipeline.alexnet.evaluate import measure
 from alexnet_pipeline.alexnet.identity import continued
-from alexnet_pipeline.alexnet.metrics import StepSums, ValidationLine, check_tensorboard
+from alexnet_pipeline.alexnet.metrics import StepSums, ValidationLine
 from alexnet_pipeline.alexnet.options import NO_VAL, TrainOptions
 from alexnet_pipeline.alexnet.pretrained import read_weights, take_weights
 from alexnet_pipeline.alexnet.processes import Process, join
@@ -24,6 +24,7 @@ from alexnet_pipeline.alexnet.run_folder import CHECKPOINTS, LOCK, first_weights
 from alexnet_pipeline.alexnet.schedule import after_epoch, is_over
 from alexnet_pipeline.alexnet.state import TrainState, begin, check_finite, restore, save
 from alexnet_pipeline.alexnet.step import joined, take_step
+from alexnet_pipeline.alexnet.trackers import check_trackers, start_trackers
 from alexnet_pipeline.dataset.cache import Stop
 from alexnet_pipeline.errors import InterruptedRunError, RefusedError
 from alexnet_pipeline.files import locked
@@ -97,8 +98,7 @@ def train(
         InterruptedRunError: `stop` ended it, after a checkpoint, or while shards were fetched.
     """
     recipe, chosen, folder = find_recipe(options), make(TrainOptions, options), Path(run_dir)
-    if chosen.tensorboard:
-        check_tensorboard()
+    check_trackers(chosen)
     stop = stop or (lambda: 0)
     with ExitStack() as stack:
         report = stack.enter_context(reporting(progress))
@@ -132,8 +132,13 @@ def train(
             state = begin(run)
             if chosen.init_from:
                 take_weights(run, read_weights(chosen.init_from, report))
-        if process.leads:  # not before: a refused resume leaves the run as it was
-            write_run(folder, run.record(command), run.loader.mean)
+        if run.metrics:  # not before: a refused resume leaves the run as it was
+            record = run.record(command)
+            trackers, told = start_trackers(folder, chosen, record)
+            run.metrics.track(trackers)
+            write_run(folder, record, run.loader.mean)
+            for line in told:
+                report(Message(line))
         return _train(run, state, stop)
 
 

@@ -48,6 +48,7 @@ PARTS = (
     ("google-crc32c", "reading TFRecord", "tfrecord"),
     ("typst", "figures as PDF and PNG, `compare --figure`", "figure"),
     ("tensorboard", "event files, `train --tensorboard`", "tensorboard"),
+    ("wandb", "Weights & Biases, `train --wandb`", "wandb"),
     ("pillow-simd", "the pillow:* methods, for comparison", "simd"),
 )
 # What is needed to compile Pillow-SIMD.

@@ -509,49 +509,6 @@ def test_a_second_writer_is_refused(shards: Path, tmp_path: Path) -> None:
     assert run(shards, tmp_path, steps=1).steps == 1
 
 
-def test_tensorboard_is_refused_where_it_is_missing(shards: Path, tmp_path: Path, monkeypatch) -> None:
-    """Before anything is written."""
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(RefusedError, match=r"alexnet-pipeline\[tensorboard\]"):
-        run(shards, tmp_path / "run", tensorboard=True)
-    assert not (tmp_path / "run").exists()
-
-
-def test_every_number_goes_to_tensorboard(shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By step, in the groups train and val; only where asked for."""
-    scalars = []
-
-    class Writer:
-        def __init__(self, folder: str) -> None:
-            scalars.append(folder)
-
-        def add_scalar(self, name: str, value: float, step: int) -> None:
-            scalars.append((name, step))
-
-        def close(self) -> None:
-            scalars.append("closed")
-
-    training = importlib.import_module("alexnet_pipeline.alexnet.train")
-    monkeypatch.setattr(training, "check_tensorboard", lambda: None)
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", SimpleNamespace(SummaryWriter=Writer))
-    run(shards, tmp_path / "without", steps=2)
-    assert not scalars
-    run(shards, tmp_path / "with", steps=2, tensorboard=True)
-    assert (scalars[0], scalars[-1]) == (str(tmp_path / "with" / "tensorboard"), "closed")
-    assert {("train/loss", 2), ("train/data_wait", 2), ("train/learning_rate", 2)} <= set(scalars)
-    assert {("val/loss", 2), ("val/top1_error", 2), ("val/top5_error", 2)} <= set(scalars)
-
-
-def test_tensorboard_gets_the_metrics(shards: Path, tmp_path: Path) -> None:
-    """Loss and validation error by step."""
-    pytest.importorskip("tensorboard", reason="the extra tensorboard is not installed")
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    run(shards, tmp_path, steps=5, tensorboard=True)
-    events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
-    assert {"train/loss", "val/top1_error"} <= set(events.Tags()["scalars"])
-
-
 def test_a_summary_is_short(uninterrupted: Path, shards: Path, tmp_path: Path) -> None:
     """A line; the checkpoint it names can be loaded."""
     done = run(shards, tmp_path, steps=2)
