@@ -45,8 +45,8 @@ class Exported:
     classes: int
 
 
-def export(run: Path | str, output: Path | str, *, progress: Progress = True) -> Exported:
-    """Write the newest network of a run to one file.
+def export(run: Path | str, output: Path | str, *, checkpoint: str = "newest", progress: Progress = True) -> Exported:
+    """Write a network of a run to one file.
 
     `NAME.onnx` takes `images` (N, 3, crop, crop) float32, R, G, B in 0..255, and gives `probabilities` (N, classes);
     the mean is subtracted inside. `NAME.safetensors` holds the parameters and statistics of both towers, as grouped
@@ -56,10 +56,11 @@ def export(run: Path | str, output: Path | str, *, progress: Progress = True) ->
     Args:
         run: folder that `train` wrote.
         output: file; its suffix says which kind. One that exists is replaced.
+        checkpoint: `newest`; `best`, by top-1 error on the validation set in training; or a step.
         progress: gets warnings of damaged checkpoints.
 
     Raises:
-        RefusedError: the suffix is another, a package is missing, or the folder holds no trained network.
+        RefusedError: the suffix is another, a package is missing, or the folder holds no such network.
     """
     path = Path(output)
     if path.suffix not in SUFFIXES:
@@ -67,7 +68,7 @@ def export(run: Path | str, output: Path | str, *, progress: Progress = True) ->
     if path.suffix == ".onnx":
         _check_onnx()
     with reporting(progress) as report:
-        network = load_network(run, report=report)
+        network = load_network(run, checkpoint=checkpoint, report=report)
     data = to_onnx(network) if path.suffix == ".onnx" else to_safetensors(network)
     make_folder(path.parent)
     write_whole(path, data)

@@ -34,6 +34,10 @@ TOWERS_HELP = (
 COMPILE_HELP = "Compile the network with torch.compile; on a GPU, launch it as CUDA graphs."
 CUDNN_HELP = "Let cuDNN time its kernels and take the fastest, which may round differently in the next run."
 DECODE_HELP = "Where JPEGs are decoded for a GPU: there, or cropped on the CPU. auto is the GPU."
+CHECKPOINT_HELP = (
+    "The newest checkpoint, the best (by top-1 error on the validation set in training), or that of a step."
+)
+CHECKPOINT_METAVAR = "STEP|best|newest"
 THREADS_HELP = "Number of decoding threads."
 CACHE_HELP = "Folder on this machine for copies of data sets in object stores, which its processes share."
 
@@ -47,7 +51,7 @@ class TrainOptions:
 
     val: Path | None = option(
         None,
-        "Validation shards, or none: no validation (a folder of that name is ./none).",
+        "Validation shards, or none for no validation.",
         metavar="PATH|none",
         default_text="SHARDS/val where SHARDS holds splits",
     )
@@ -74,11 +78,17 @@ class TrainOptions:
         "the last layer begins anew.",
         metavar="RUN|FILE",
     )
-    resume: Literal["auto", "never"] = option("never", "Resume from the newest checkpoint where there is one (auto).")
+    resume: Literal["auto", "never"] = option(
+        "never",
+        "Resume from the newest checkpoint where there is one (auto). Rate, schedule and length may be given anew, or "
+        "stay; all else must be the same.",
+    )
     checkpoint_every_steps: int | None = option(
         None, "Also checkpoint every N steps.", least=1, metavar="N", default_text="only after each epoch"
     )
-    keep_checkpoints: int = option(3, "Number of checkpoints to keep.", least=1)
+    keep_checkpoints: int = option(
+        3, "Number of checkpoints to keep, beside the one with the lowest top-1 error.", least=1
+    )
     log_every_steps: int = option(20, "Log metrics every N steps.", least=1, metavar="N")
     tensorboard: bool = option(False, "Also write TensorBoard event files to RUN_DIR/tensorboard.")
     wandb: str | None = option(
@@ -97,11 +107,7 @@ class EvaluateOptions:
     """How to evaluate."""
 
     cache: Path | None = option(None, CACHE_HELP, metavar="DIR")
-    checkpoint: str = option(
-        "newest",
-        "Which one: newest, best (by top-1 error on the validation set in training), or the step of one that is kept.",
-        metavar="STEP|best|newest",
-    )
+    checkpoint: str = option("newest", CHECKPOINT_HELP, metavar=CHECKPOINT_METAVAR)
     crops: Crops = option(1, "Crops per image: the centre, or the paper's ten.")
     device: Device = option("auto", DEVICE_HELP)
     predictions: Path | None = option(
@@ -144,6 +150,7 @@ class StepOptions:
 class PredictOptions:
     """How to name what photographs show."""
 
+    checkpoint: str = option("newest", CHECKPOINT_HELP, metavar=CHECKPOINT_METAVAR)
     crops: Crops = option(1, "Crops per photo: the centre, or the paper's ten.")
     top: int = option(5, "Classes to name.", least=1)
     device: Device = option("auto", DEVICE_HELP)

@@ -53,7 +53,7 @@ class Prediction:
 def predict(
     run: Path | str, photos: Sequence[Path | str], *, progress: Progress = True, **options: Any
 ) -> tuple[Prediction, ...]:
-    """Name what photographs show, by the newest network of a run.
+    """Name what photographs show, by a network of a run.
 
     A photo is prepared as the training images were: by the method, the geometry and the encoding of their shards, which
     the run's folder knows. So it may be of any size and format that `shard` takes.
@@ -68,14 +68,14 @@ def predict(
         A prediction of each photo, in order. One that cannot be read does not stop the others.
 
     Raises:
-        RefusedError: the folder holds no trained network.
+        RefusedError: the folder holds no such network.
     """
     chosen = make(PredictOptions, options)
     photos = [photos] if isinstance(photos, (str, Path)) else photos
     if not photos:
         raise RefusedError("`photos`: found none; expected at least one")
     with reporting(progress) as report, join("one", chosen.device) as process:
-        network = load_network(run, report=report)
+        network = load_network(run, checkpoint=chosen.checkpoint, report=report)
         network.to(process.device)
         report(Stage("predict", total=len(photos)))
         predictions = []

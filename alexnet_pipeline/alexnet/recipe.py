@@ -115,7 +115,10 @@ class Recipe(Architecture):
     patience_epochs: int = 3
     drops: int = 3
     warmup_epochs: float = option(
-        0.0, "Epochs in which the learning rate grows from 0 to the schedule's.", least=0, most=1_000_000
+        0.0,
+        "Epochs, also parts of one, in which the learning rate grows from 0 to the schedule's.",
+        least=0,
+        most=1_000_000,
     )
     lighting: float = option(0.1, "Std. dev. of PCA lighting noise; 0 turns it off.", least=0)
     mean: Mean = option("image", "What to subtract: the mean image, or the mean of each channel.")

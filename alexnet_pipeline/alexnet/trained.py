@@ -83,15 +83,16 @@ class TrainedNetwork(nn.Module):
         return torch.from_numpy(np.stack(seen).astype(np.float32) - self.mean).movedim(-1, 1).contiguous()
 
 
-def load_network(run: Path | str, *, report: Report = silent) -> TrainedNetwork:
-    """The network of a run's newest checkpoint, on the CPU.
+def load_network(run: Path | str, *, checkpoint: str = "newest", report: Report = silent) -> TrainedNetwork:
+    """The network of a run's checkpoint, on the CPU.
 
     Args:
         run: folder that `train` wrote.
+        checkpoint: `newest`; `best`, by top-1 error on the validation set in training; or a step.
         report: gets warnings of damaged checkpoints.
 
     Raises:
-        RefusedError: the folder holds no trained network, or one of version 0.1, which kept too little.
+        RefusedError: the folder holds no such network, or one of version 0.1, which kept too little.
     """
     folder = Path(run)
     record = read_run(folder)
@@ -100,7 +101,8 @@ def load_network(run: Path | str, *, report: Report = silent) -> TrainedNetwork:
             f"{folder} does not say how its images were made, because an earlier version trained it; resume it once "
             "with `resume='auto'`, which writes that down"
         )
-    return TrainedNetwork(find_checkpoint(folder, report), read_mean(folder), record.conversion, record.class_words)
+    found = find_checkpoint(folder, report, checkpoint)
+    return TrainedNetwork(found, read_mean(folder), record.conversion, record.class_words)
 
 
 def find_checkpoint(run: Path, report: Report, which: str = "newest") -> Checkpoint:

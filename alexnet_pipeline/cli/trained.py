@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from alexnet_pipeline.alexnet.options import PredictOptions
+from alexnet_pipeline.alexnet.options import CHECKPOINT_HELP, CHECKPOINT_METAVAR, PredictOptions
 from alexnet_pipeline.cli.console import print_result, reporting, size_text, warn
 from alexnet_pipeline.cli.options import PATH, Command, given, options_of
 from alexnet_pipeline.cli.train import need_train
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @options_of(PredictOptions)
 @click.pass_context
 def predict_command(ctx: click.Context, /, run: Path, photos: tuple[str, ...], **options: Any) -> None:
-    """Name what PHOTOS (files or URLs) show, by the newest network of RUN.
+    """Name what PHOTOS (files or URLs) show, by a network of RUN.
 
     A photo may be of any size and format that `shard` takes: it is prepared as the training images were.
 
@@ -52,21 +52,22 @@ def predict_command(ctx: click.Context, /, run: Path, photos: tuple[str, ...], *
 @click.command("export", cls=Command)
 @click.argument("run", type=PATH)
 @click.option("-o", "--output", type=PATH, required=True, help="File: NAME.onnx or NAME.safetensors.")
+@click.option("--checkpoint", default="newest", metavar=CHECKPOINT_METAVAR, show_default=True, help=CHECKPOINT_HELP)
 @click.pass_context
-def export_command(ctx: click.Context, run: Path, output: Path) -> None:
-    """Write the newest network of RUN to a file for other programs.
+def export_command(ctx: click.Context, run: Path, output: Path, checkpoint: str) -> None:
+    """Write a network of RUN to a file for other programs.
 
     NAME.onnx takes crops in 0..255 and gives probabilities; NAME.safetensors is a plain state dict.
 
     \b
     Example:
-      alexnet-pipeline export runs/a -o net.onnx
+      alexnet-pipeline export runs/a -o net.onnx --checkpoint best
     """
     need_train()
     from alexnet_pipeline.alexnet.export import export  # noqa: PLC0415
 
     with reporting(ctx) as report:
-        done = export(run, output, progress=report)
+        done = export(run, output, checkpoint=checkpoint, progress=report)
     line = f"{done.file}: {size_text(done.size_bytes)}, {counted(done.classes, 'class')}, step {done.step:,}"
     print_result(ctx, done, [line])
 

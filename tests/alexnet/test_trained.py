@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from alexnet_pipeline import export, load_network, open_shards, predict, shard
 from alexnet_pipeline.alexnet import predict as of_sets
 from alexnet_pipeline.alexnet.exchange import Whole
+from alexnet_pipeline.alexnet.metrics import read_metrics
 from alexnet_pipeline.alexnet.network import AlexNet
 from alexnet_pipeline.alexnet.run_folder import read_run, write_run
 from alexnet_pipeline.batches.loader import Loader
@@ -47,6 +48,24 @@ def test_a_photo_is_seen_as_in_shards(raw_folders: Path, tmp_path: Path, encodin
             label = network.classes.index(each.name)
             assert each.probability == pytest.approx(float(expected[number, label]), rel=1e-4, abs=1e-6)
         assert val.manifest.classes[labels[number]] == photo.parent.name
+
+
+def test_another_checkpoint_than_the_newest(raw_folders: Path, uninterrupted: Path, tmp_path: Path) -> None:
+    """On photos, and as a file; the best is that of the lowest error, and one that is not there is refused."""
+    photo = next((raw_folders / "val").glob("*/*"))
+    network = load_network(uninterrupted, checkpoint="48")
+    assert (network.step, load_network(uninterrupted).step) == (48, 50)
+    (found,) = predict(uninterrupted, [photo], checkpoint="48", top=1, device="cpu", progress=False)
+    wanted = network(network.preprocess(photo)).softmax(1).max().item()
+    assert found.classes[0].probability == pytest.approx(wanted, rel=1e-5)
+    errors = {line.step: line.errors.top1_error for line in read_metrics(uninterrupted).validations}
+    done = export(uninterrupted, tmp_path / "net.safetensors", checkpoint="best", progress=False)
+    assert done.step == min(errors, key=errors.get)
+    for call in (load_network, lambda run, checkpoint: export(run, tmp_path / "net.onnx", checkpoint=checkpoint)):
+        with pytest.raises(RefusedError, match="found none of '7'"):
+            call(uninterrupted, checkpoint="7")
+    arguments = ["export", str(uninterrupted), "-o", str(tmp_path / "b.safetensors"), "--checkpoint", "48"]
+    assert CliRunner().invoke(cli, arguments).stdout.endswith("step 48\n")
 
 
 def test_any_form_of_a_photo(raw_folders: Path, uninterrupted: Path) -> None:
