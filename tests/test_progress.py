@@ -2,13 +2,16 @@
 
 import io
 import itertools
+import threading
 from types import SimpleNamespace
 
+import click
 import pytest
 from rich.console import Console
 
 from alexnet_pipeline import progress
 from alexnet_pipeline.cli import console
+from alexnet_pipeline.cli.options import GLOBALS
 from alexnet_pipeline.progress import Advance, Bar, Rate, Stage
 
 
@@ -35,6 +38,42 @@ def test_a_log_gets_a_line_every_five_seconds(monkeypatch: pytest.MonkeyPatch, p
     assert times[-1] >= 54
     assert len(times) <= 16
     assert lines[0] == (0, "train: resuming, 100 of 500 steps done")
+
+
+def test_a_log_gets_lines_while_nothing_happens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step of 12 s, then one of 7: how things stood, and since when; nothing once all is done."""
+    now, lines = [0.0], []
+    for module in (progress, console):
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(console, "say", lambda line, err: lines.append((now[0], line)))
+    plain = console.PlainProgress(quiet=False)
+    plain.report(Stage("train", total=2, unit="steps"))
+    for count in range(1, 60):
+        now[0] = count * 0.5
+        if now[0] in {12.0, 19.0}:
+            plain.report(Advance(1 if now[0] == 12 else 2, "loss 6.9"))
+        plain.beat()
+    assert lines == [
+        (4, "train: 0 of 2 steps, begun 4 s ago"),
+        (8, "train: 0 of 2 steps, begun 8 s ago"),
+        (12, "train: 1 of 2 steps, loss 6.9"),
+        (16, "train: 1 of 2 steps, loss 6.9, 4 s ago"),
+    ]
+
+
+def test_lines_between_events_end_with_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread looks at the clock until then; without being asked for, or where all is quiet, there is none."""
+    beats, beaten = [], threading.Event()
+    monkeypatch.setattr(console, "BEAT_S", 0.01)
+    monkeypatch.setattr(console.PlainProgress, "beat", lambda plain: beats.append(1) or beaten.set())
+    for arguments, steady in (([], False), (["-q"], True), ([], True)):
+        context = click.Context(click.Command("x"), obj={**GLOBALS, "quiet": bool(arguments), "no_progress": True})
+        with console.reporting(context, steady=steady):
+            threads = [thread for thread in threading.enumerate() if thread.name == "progress"]
+            assert bool(threads) == (steady and not arguments)
+            assert not threads or beaten.wait(60)
+    threads[0].join(60)
+    assert not threads[0].is_alive()
 
 
 def test_slow_steps_have_a_rate(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ import logging
 import re
 import shlex
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -22,8 +23,9 @@ from alexnet_pipeline.text import printable
 
 # A parameter in a message of the library: `size`, `resume='auto'`.
 PARAMETER = re.compile(r"`([a-z_]+)(?:=([^`]*))?`")
-# Seconds between the lines that report progress without a terminal; with the time to the next event, five at most.
-PLAIN_PERIOD_S = 4.0
+# Seconds between the lines that report progress without a terminal, and between looks at the clock where events may be
+# far apart: five at most from line to line.
+PLAIN_PERIOD_S, BEAT_S = 4.0, 0.5
 
 
 def size_text(size_bytes: float) -> str:
@@ -95,17 +97,22 @@ def print_result(ctx: click.Context, result: Any, lines: Sequence[str]) -> None:
 
 
 @contextmanager
-def reporting(ctx: click.Context, *, plain: bool = False) -> Iterator[Report]:
+def reporting(ctx: click.Context, *, plain: bool = False, steady: bool = False) -> Iterator[Report]:
     """Report progress according to the global options: a bar on a terminal, otherwise occasional lines.
 
     Args:
         ctx: context of the command.
         plain: whether to show no bar even on a terminal, for many short stages.
+        steady: whether lines come between events, too, which may be minutes apart; for work that does not fork, since
+            a thread prints them.
     """
     chosen = settings(ctx)
     bar = None if chosen["quiet"] or chosen["no_progress"] or plain else Bar()
+    lines = PlainProgress(quiet=chosen["quiet"])
     try:
-        shown = bar.report if bar and bar.shown else PlainProgress(quiet=chosen["quiet"]).report
+        shown = bar.report if bar and bar.shown else lines.report
+        if steady and shown == lines.report:
+            lines.start()
 
         def report(event: Event) -> None:
             if isinstance(event, Message):
@@ -114,6 +121,7 @@ def reporting(ctx: click.Context, *, plain: bool = False) -> Iterator[Report]:
 
         yield report
     finally:
+        lines.close()
         if bar:
             bar.close()
 
@@ -124,10 +132,36 @@ class PlainProgress:
     def __init__(self, *, quiet: bool) -> None:
         self._quiet = quiet
         self._stage, self._rate = Stage(""), Rate()
-        self._told_s = time.monotonic()
+        self._last = Advance(0)
+        self._happened_s = self._told_s = time.monotonic()
+        self._lock, self._closed = threading.Lock(), threading.Event()
+
+    def start(self) -> None:
+        """Print lines between events, too, until `close`."""
+        if not self._quiet:
+            threading.Thread(target=self._beat_on, name="progress", daemon=True).start()
+
+    def close(self) -> None:
+        """Print no more lines of its own accord."""
+        self._closed.set()
 
     def report(self, event: Event) -> None:
         """Print an event, if a line is due."""
+        with self._lock:
+            self._report(event)
+
+    def beat(self) -> None:
+        """Print how things stood at the last event, and when that was, if a line is due."""
+        with self._lock:
+            ago = time_text(time.monotonic() - self._happened_s)
+            if self._stage.total is not None and self._last.done < self._stage.total:
+                self._tell(f"{ago} ago" if self._last.done > self._stage.done else f"begun {ago} ago")
+
+    def _beat_on(self) -> None:
+        while not self._closed.wait(BEAT_S):
+            self.beat()
+
+    def _report(self, event: Event) -> None:
         if isinstance(event, Message):
             if event.warning:
                 warn(event.text)
@@ -139,7 +173,8 @@ class PlainProgress:
             self._advance(event)
 
     def _begin(self, stage: Stage) -> None:
-        self._stage, self._rate, self._told_s = stage, Rate(), time.monotonic()
+        self._stage, self._rate, self._last = stage, Rate(), Advance(stage.done)
+        self._happened_s = self._told_s = time.monotonic()
         if not self._quiet and stage.total is None:
             say(stage.name, err=True)
         elif not self._quiet and stage.done:
@@ -147,7 +182,11 @@ class PlainProgress:
 
     def _advance(self, event: Advance) -> None:
         self._rate.add(event.done, self._stage.done)
-        now, rate = time.monotonic(), self._rate.per_second()
+        self._last, self._happened_s = event, time.monotonic()
+        self._tell()
+
+    def _tell(self, when: str = "") -> None:
+        event, now, rate = self._last, time.monotonic(), self._rate.per_second()
         if now - self._told_s < PLAIN_PERIOD_S:
             return
         self._told_s = now
@@ -155,7 +194,7 @@ class PlainProgress:
         parts = [f"{event.done:,} of {total:,} {self._stage.unit}"]
         if rate:
             parts += [self._rate.text(self._stage.unit), f"{time_text((total - event.done) / rate)} left"]
-        parts += [event.detail] if event.detail else []
+        parts += [part for part in (event.detail, when) if part]
         say(f"{self._stage.name}: {', '.join(parts)}", err=True)
 
 

@@ -42,9 +42,10 @@ def train_command(ctx: click.Context, /, shards: Location, run_dir: Path, **opti
     need_train()
     from alexnet_pipeline.alexnet.train import train  # noqa: PLC0415
 
-    with reporting(ctx) as report, stopping() as stop:
+    leads = os.environ.get("RANK", "0") == "0"  # the only process, or torchrun's first
+    with reporting(ctx, steady=leads) as report, stopping() as stop:
         done = train(shards, run_dir=run_dir, progress=report, stop=stop, command=command_line(), **given(options))
-    if os.environ.get("RANK", "0") == "0":  # the only process, or torchrun's first
+    if leads:
         print_result(ctx, done, train_lines(done))
 
 
