@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from alexnet_pipeline import bench, evaluate, shard, train
 from alexnet_pipeline.alexnet.exchange import Local, Whole
@@ -107,3 +108,20 @@ def test_benchmarks_run_on_the_gpu(data: ShardSet) -> None:
     assert bench("load", data.folder, images=50, batch_size=16, device="cuda").what.endswith("on cuda:0")
     tiny = {"preset": "quarter", "batch_size": 4, "steps": 2, "classes": 5}
     assert bench("train", device="cuda", **tiny).what.endswith("bf16 on cuda:0")
+
+
+@pytest.mark.filterwarnings("ignore")  # of torch's own compiler
+def test_micro_batches_add_up_under_cuda_graphs(data: ShardSet, tmp_path: Path) -> None:
+    """A graph reuses its memory for the next part, which neither scores nor gradients of the last one may lie in."""
+    if data.manifest.options.encoding != "raw":
+        pytest.skip("batches are the same")
+    common = {"preset": "quarter", "norm": "lrn", "batch_size": 20, "steps": 5, "learning_rate": 1e-4, "val": "none"}
+    found = {}
+    for name, parts, compiled in (("whole", 1, False), ("parts", 4, False), ("graphs", 4, True)):
+        how = {**common, "grad_accum_steps": parts, "compile": compiled, "precision": "fp32"}
+        done = train(data.folder, run_dir=tmp_path / name, progress=False, **how)
+        found[name] = load_file(Path(done.checkpoint) / "weights.safetensors"), done.loss
+    for weights, loss in (found["parts"], found["graphs"]):
+        assert loss == pytest.approx(found["whole"][1], rel=1e-4)
+        for name, value in weights.items():
+            torch.testing.assert_close(value, found["whole"][0][name], rtol=0, atol=5e-6, msg=name)
