@@ -15,7 +15,7 @@ from torch import Tensor
 from alexnet_pipeline.alexnet.checkpoint import Checkpoint, find_not_finite, load_newest
 from alexnet_pipeline.alexnet.network import AlexNet
 from alexnet_pipeline.alexnet.options import Crops, Device
-from alexnet_pipeline.alexnet.processes import Process, join
+from alexnet_pipeline.alexnet.processes import Process, alone
 from alexnet_pipeline.alexnet.run_folder import CHECKPOINTS, read_mean
 from alexnet_pipeline.batches.loader import Loader
 from alexnet_pipeline.dataset.open import ShardSet
@@ -63,13 +63,13 @@ def predict(
         RefusedError: a folder holds no run, or its classes are not the shards'.
         PipelineError: an image was missed or counted twice.
     """
-    with join("one", device) as process:
-        checkpoints = [_newest(run, shards, report) for run in runs]
-        models = [_model(checkpoint, process) for checkpoint in checkpoints]
-        crop_px, mean = _common_view(runs, models)
-        loader = validation_loader(shards, process, crops=crops, crop_px=crop_px, mean=mean, shift_px=shift_px)
-        with closing(loader):
-            batches = list(_predict_batches(models, loader, report))
+    process = alone(device)
+    checkpoints = [_newest(run, shards, report) for run in runs]
+    models = [_model(checkpoint, process) for checkpoint in checkpoints]
+    crop_px, mean = _common_view(runs, models)
+    loader = validation_loader(shards, process, crops=crops, crop_px=crop_px, mean=mean, shift_px=shift_px)
+    with closing(loader):
+        batches = list(_predict_batches(models, loader, report))
     probabilities, labels = (torch.cat(parts) for parts in zip(*batches, strict=True))
     check_count(len(labels), shards)
     return Predictions(probabilities, labels, tuple(checkpoint.state.step for checkpoint in checkpoints))
