@@ -195,6 +195,7 @@ def prepare(
                 precision=precision,
                 classes=classes,
                 training_set=train_set.manifest.digest,
+                validation_set=val_set.manifest.digest if val_set else "",
             ),
             model=model,
             forward=forward,

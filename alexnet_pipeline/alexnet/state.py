@@ -71,7 +71,9 @@ def restore(run: Run, checkpoint: Checkpoint, *, strict: bool = False) -> TrainS
         if run.metrics:
             run.metrics.append(ChangeLine(saved.step, changed))
     sums = StepSums.begin(process.device)
-    return TrainState(saved.step, saved.images, saved.learning_rate, saved.plateau, sums, saved_step=saved.step)
+    # Another schedule's errors, which may be of another validation set, decided nothing and decide nothing now.
+    plateau = saved.plateau if saved.identity.recipe.schedule == run.recipe.schedule else PlateauState()
+    return TrainState(saved.step, saved.images, saved.learning_rate, plateau, sums, saved_step=saved.step)
 
 
 def save(run: Run, state: TrainState) -> TrainState:
