@@ -251,7 +251,7 @@ def _log(run: Run, state: TrainState) -> TrainState:
         epoch=state.step / len(run.loader),
         learning_rate=state.learning_rate,
     )
-    check_finite(state.step, line.loss)
+    check_finite(run.process, state.step, line.loss)
     if run.metrics:
         run.metrics.append(line)
     pace = f"{line.images_per_s:,.0f} images/s, data wait {100 * line.data_wait:.0f} %"
