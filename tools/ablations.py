@@ -3,7 +3,8 @@
     python tools/ablations.py shards/antialias --out runs/ablations --group presets --epochs 15
 
 SHARDS is a method's folder with train/ and val/. A run that ended is not repeated, one that was interrupted goes on,
-so the command can be given again; the table tells of the runs that are complete. Differences are paired by seed.
+so the command can be given again; the table tells of the runs that are complete. Differences are paired by seed. The
+learning rate of a preset is scaled with the batch.
 """
 
 from __future__ import annotations
@@ -33,12 +34,14 @@ GROUPS: dict[str, dict[str, dict[str, Any]]] = {
 def train_all(given: argparse.Namespace, variants: dict[str, dict[str, Any]]) -> Iterator[TrainedCell]:
     """Train each variant with each seed, seed after seed, and give its errors on the validation set."""
     for seed, (name, options) in product(given.seeds, variants.items()):
-        shared = {"epochs": given.epochs, "batch_size": given.batch_size, "width": given.width, "seed": seed}
+        preset = find_recipe(options)
+        rate = preset.learning_rate * given.batch_size / preset.batch_images
+        shared = {"epochs": given.epochs, "batch_size": given.batch_size, "width": given.width, "learning_rate": rate}
+        how = {"seed": seed, "threads": given.threads, "keep_checkpoints": 1, "resume": "auto", "progress": False}
         run = given.out / given.group / f"{name}-{seed}"
-        done = alexnet_pipeline.train(
-            given.shards, run_dir=run, resume="auto", progress=False, keep_checkpoints=1, **{**shared, **options}
-        )
-        errors = done.errors or alexnet_pipeline.evaluate(run, shards=given.shards / "val", progress=False).errors
+        done = alexnet_pipeline.train(given.shards, run_dir=run, **{**how, **shared, **options})
+        assert done.errors
+        errors = done.errors
         print(f"{name}, seed {seed}: {errors}", flush=True)
         yield TrainedCell(name, name, seed, errors.total_images, errors.top1_error, errors.top5_error)
 
@@ -68,7 +71,9 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=15, help="epochs of every run")
     parser.add_argument("--batch-size", type=int, default=64, help="images per step of every run")
     parser.add_argument("--width", type=float, default=0.25, help="factor on the channels of every run")
+    parser.add_argument("--threads", type=int, default=2, help="threads of PyTorch and of the loader")
     given = parser.parse_args()
+    torch.set_num_threads(given.threads)
     variants = {name: it for name, it in GROUPS[given.group].items() if given.only is None or name in given.only}
     cells = list(train_all(given, variants))
     shifts = [ShiftCell(cell.train, cell.seed, 0, 0.0) for cell in cells]

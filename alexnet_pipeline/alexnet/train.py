@@ -124,6 +124,8 @@ def train(
             check_schedule(recipe, validated=val_set is not None)
         if checkpoint:
             chosen = replace(chosen, init_from=first_weights(folder))
+            if chosen.precision == "auto":  # as the run began, though on another device
+                chosen = replace(chosen, precision=checkpoint.state.identity.precision)
         stack.enter_context(seeded(process, chosen.seed))
         run = stack.enter_context(prepare(folder, train_set, val_set, recipe, chosen, process, report))
         if checkpoint:
@@ -249,7 +251,7 @@ def _log(run: Run, state: TrainState) -> TrainState:
         epoch=state.step / len(run.loader),
         learning_rate=state.learning_rate,
     )
-    check_finite(state.step, line.loss)
+    check_finite(run.process, state.step, line.loss)
     if run.metrics:
         run.metrics.append(line)
     state = _tell(run, state, line.loss, line.images_per_s, line.data_wait)
@@ -278,7 +280,7 @@ def _devices_text(run: Run) -> str:
     """Like `CPU (one device)`."""
     process = run.process
     arrangement = {
-        "one": "one device",
+        "one": f"{process.world} processes, each with the whole network" if process.world > 1 else "one device",
         "local": "two devices" if len({*process.exchange.devices}) > 1 else "two towers on one device",
         "distributed": f"{process.world} processes",
     }
