@@ -17,7 +17,7 @@ from torch import Tensor
 from alexnet_pipeline.alexnet.optimizer import backward, make_optimizer
 from alexnet_pipeline.alexnet.options import LoadOptions, Precision, StepOptions
 from alexnet_pipeline.alexnet.precision import arithmetic, forward_of, precision_on
-from alexnet_pipeline.alexnet.processes import Process, join
+from alexnet_pipeline.alexnet.processes import Process, alone, join
 from alexnet_pipeline.alexnet.randomness import seeded
 from alexnet_pipeline.alexnet.recipe import PAPER, NetworkOptions, Recipe, RecipeChanges, crop_px_of, find_recipe
 from alexnet_pipeline.alexnet.run import find_splits, network_of
@@ -114,27 +114,27 @@ def measure_loading(shards: StrPath, *, progress: Progress = True, **options: An
     chosen = make(LoadOptions, options)
     opened = _training_set(shards, chosen.cache, progress)
     crop_px = crop_px_of(PAPER, opened.manifest.options.size_px)
-    with join("one", chosen.device) as process:
-        loader = Loader(
-            opened,
-            chosen.batch_images,
-            crop_px=crop_px,
-            channels_last=True,
-            device=process.device,
-            decode=chosen.decode,
-            threads=chosen.threads,
-        )
-        with closing(loader):
-            batches = chain.from_iterable(repeat(loader))  # epoch after epoch
-            for _ in range(WARM_UP_BATCHES):
-                next(batches)
-            _wait(process.device)
-            started, started_cpu, counted = time.perf_counter(), time.process_time(), 0
-            while counted < chosen.images:
-                counted += len(next(batches)[1])
-            _wait(process.device)
-            wall_s, cpu_s = time.perf_counter() - started, time.process_time() - started_cpu
-    what = f"{opened.origin} ({opened.manifest.options.encoding}) on {process.device}"
+    device = alone(chosen.device).device
+    loader = Loader(
+        opened,
+        chosen.batch_images,
+        crop_px=crop_px,
+        channels_last=True,
+        device=device,
+        decode=chosen.decode,
+        threads=chosen.threads,
+    )
+    with closing(loader):
+        batches = chain.from_iterable(repeat(loader))  # epoch after epoch
+        for _ in range(WARM_UP_BATCHES):
+            next(batches)
+        _wait(device)
+        started, started_cpu, counted = time.perf_counter(), time.process_time(), 0
+        while counted < chosen.images:
+            counted += len(next(batches)[1])
+        _wait(device)
+        wall_s, cpu_s = time.perf_counter() - started, time.process_time() - started_cpu
+    what = f"{opened.origin} ({opened.manifest.options.encoding}) on {device}"
     return LoadingSpeed(what, counted, counted / wall_s, cpu_s / counted * 1e3)
 
 
@@ -151,6 +151,8 @@ def measure_training(shards: StrPath | None = None, *, progress: Progress = True
     opened = _training_set(shards, chosen.cache, progress) if shards else None
     with ExitStack() as stack:
         process = stack.enter_context(join(chosen.towers, chosen.device))
+        if process.replicas:
+            raise RefusedError(f"`bench train` measures one network, but {process.replica_count} were started")
         precision = precision_on(process.device, chosen.precision)
         stack.enter_context(arithmetic(precision, try_kernels=chosen.cudnn_benchmark))
         stack.enter_context(seeded(process, 0))

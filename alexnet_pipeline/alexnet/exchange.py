@@ -1,8 +1,8 @@
 """How the towers exchange activations: the one place where they meet.
 
 The same layers run in three ways. `Whole`: one stack of layers holds both towers as groups, and nothing is left
-to exchange. `Local`: two stacks in one process, each on its device. `Distributed`: one stack per process; a pair
-of processes makes a network.
+to exchange; of several processes, each holds a network. `Local`: two stacks in one process, each on its device.
+`Distributed`: one stack per process; a pair of processes makes a network.
 """
 
 from __future__ import annotations

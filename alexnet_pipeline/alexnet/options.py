@@ -29,7 +29,9 @@ PRECISION_HELP = (
 )
 TOWERS_HELP = (
     "Where the two towers run: side by side on one device (one), on two devices of this process (local), or in a "
-    "process each, started by torchrun (distributed)."
+    "process each (distributed). Under torchrun, one means data parallelism: any number of processes, each with the "
+    "whole network, average their gradients, which moves less data than distributed from batches of about 2,000 "
+    "images on. auto is distributed for an even number of processes, local for one process with two GPUs, else one."
 )
 COMPILE_HELP = "Compile the network with torch.compile; on a GPU, launch it as CUDA graphs."
 CUDNN_HELP = "Let cuDNN time its kernels and take the fastest, which may round differently in the next run."

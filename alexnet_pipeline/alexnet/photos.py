@@ -11,7 +11,7 @@ import torch
 
 from alexnet_pipeline.alexnet.options import PredictOptions
 from alexnet_pipeline.alexnet.predict import mean_probabilities
-from alexnet_pipeline.alexnet.processes import join
+from alexnet_pipeline.alexnet.processes import alone
 from alexnet_pipeline.alexnet.trained import TrainedNetwork, load_network
 from alexnet_pipeline.errors import RefusedError, RejectedImageError
 from alexnet_pipeline.options import make, takes_options
@@ -74,13 +74,14 @@ def predict(
     photos = [photos] if isinstance(photos, (str, Path)) else photos
     if not photos:
         raise RefusedError("`photos`: found none; expected at least one")
-    with reporting(progress) as report, join("one", chosen.device) as process:
+    with reporting(progress) as report:
+        device = alone(chosen.device).device
         network = load_network(run, checkpoint=chosen.checkpoint, report=report)
-        network.to(process.device)
+        network.to(device)
         report(Stage("predict", total=len(photos)))
         predictions = []
         for done, photo in enumerate(photos, 1):
-            predictions.append(_predict(network, photo, chosen, process.device))
+            predictions.append(_predict(network, photo, chosen, device))
             report(Advance(done))
     return tuple(predictions)
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from alexnet_pipeline.alexnet.checkpoint import Checkpoint
 from alexnet_pipeline.alexnet.network import AlexNet
 from alexnet_pipeline.alexnet.options import Crops, Device
-from alexnet_pipeline.alexnet.processes import Process, join
+from alexnet_pipeline.alexnet.processes import Process, alone
 from alexnet_pipeline.alexnet.run_folder import read_mean
 from alexnet_pipeline.alexnet.trained import find_checkpoint
 from alexnet_pipeline.batches.loader import Loader
@@ -66,13 +66,13 @@ def predict(
         RefusedError: a folder holds no run or no such checkpoint, or its classes are not the shards'.
         PipelineError: an image was missed or counted twice.
     """
-    with join("one", device) as process:
-        checkpoints = [_checkpoint(run, checkpoint, shards, report) for run in runs]
-        models = [_model(each, process) for each in checkpoints]
-        crop_px, mean = _common_view(runs, models)
-        loader = validation_loader(shards, process, crops=crops, crop_px=crop_px, mean=mean, shift_px=shift_px)
-        with closing(loader):
-            batches = list(_predict_batches(models, loader, report))
+    process = alone(device)
+    checkpoints = [_checkpoint(run, checkpoint, shards, report) for run in runs]
+    models = [_model(each, process) for each in checkpoints]
+    crop_px, mean = _common_view(runs, models)
+    loader = validation_loader(shards, process, crops=crops, crop_px=crop_px, mean=mean, shift_px=shift_px)
+    with closing(loader):
+        batches = list(_predict_batches(models, loader, report))
     probabilities, labels = (torch.cat(parts) for parts in zip(*batches, strict=True))
     check_count(len(labels), shards)
     return Predictions(probabilities, labels, tuple(each.state.step for each in checkpoints))

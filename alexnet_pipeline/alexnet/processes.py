@@ -22,8 +22,9 @@ from alexnet_pipeline.errors import PipelineError, RefusedError
 
 Value = TypeVar("Value")
 
-# What gloo and NCCL say when another process is gone or silent.
-LOST = re.compile(r"gloo|nccl|connection (closed|reset)|timed out|broken pipe|store", re.IGNORECASE)
+# What gloo and NCCL say when another process is gone or silent. "store" or "timed out" alone do not count: they also
+# stand in paths, and in what a GPU says of its own kernels.
+LOST = re.compile(r"\bgloo\b|\bnccl|connection (closed|reset)|broken pipe", re.IGNORECASE)
 # Key in the store of the processes by which one says that it tells why the run ends, and the time that it has for that.
 FAILED, TOLD_S = "alexnet-pipeline-failed", 1.0
 
@@ -37,7 +38,8 @@ class Process:
         rank: of this process.
         world: number of processes; each decodes its part of every batch.
         exchange: how the towers meet.
-        replicas: the processes that hold the same tower, where there are several; gradients are averaged over them.
+        replicas: the processes that hold the same tower, or each the whole network, where there are several; gradients
+            are averaged over them.
     """
 
     towers: Towers
@@ -108,42 +110,70 @@ class Process:
         return any(self.gather(flag))
 
 
+def alone(device: Device) -> Process:
+    """This process with the whole network, for work that it does not share.
+
+    Args:
+        device: `auto` is a GPU where there is one, else the CPU.
+
+    Raises:
+        RefusedError: there is no GPU though one is asked for, or torchrun started several processes.
+    """
+    if _world() > 1:
+        raise RefusedError(f"torchrun started {_world()} processes, but only training shares its work; start one")
+    return Process("one", 0, 1, Whole(torch.device("cuda:0" if _gpu_count(device) else "cpu")), None)
+
+
 @contextmanager
 def join(towers: Towers, device: Device, timeout_s: float = TrainOptions.timeout_s) -> Iterator[Process]:
     """Choose this process's devices, and join the other processes where there are any.
 
     Args:
-        towers: `auto` is distributed below torchrun, local with two GPUs, else one.
+        towers: `auto` is distributed below torchrun if it started an even number of processes, local with two GPUs,
+            else one.
         device: `auto` is every GPU there is, else the CPU.
         timeout_s: a process that is silent for so long counts as dead.
 
     Raises:
         RefusedError: the arrangement is impossible here.
     """
-    world = int(os.environ.get("WORLD_SIZE", "1"))
+    world, gpus = _world(), _gpu_count(device)
+    if towers == "auto" and world > 1:
+        towers = "one" if world % TOWERS else "distributed"
+    elif towers == "auto":
+        towers = "local" if gpus > 1 else "one"
+    if towers == "distributed" and (world % TOWERS or world < TOWERS):
+        raise RefusedError(
+            f"`towers='distributed'` needs an even number of processes, found {world}; start it as "
+            "`torchrun --nproc-per-node 2 -m alexnet_pipeline train ...`, or choose `towers='one'`"
+        )
+    if towers == "local" and world > 1:
+        raise RefusedError(
+            f"torchrun started {world} processes, but `towers='local'` is for one; expected `towers='distributed'` or "
+            "`towers='one'`"
+        )
+    if world > 1:
+        yield from _join_others(towers, world, gpus, timeout_s)
+    elif towers == "one":
+        yield alone(device)
+    else:
+        main = torch.device("cuda:0" if gpus else "cpu")
+        yield Process(towers, 0, 1, Local((main, torch.device("cuda:1") if gpus > 1 else main)), None)
+
+
+def _world() -> int:
+    """How many processes torchrun started on all machines, 1 without it."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def _gpu_count(device: Device) -> int:
     gpus = torch.cuda.device_count() if device != "cpu" else 0
     if device == "cuda" and not gpus:
         raise RefusedError("`device='cuda'`: PyTorch finds no GPU; run `doctor` to see what is installed")
-    if towers == "auto":
-        towers = "distributed" if world > 1 else "local" if gpus > 1 else "one"
-    if towers == "distributed":
-        yield from _join_others(world, gpus, timeout_s)
-        return
-    if world > 1:
-        raise RefusedError(
-            f"torchrun started {world} processes, but `towers='{towers}'` is for one; expected `towers='distributed'`"
-        )
-    main = torch.device("cuda:0" if gpus else "cpu")
-    other = torch.device("cuda:1") if gpus > 1 else main
-    yield Process(towers, 0, 1, Whole(main) if towers == "one" else Local((main, other)), None)
+    return gpus
 
 
-def _join_others(world: int, gpus: int, timeout_s: float) -> Iterator[Process]:
-    if world % TOWERS or world < TOWERS:
-        raise RefusedError(
-            f"`towers='distributed'` needs an even number of processes, found {world}; start it as "
-            "`torchrun --nproc-per-node 2 -m alexnet_pipeline train ...`"
-        )
+def _join_others(towers: Towers, world: int, gpus: int, timeout_s: float) -> Iterator[Process]:
     local = int(os.environ.get("LOCAL_RANK", "0"))
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     if gpus and gpus < processes:
@@ -156,10 +186,13 @@ def _join_others(world: int, gpus: int, timeout_s: float) -> Iterator[Process]:
     timeout = timedelta(seconds=timeout_s)
     dist.init_process_group("nccl" if gpus else "gloo", timeout=timeout)
     try:
-        ranks = range(world)
-        towers = _group_of([ranks[first : first + TOWERS] for first in range(0, world, TOWERS)], timeout)
-        replicas = _group_of([ranks[tower::TOWERS] for tower in range(TOWERS)], timeout) if world > TOWERS else None
-        yield Process("distributed", dist.get_rank(), world, Distributed(device, towers), replicas)
+        if towers == "one":
+            yield Process(towers, dist.get_rank(), world, Whole(device), dist.group.WORLD)
+        else:
+            ranks = range(world)
+            pair = _group_of([ranks[first : first + TOWERS] for first in range(0, world, TOWERS)], timeout)
+            replicas = _group_of([ranks[tower::TOWERS] for tower in range(TOWERS)], timeout) if world > TOWERS else None
+            yield Process(towers, dist.get_rank(), world, Distributed(device, pair), replicas)
     except Exception as error:
         lost = _lost_contact(error)
         if lost:

@@ -278,7 +278,7 @@ def _devices_text(run: Run) -> str:
     """Like `CPU (one device)`."""
     process = run.process
     arrangement = {
-        "one": "one device",
+        "one": f"{process.world} processes, each with the whole network" if process.world > 1 else "one device",
         "local": "two devices" if len({*process.exchange.devices}) > 1 else "two towers on one device",
         "distributed": f"{process.world} processes",
     }

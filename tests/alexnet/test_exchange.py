@@ -16,8 +16,12 @@ from tests.alexnet.towers_worker import five_steps
 SMALL = NetworkOptions(classes=6, width=0.05, crop_px=67, dropout=0.0, weight_deviations=(0.05,) * 8)
 
 
-@pytest.mark.parametrize("world", [2, 4], ids=["two towers", "two pairs"])
-def test_processes_learn_what_one_device_learns(world: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("towers", "world"),
+    [("distributed", 2), ("distributed", 4), ("one", 3)],
+    ids=["two towers", "two pairs", "three copies with unequal parts"],
+)
+def test_processes_learn_what_one_device_learns(towers: str, world: int, tmp_path: Path) -> None:
     """Scores, every gradient, and weights and momentum after five steps, to 1e-12 in float64."""
     random = torch.Generator().manual_seed(0)
     batches = {}
@@ -25,7 +29,7 @@ def test_processes_learn_what_one_device_learns(world: int, tmp_path: Path) -> N
         batches[f"images-{step}"] = torch.randn(4, 3, 67, 67, dtype=torch.float64, generator=random) * 50
         batches[f"labels-{step}"] = torch.randint(0, 6, (4,), generator=random)
     save_file(batches, tmp_path / "batches.safetensors")
-    arguments = [str(tmp_path), to_json(SMALL).decode(), str(tmp_path / "found.safetensors")]
+    arguments = [towers, str(tmp_path), to_json(SMALL).decode(), str(tmp_path / "found.safetensors")]
     with started("tests.alexnet.towers_worker", arguments, world) as processes:
         finished(processes)
     found = load_file(tmp_path / "found.safetensors")

@@ -51,6 +51,27 @@ def test_a_run_of_two_processes_is_resumed_by_one(shards: Path, tmp_path: Path) 
             torch.testing.assert_close(value, expected[name], rtol=0, atol=1e-5)
 
 
+def test_copies_of_the_network_learn_what_one_process_learns(shards: Path, tmp_path: Path) -> None:
+    """Three processes, then two that resume: the losses, errors and weights of one; an epoch's last batch is uneven.
+
+    Three cannot be pairs of towers, so `auto` makes copies of them.
+    """
+    same = ["--norm", "lrn", "--learning-rate", "1e-4", "--log-every", "1", "--resume", "auto"]
+    run(shards, tmp_path / "one", steps=7, norm="lrn", learning_rate=1e-4, log_every=1)
+    for world, towers, steps in ((3, "auto", "6"), (2, "one", "7")):
+        begin = ["-q", "train", str(shards), "--run-dir", str(tmp_path / "copies"), *FLAGS, *same]
+        with started("alexnet_pipeline", [*begin, "--towers", towers, "--steps", steps], world) as processes:
+            outputs = finished(processes)
+        assert [bool(output) for output in outputs] == [True] + [False] * (world - 1)
+    found, expected = read_metrics(tmp_path / "copies"), read_metrics(tmp_path / "one")
+    assert [line.images for line in found.steps] == [12, 24, 36, 48, 59, 71, 83]
+    assert [line.loss for line in found.steps] == pytest.approx([line.loss for line in expected.steps], rel=1e-4)
+    assert found.validations[-1].errors.top1_error == expected.validations[-1].errors.top1_error
+    moved = weights(tmp_path / "one")
+    for name, value in weights(tmp_path / "copies").items():
+        torch.testing.assert_close(value, moved[name], rtol=0, atol=1e-5)
+
+
 def test_a_dead_process_ends_the_job(shards: Path, tmp_path: Path) -> None:
     """With an exit code that says so, and nobody left."""
     endless = arguments(shards, tmp_path / "run", "--epochs", "500", "--timeout", "20")
@@ -67,8 +88,8 @@ def test_a_dead_process_ends_the_job(shards: Path, tmp_path: Path) -> None:
     ("environment", "towers", "device", "words"),
     [
         ({}, "distributed", "cpu", "even number of processes, found 1"),
-        ({"WORLD_SIZE": "3"}, "auto", "cpu", "even number of processes, found 3"),
-        ({"WORLD_SIZE": "2"}, "one", "cpu", "2 processes"),
+        ({"WORLD_SIZE": "3"}, "distributed", "cpu", "even number of processes, found 3.*`towers='one'`"),
+        ({"WORLD_SIZE": "2"}, "local", "cpu", "2 processes"),
     ],
 )
 def test_impossible_arrangements_are_refused(monkeypatch, environment, towers, device, words) -> None:
@@ -95,3 +116,10 @@ def test_one_process_gathers_its_own() -> None:
         assert process.any(True)
         assert not process.any(False)
         assert len(process.exchange.devices) == 2
+
+
+def test_only_training_is_shared(shards: Path, uninterrupted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each process of torchrun would evaluate all images, and write the same files."""
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(RefusedError, match="torchrun started 2 processes, but only training"):
+        evaluate(uninterrupted, shards=shards / "val", device="cpu", progress=False)

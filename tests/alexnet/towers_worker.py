@@ -1,6 +1,6 @@
-"""One process of a small distributed network: five steps on given batches, then its weights to a file.
+"""One process of a small network in several: five steps on given batches, then its weights to a file.
 
-torchrun's variables; arguments: folder with `batches.safetensors`, network options as JSON, output
+torchrun's variables; arguments: where towers run, folder with `batches.safetensors`, network options as JSON, output
 """
 
 import sys
@@ -25,7 +25,7 @@ def five_steps(process: Process, options: NetworkOptions, batches: dict[str, tor
     model = AlexNet(options, process.exchange, seed=3).double()
     optimizer = make_optimizer(model, PAPER)
     module = DistributedDataParallel(model, process_group=process.replicas) if process.replicas else model
-    replica = process.rank // 2 if process.replicas else 0
+    replica = process.rank * process.replica_count // process.world
     found: dict[str, torch.Tensor] = {}
     for step, rate in enumerate(RATES):
         set_learning_rate(optimizer, rate)
@@ -48,10 +48,11 @@ def five_steps(process: Process, options: NetworkOptions, batches: dict[str, tor
 
 def main() -> None:
     """Join the others."""
-    folder, options, out = Path(sys.argv[1]), from_json(sys.argv[2].encode(), NetworkOptions), sys.argv[3]
+    towers, folder, options, out = sys.argv[1:]
     torch.set_num_threads(1)
-    with join("distributed", "cpu", 60) as process:
-        found = five_steps(process, options, load_file(folder / "batches.safetensors"))
+    with join(towers, "cpu", 60) as process:
+        batches = load_file(Path(folder) / "batches.safetensors")
+        found = five_steps(process, from_json(options.encode(), NetworkOptions), batches)
         if process.leads:
             save_file({name: value.contiguous() for name, value in found.items()}, out)
 
