@@ -63,7 +63,11 @@ def restore(run: Run, checkpoint: Checkpoint, *, strict: bool = False) -> TrainS
     warmed = warmup_share(run.recipe, saved.step - 1, len(run.loader))
     load_momentum(run.model, run.optimizer, checkpoint.momentum, saved.learning_rate, warmed)
     run.loader.load_state(saved.loader)
-    set_random(process, checkpoint.random)
+    moved = set_random(process, checkpoint.random)
+    if moved:
+        run.report(
+            Message(f"resumed on other devices ({moved}): rounding and dropout differ from those of an unmoved run")
+        )
     if changed:
         run.report(Message(f"from step {saved.step:,} on with {'; '.join(changed)}"))
         if run.metrics:

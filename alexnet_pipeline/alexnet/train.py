@@ -124,6 +124,8 @@ def train(
             check_schedule(recipe, validated=val_set is not None)
         if checkpoint:
             chosen = replace(chosen, init_from=first_weights(folder))
+            if chosen.precision == "auto":  # as the run began, though on another device
+                chosen = replace(chosen, precision=checkpoint.state.identity.precision)
         stack.enter_context(seeded(process, chosen.seed))
         run = stack.enter_context(prepare(folder, train_set, val_set, recipe, chosen, process, report))
         if checkpoint:
