@@ -31,6 +31,8 @@ class Identity:
         precision: of the arithmetic.
         classes: class names, in label order.
         training_set: digest of its manifest.
+        validation_set: likewise, which counts where its errors decide the rate; empty without one, and in a checkpoint
+            of a version that did not record it.
         grad_accum_steps: micro-batches of a step.
     """
 
@@ -41,6 +43,7 @@ class Identity:
     precision: Precision
     classes: tuple[str, ...]
     training_set: str
+    validation_set: str = ""
     grad_accum_steps: int = 1
 
 
@@ -60,6 +63,9 @@ def check_identity(saved: Identity, step: int, mine: Identity, *, strict: bool =
         RefusedError: it was made with other settings; the message says which.
     """
     then, now = _settings(saved), _settings(mine)
+    plateau = saved.recipe.schedule == mine.recipe.schedule == "plateau"
+    if not (plateau and then["validation_set"]):
+        del then["validation_set"], now["validation_set"]
     changed = {name: f"{name}: {then[name]!s:.60}, now {now[name]!s:.60}" for name in now if then[name] != now[name]}
     refused = [text for name, text in changed.items() if strict or name not in CHANGEABLE]
     if refused:

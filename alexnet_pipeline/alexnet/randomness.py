@@ -47,7 +47,7 @@ def set_random(process: Process, states: Mapping[str, Tensor]) -> str:
     """Inverse of `gather_random`, for this process; a generator that was not saved stays as it was seeded.
 
     Returns:
-        What drew then and what draws now, like `CPU in 1 process, now 2 GPUs in 1 process`; empty where they are the same.
+        What drew then and what draws now, like `CPU in 1 process, now 2 GPUs in 1 process`; empty if they are the same.
     """
     generators = _generators(process)
     for name, generator in generators.items():

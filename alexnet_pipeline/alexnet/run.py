@@ -216,6 +216,7 @@ def prepare(
                 precision=precision,
                 classes=classes,
                 training_set=train_set.manifest.digest,
+                validation_set=val_set.manifest.digest if val_set else "",
                 grad_accum_steps=options.grad_accum_steps,
             ),
             model=model,

@@ -73,7 +73,9 @@ def restore(run: Run, checkpoint: Checkpoint, *, strict: bool = False) -> TrainS
         if run.metrics:
             run.metrics.append(ChangeLine(saved.step, changed))
     sums = StepSums.begin(process.device)
-    state = TrainState(saved.step, saved.images, saved.learning_rate, saved.plateau, sums, saved_step=saved.step)
+    # Another schedule's errors, which may be of another validation set, decided nothing and decide nothing now.
+    plateau = saved.plateau if saved.identity.recipe.schedule == run.recipe.schedule else PlateauState()
+    state = TrainState(saved.step, saved.images, saved.learning_rate, plateau, sums, saved_step=saved.step)
     if saved.validation and run.val and saved.validation.shards == run.val.shards.manifest.digest:
         return replace(state, errors=saved.validation.errors, validated_step=saved.step)
     return state

@@ -290,6 +290,40 @@ def test_other_settings_are_named(change: dict, words: str) -> None:
     assert words in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "refused"),
+    [
+        ("plateau", "plateau", True),
+        ("linear", "linear", False),
+        ("plateau", "steps", False),
+        ("steps", "plateau", False),
+    ],
+)
+def test_the_plateau_schedule_keeps_its_validation_set(before: str, after: str, refused: bool) -> None:
+    """Because that set's errors decide the rate; with other schedules they decide nothing."""
+    first, second = (
+        dataclasses.replace(IDENTITY, recipe=dataclasses.replace(QUARTER, schedule=schedule), validation_set=digest)
+        for schedule, digest in ((before, "1" * 64), (after, "2" * 64))
+    )
+    if refused:
+        with pytest.raises(RefusedError, match=r"validation_set: 1111.*, now 2222"):
+            check_identity(first, 3, second)
+        second = dataclasses.replace(second, validation_set=first.validation_set)
+    assert not any("validation_set" in text for text in check_identity(first, 3, second))
+
+
+def test_a_checkpoint_that_does_not_say_its_validation_set_is_read(tmp_path: Path) -> None:
+    """What earlier versions wrote, also of a plateau schedule."""
+    path = save_checkpoint(tmp_path, made(3), keep=1)
+    state = json.loads((path / "state.json").read_bytes())
+    del state["state"]["identity"]["validation_set"]
+    _seal(path / "state.json", state)
+    saved = load_checkpoint(path).state.identity
+    plateau = dataclasses.replace(QUARTER, schedule="plateau")
+    mine = dataclasses.replace(IDENTITY, recipe=plateau, validation_set="1" * 64)
+    assert check_identity(dataclasses.replace(saved, recipe=plateau), 3, mine) == ()
+
+
 def test_the_same_settings_pass() -> None:
     """And what does not count, like the step, is not compared."""
     assert check_identity(IDENTITY, 3, IDENTITY) == ()

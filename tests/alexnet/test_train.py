@@ -415,6 +415,19 @@ def test_the_plateau_schedule_from_end_to_end(shards: Path, tmp_path: Path) -> N
     assert digest(tmp_path / "parts") == digest(tmp_path / "whole")
 
 
+def test_the_plateau_schedule_is_resumed_with_its_validation_set(shards: Path, tmp_path: Path) -> None:
+    """Another one is refused; a run that comes to this schedule later remembers no errors from before."""
+    plateau = {"schedule": "plateau", "epochs": 2}
+    run(shards, tmp_path / "a", **plateau)
+    with pytest.raises(RefusedError, match="validation_set: "):
+        run(shards, tmp_path / "a", **{**plateau, "epochs": 3}, val=shards / "train", resume="auto")
+    assert run(shards, tmp_path / "a", **{**plateau, "epochs": 3}, resume="auto").steps == 15
+    run(shards, tmp_path / "b", steps=5)
+    assert run(shards, tmp_path / "b", steps=6, val=shards / "train", resume="auto").errors.total_images == 59
+    run(shards, tmp_path / "b", steps=7, resume="auto", **plateau)
+    assert load_newest(tmp_path / "b" / "checkpoints", silent).state.plateau.best_error is None
+
+
 def test_the_plateau_schedule_needs_a_validation_set(shards: Path, tmp_path: Path) -> None:
     """Or another schedule; also where it was chosen by the run that is resumed."""
     others = "`schedule='steps'`, `schedule='geometric'` or `schedule='linear'`"
