@@ -105,6 +105,11 @@ class Process:
             raise first
         return value
 
+    def alike(self, error: PipelineError) -> PipelineError:
+        """An error that every process raises; the first one tells."""
+        error.told_elsewhere = not self.leads
+        return error
+
     def any(self, flag: bool) -> bool:
         """Whether the flag is set in any process; all processes call this together."""
         return any(self.gather(flag))
@@ -184,8 +189,8 @@ def _join_others(towers: Towers, world: int, gpus: int, timeout_s: float) -> Ite
     if gpus:
         torch.cuda.set_device(device)
     timeout = timedelta(seconds=timeout_s)
-    dist.init_process_group("nccl" if gpus else "gloo", timeout=timeout)
     try:
+        dist.init_process_group("nccl" if gpus else "gloo", timeout=timeout)
         if towers == "one":
             yield Process(towers, dist.get_rank(), world, Whole(device), dist.group.WORLD)
         else:
@@ -200,7 +205,8 @@ def _join_others(towers: Towers, world: int, gpus: int, timeout_s: float) -> Ite
         _tell_others()
         raise
     finally:
-        dist.destroy_process_group()
+        if dist.is_initialized():
+            dist.destroy_process_group()
 
 
 def _lost_contact(error: Exception) -> PipelineError | None:

@@ -11,6 +11,7 @@ from alexnet_pipeline.alexnet.identity import check_identity
 from alexnet_pipeline.alexnet.metrics import ChangeLine, StepSums
 from alexnet_pipeline.alexnet.network import is_shared
 from alexnet_pipeline.alexnet.optimizer import load_momentum, momentum
+from alexnet_pipeline.alexnet.processes import Process
 from alexnet_pipeline.alexnet.randomness import gather_random, set_random
 from alexnet_pipeline.alexnet.run import Run
 from alexnet_pipeline.alexnet.run_folder import CHECKPOINTS
@@ -88,7 +89,7 @@ def save(run: Run, state: TrainState) -> TrainState:
         PipelineError: loss, weights or momentum are not finite, or the checkpoint cannot be written.
     """
     if state.sums.steps:
-        check_finite(state.step, state.sums.means(run.process)[0])
+        check_finite(run.process, state.step, state.sums.means(run.process)[0])
     process, validation = run.process, None
     if run.val and state.errors and state.validated_step == state.step:
         validation = Validation(state.errors, run.val.shards.manifest.digest)
@@ -112,23 +113,27 @@ def save(run: Run, state: TrainState) -> TrainState:
     )
     name = find_not_finite(checkpoint)
     if process.any(bool(name)):
-        raise PipelineError(
-            f"weights or momentum are no longer finite at step {state.step:,}{f' ({name})' if name else ''}; the last "
-            "checkpoint is untouched; train with a lower `learning_rate`"
+        raise process.alike(
+            PipelineError(
+                f"weights or momentum are no longer finite at step {state.step:,}{f' ({name})' if name else ''}; the "
+                "last checkpoint is untouched; train with a lower `learning_rate`"
+            )
         )
     if process.leads:
         save_checkpoint(run.folder / CHECKPOINTS, checkpoint, run.options.keep_checkpoints)
     return replace(state, saved_step=state.step)
 
 
-def check_finite(step: int, loss: float) -> None:
-    """Make sure that training has not diverged.
+def check_finite(process: Process, step: int, loss: float) -> None:
+    """Make sure that training has not diverged; every process has the same loss.
 
     Raises:
         PipelineError: the loss is not finite.
     """
     if not math.isfinite(loss):
-        raise PipelineError(
-            f"the loss is {loss} at step {step:,}; the last checkpoint is untouched; train with a lower "
-            "`learning_rate`, or look at the data"
+        raise process.alike(
+            PipelineError(
+                f"the loss is {loss} at step {step:,}; the last checkpoint is untouched; train with a lower "
+                "`learning_rate`, or look at the data"
+            )
         )

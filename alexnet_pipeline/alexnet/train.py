@@ -251,7 +251,7 @@ def _log(run: Run, state: TrainState) -> TrainState:
         epoch=state.step / len(run.loader),
         learning_rate=state.learning_rate,
     )
-    check_finite(state.step, line.loss)
+    check_finite(run.process, state.step, line.loss)
     if run.metrics:
         run.metrics.append(line)
     state = _tell(run, state, line.loss, line.images_per_s, line.data_wait)

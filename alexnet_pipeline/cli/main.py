@@ -72,8 +72,8 @@ def _fail(ctx: click.Context, error: PipelineError) -> None:
         say("".join(traceback.format_exception(error)).rstrip(), err=True)
     if isinstance(error, InterruptedRunError):
         error = _interrupted(error.exit_code - SIGNAL_EXIT, error)
-    # Every process below torchrun refuses alike, so one of each machine says it.
-    alike = isinstance(error, RefusedError) and os.environ.get("LOCAL_RANK", "0") != "0"
+    # Every process below torchrun refuses or is interrupted alike, so one of each machine says it.
+    alike = isinstance(error, (RefusedError, InterruptedRunError)) and os.environ.get("LOCAL_RANK", "0") != "0"
     if error.told_elsewhere or alike:
         ctx.exit(error.exit_code)
     text = printable(with_flags(str(error), ctx))
@@ -209,6 +209,8 @@ def main() -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # OpenCV would print warnings about broken images, which the pipeline itself reports by name.
     os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+    # PyTorch would print warnings about processes that are gone, which the pipeline itself reports in one line.
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     logging.getLogger("alexnet_pipeline").addHandler(LoggedWarnings())
     try:
         cli(prog_name="alexnet-pipeline")

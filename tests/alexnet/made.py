@@ -2,10 +2,12 @@
 
 import dataclasses
 import hashlib
+import json
 import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -114,6 +116,21 @@ def started(module: str, arguments: list[str], world: int = 2) -> Iterator[list[
         for process in processes:
             process.kill()
             process.communicate()
+
+
+def run_forked(arguments: list[str], world: int) -> tuple[list[int], list[str]]:
+    """The exit codes of a command's processes, by rank, and what they all wrote to stderr, in lines."""
+    with started("tests.alexnet.forked_ranks", [str(world), *arguments], world=1) as (parent,):
+        output, errors = parent.communicate(timeout=120)
+    return json.loads(output.splitlines()[-1]), errors.decode().splitlines()
+
+
+def await_checkpoint(folder: Path) -> None:
+    """Until a run that other processes train has its first."""
+    deadline = time.monotonic() + 120
+    while not list(folder.glob("checkpoints/step-*")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert list(folder.glob("checkpoints/step-*"))
 
 
 def finished(processes: list[subprocess.Popen]) -> list[bytes]:

@@ -1,20 +1,25 @@
 """What goes wrong around training: processes that differ, stop or fail, states that are not finite, changed plans."""
 
+import dataclasses
 import errno
 import os
+import shutil
 import signal
+import subprocess
+import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import torch
 
-from alexnet_pipeline import Loader, evaluate
+from alexnet_pipeline import Loader, evaluate, open_shards
 from alexnet_pipeline.alexnet import checkpoint as checkpoints
 from alexnet_pipeline.alexnet.metrics import read_metrics
 from alexnet_pipeline.alexnet.state import TrainState
 from alexnet_pipeline.errors import PipelineError, RefusedError
-from tests.alexnet.made import FLAGS, digest, finished, run, started, weights
+from tests.alexnet.made import FLAGS, await_checkpoint, digest, run, run_forked, started, weights
 
 
 def arguments(shards: Path, folder: Path, *flags: str) -> list[str]:
@@ -29,25 +34,102 @@ def ends(processes: list, within_s: float) -> list[tuple[int, bytes]]:
     return [(process.returncode, errors) for process, (_, errors) in zip(processes, outputs, strict=True)]
 
 
-@pytest.mark.parametrize("norm", ["none", "batch"])
-def test_four_processes_validate_few_images(shards: Path, tmp_path: Path, norm: str) -> None:
-    """Some have none left; a network that waits for the others would wait for ever."""
-    flags = ["--steps", "5", "--timeout", "60", "--norm", norm]
-    with started("alexnet_pipeline", arguments(shards, tmp_path / "four", *flags), world=4) as processes:
-        finished(processes)
-    found = read_metrics(tmp_path / "four").validations[-1].errors
-    again = evaluate(tmp_path / "four", shards=shards / "val", device="cpu", progress=False).errors
-    assert (found.total_images, again.total_images) == (20, 20)
+@pytest.mark.parametrize(("world", "norm"), [(4, "batch"), (8, "none")])
+def test_many_processes_validate_few_images(shards: Path, tmp_path: Path, world: int, norm: str) -> None:
+    """Some have none left, and a network that waits for the others would wait for ever; all errors are counted."""
+    flags = ["--steps", "5", "--timeout", "60", "--norm", norm, "--batch-size", "16"]
+    assert run_forked(arguments(shards, tmp_path / "many", *flags), world) == ([0] * world, [])
+    found = read_metrics(tmp_path / "many").validations[-1].errors
+    again = evaluate(tmp_path / "many", shards=shards / "val", device="cpu", progress=False).errors
+    assert found.total_images == 20
     assert found.loss == pytest.approx(again.loss, rel=1e-4)
+    assert dataclasses.replace(found, loss=again.loss) == again
+
+
+def test_signals_to_all_processes_make_a_checkpoint(shards: Path, tmp_path: Path) -> None:
+    """Each comes twice, as torchrun sends them once more; one line tells of the step."""
+    endless = arguments(shards, tmp_path / "run", "--epochs", "500")
+    with started("alexnet_pipeline", endless) as processes:
+        await_checkpoint(tmp_path / "run")
+        for process, number in 2 * list(zip(processes, (signal.SIGHUP, signal.SIGUSR1), strict=True)):
+            process.send_signal(number)
+        codes = ends(processes, 60)
+    assert [code for code, _ in codes] == [128 + signal.SIGHUP, 128 + signal.SIGUSR1], codes
+    saved = checkpoints.load_newest(tmp_path / "run" / "checkpoints", pytest.fail)
+    line = f"interrupted at step {saved.state.step:,} of 2,500; --resume auto continues from there"
+    assert b"".join(errors for _, errors in codes).decode().splitlines() == [line]
+
+
+def test_a_slurm_job_whose_time_is_over_makes_a_checkpoint(shards: Path, tmp_path: Path) -> None:
+    """By tools/slurm_train.sh, which passes USR1 on to torchrun; the processes get the TERM of a closing job, too."""
+    options = {"SHARDS": str(shards), "RUN": str(tmp_path / "run"), "PROCESSES": "2"}
+    options |= {
+        "OPTIONS": " ".join([*FLAGS, "--epochs", "500"]),
+        "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
+    }
+    script = ["bash", str(Path(__file__).parents[2] / "tools" / "slurm_train.sh")]
+    job = subprocess.Popen(script, env={**os.environ, **options}, stderr=subprocess.PIPE, text=True)
+    trainers: list[int] = []
+    try:
+        await_checkpoint(tmp_path / "run")
+        (torchrun,) = children(job.pid)
+        trainers = children(torchrun)
+        for trainer in trainers:
+            os.kill(trainer, signal.SIGTERM)
+        job.send_signal(signal.SIGUSR1)
+        errors = job.communicate(timeout=60)[1]
+    finally:
+        for pid in (*trainers, *children(job.pid), job.pid):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        job.communicate()
+    saved = checkpoints.load_newest(tmp_path / "run" / "checkpoints", pytest.fail)
+    assert errors.count(f"interrupted at step {saved.state.step:,} of 2,500; --resume auto continues from there\n") == 1
+    assert errors.count("interrupted at step") == 1
+    assert len(trainers) == 2
+
+
+def children(pid: int) -> list[int]:
+    """Of a process, those that run."""
+    listed = Path(f"/proc/{pid}/task/{pid}/children")
+    return [int(child) for child in listed.read_text().split()] if listed.exists() else []
+
+
+@pytest.mark.parametrize("towers", ["distributed", "one"])
+def test_a_process_that_fails_tells_alone(shards: Path, tmp_path: Path, towers: str) -> None:
+    """It reads an image that no other process reads; the others end without a word."""
+    shutil.copytree(shards, tmp_path / "shards")
+    train_set = open_shards(tmp_path / "shards" / "train")
+    tar, (offset, size) = sorted(train_set.folder.glob("*.tar"))[train_set.shard[30]], train_set.image[30].tolist()
+    data = tar.read_bytes()
+    tar.write_bytes(data[:offset] + bytes(size) + data[offset + size :])
+    codes, lines = run_forked(arguments(tmp_path / "shards", tmp_path / "run", "--towers", towers), 2)
+    assert codes == [1, 1]
+    assert ["cannot be decoded" in line for line in lines] == [True], lines
+
+
+def test_a_loss_that_is_not_finite_is_told_once(shards: Path, tmp_path: Path) -> None:
+    """Though all processes have it."""
+    diverging = arguments(shards, tmp_path / "run", "--norm", "none", "--learning-rate", "1e6", "--towers", "one")
+    codes, lines = run_forked(diverging, 2)
+    assert codes == [1, 1]
+    assert [line.partition(" at step")[0] for line in lines] == ["error: the loss is nan"], lines
+
+
+def test_a_process_that_never_comes_is_missed(shards: Path, tmp_path: Path) -> None:
+    """Within the limit, in one line."""
+    with started("alexnet_pipeline", arguments(shards, tmp_path / "run", "--timeout", "2")) as processes:
+        processes[1].kill()
+        (end,) = ends(processes[:1], 60)
+    assert (end[0], end[1].count(b"\n")) == (1, 1), end
+    assert end[1].startswith(b"error: another process of the run ended or is silent")
 
 
 def test_a_stopped_process_ends_the_job(shards: Path, tmp_path: Path) -> None:
     """SIGSTOP: it lives, and says nothing; the limit holds for every group of processes."""
     endless = arguments(shards, tmp_path / "run", "--epochs", "500", "--timeout", "10")
     with started("alexnet_pipeline", endless, world=4) as processes:
-        deadline = time.monotonic() + 120
-        while not list((tmp_path / "run").glob("checkpoints/step-*")) and time.monotonic() < deadline:
-            time.sleep(0.1)
+        await_checkpoint(tmp_path / "run")
         os.kill(processes[3].pid, signal.SIGSTOP)
         codes = ends(processes[:3], 10 + 30 + 60)
         assert all(code == 1 for code, _ in codes), codes
@@ -104,9 +186,6 @@ def test_a_run_folder_that_is_not_shared_is_refused(shards: Path, tmp_path: Path
     """By one line, of one process: the others would train another network."""
     for step in (2, 4):
         run(shards, tmp_path / str(step), steps=step)
-    import subprocess
-    import sys
-
     import torch.distributed as dist
 
     store = dist.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
@@ -167,8 +246,6 @@ def test_counting_batches_does_not_skip_an_epoch(shards: Path) -> None:
 
 def test_another_mean_is_another_loader(shards: Path) -> None:
     """A state is not taken over; one of version 0.1, which did not say its mean, is."""
-    import dataclasses
-
     by_channel = Loader(shards / "val", 8, crop_px=70, threads=1)
     by_image = Loader(shards / "val", 8, crop_px=70, threads=1, mean="image")
     with pytest.raises(RefusedError, match="mean"):

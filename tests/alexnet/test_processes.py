@@ -1,6 +1,5 @@
 """Towers in several processes of one run: they learn alike, and none outlives the others."""
 
-import time
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,7 @@ from alexnet_pipeline import evaluate
 from alexnet_pipeline.alexnet.metrics import read_metrics
 from alexnet_pipeline.alexnet.processes import join
 from alexnet_pipeline.errors import RefusedError
-from tests.alexnet.made import FLAGS, finished, run, started, weights
+from tests.alexnet.made import FLAGS, await_checkpoint, finished, run, run_forked, started, weights
 
 
 def arguments(shards: Path, folder: Path, *flags: str) -> list[str]:
@@ -60,9 +59,7 @@ def test_copies_of_the_network_learn_what_one_process_learns(shards: Path, tmp_p
     run(shards, tmp_path / "one", steps=7, norm="lrn", learning_rate=1e-4, log_every=1)
     for world, towers, steps in ((3, "auto", "6"), (2, "one", "7")):
         begin = ["-q", "train", str(shards), "--run-dir", str(tmp_path / "copies"), *FLAGS, *same]
-        with started("alexnet_pipeline", [*begin, "--towers", towers, "--steps", steps], world) as processes:
-            outputs = finished(processes)
-        assert [bool(output) for output in outputs] == [True] + [False] * (world - 1)
+        assert run_forked([*begin, "--towers", towers, "--steps", steps], world) == ([0] * world, [])
     found, expected = read_metrics(tmp_path / "copies"), read_metrics(tmp_path / "one")
     assert [line.images for line in found.steps] == [12, 24, 36, 48, 59, 71, 83]
     assert [line.loss for line in found.steps] == pytest.approx([line.loss for line in expected.steps], rel=1e-4)
@@ -76,9 +73,7 @@ def test_a_dead_process_ends_the_job(shards: Path, tmp_path: Path) -> None:
     """With an exit code that says so, and nobody left."""
     endless = arguments(shards, tmp_path / "run", "--epochs", "500", "--timeout", "20")
     with started("alexnet_pipeline", endless) as processes:
-        deadline = time.monotonic() + 60
-        while not list((tmp_path / "run").glob("checkpoints/step-*")) and time.monotonic() < deadline:
-            time.sleep(0.1)
+        await_checkpoint(tmp_path / "run")
         processes[1].kill()
         processes[0].communicate(timeout=60)
         assert processes[0].returncode not in {0, None}
