@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from alexnet_pipeline.shards.verify import verify
     from alexnet_pipeline.synthetic.sample import sample
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 # The public names of each module. A module is imported on the first access to one of its names.
 _NAMES = {
