@@ -36,6 +36,7 @@ def train_command(ctx: click.Context, /, shards: Location, run_dir: Path, **opti
       alexnet-pipeline train shards/lanczos --preset paper --run-dir runs/a
       alexnet-pipeline train s3://bucket/shards/lanczos --cache /nvme/cache --run-dir runs/a
       torchrun --nproc-per-node 2 -m alexnet_pipeline train shards/lanczos --run-dir runs/a --towers distributed
+      torchrun --nproc-per-node 4 -m alexnet_pipeline train shards/lanczos --run-dir runs/a --towers one
 
     Exit codes: 0 complete, 1 failed, 2 refused, 130/143 interrupted; --resume auto continues.
     """

@@ -53,9 +53,10 @@ def test_a_run_of_two_processes_is_resumed_by_one(shards: Path, tmp_path: Path) 
 def test_copies_of_the_network_learn_what_one_process_learns(shards: Path, tmp_path: Path) -> None:
     """Three processes, then two that resume: the losses, errors and weights of one; an epoch's last batch is uneven.
 
-    Three cannot be pairs of towers, so `auto` makes copies of them.
+    Three cannot be pairs of towers, so `auto` makes copies of them. All take their parts in two micro-batches.
     """
     same = ["--norm", "lrn", "--learning-rate", "1e-4", "--log-every", "1", "--resume", "auto"]
+    same += ["--grad-accum-steps", "2"]
     run(shards, tmp_path / "one", steps=7, norm="lrn", learning_rate=1e-4, log_every=1)
     for world, towers, steps in ((3, "auto", "6"), (2, "one", "7")):
         begin = ["-q", "train", str(shards), "--run-dir", str(tmp_path / "copies"), *FLAGS, *same]
