@@ -84,7 +84,8 @@ class EncodedCrops:
         try:
             (output,) = self._pipeline.run()
         except RuntimeError as error:
-            text = " ".join(str(error).split())
+            # DALI puts the place in the graph before what it encountered, and advice about the pipeline behind it.
+            text = " ".join(str(error).split()).rpartition("encountered: ")[2].partition(" Current pipeline")[0]
             raise PipelineError(
                 f"{self._shards.folder}: an image of batch {step} of epoch {epoch} cannot be decoded ({text}); "
                 "run `verify` with `deep=True`"
