@@ -4,8 +4,9 @@
 
 The embedded sample, or `--source`, is sharded with two methods as JPEG, PNG and arrays. Every reader gets a virtual
 environment of its own, in which its script in `readers/` reads all shards. What it found is compared with what Python's
-`tarfile` finds: encoded bytes where the reader gives them, and pixels where it decodes. The result is printed as
-Markdown; the exit status is 1 if anything is wrong.
+`tarfile` finds: encoded bytes where the reader gives them, and pixels where it decodes. The examples of docs/readers.md
+are run, too, and the labels that they read are compared. The result is printed as Markdown; the exit status is 1 if
+anything is wrong.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from pathlib import Path
 
 from readers.compare import Row, compare
 from readers.readings import Reading
+from readers.snippets import PACKAGES, noted_snippets
 from readers.truth import Truth, check_labels, count_distinct, read_truth
 
 from alexnet_pipeline import sample, shard, verify
@@ -90,11 +92,11 @@ def make_environment(folder: Path, packages: tuple[str, ...]) -> Path:
     return python
 
 
-def run(command: list[str], **variables: str) -> str:
+def run(command: list[str], cwd: Path | None = None, **variables: str) -> str:
     """Run a command without our `PYTHONPATH`, and return what it printed."""
     inherited = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(
-        command, capture_output=True, check=True, text=True, timeout=READER_TIMEOUT_S, env=inherited | variables
+        command, capture_output=True, check=True, text=True, timeout=READER_TIMEOUT_S, cwd=cwd, env=inherited | variables
     )
     return done.stdout
 
@@ -142,6 +144,24 @@ def check(reader: Reader, environments: Path, shards: Path, truth: dict[Encoding
     return rows, f"{used}; problems that `verify` finds afterwards: {len(found_by_verify)}"
 
 
+def check_snippet(name: str, code: str, environments: Path, scratch: Path, truth: Truth) -> str:
+    """Run an example where the JPEG shards are `shards`; a row that ends with `yes` if it read their labels."""
+    shards = scratch / "shards"
+    if not shards.exists():
+        shards.symlink_to(scratch.parent / "shards" / "jpg")
+    expected = sorted(sample.label for sample in truth["lanczos", "train"])
+    try:
+        python = make_environment(environments / f"example-{name}", PACKAGES[name])
+        readers = str(Path(__file__).parent / "readers")
+        offline = {"HF_HOME": str(scratch), "HF_HUB_OFFLINE": "1", "PYTHONPATH": readers}
+        printed = run([str(python), "-c", code], cwd=scratch, **offline)
+        labels = json.loads(printed.splitlines()[-1])
+    except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
+        print(error.stderr or error, file=sys.stderr)
+        return f"| {name} | 0 of {len(expected):,} | no |"
+    return f"| {name} | {len(labels):,} of {len(expected):,} | {'yes' if labels == expected else 'no'} |"
+
+
 def report(rows: list[Row], used: list[str]) -> Iterator[str]:
     """The lines of the result in Markdown."""
     yield "| reader | version | samples read | wrong labels | wrong pixels | how; what was compared |"
@@ -163,7 +183,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--source", type=Path, help="raw images; by default the embedded sample is made")
     parser.add_argument("--images", type=int, default=240, help="most images of a split")
     parser.add_argument("--environments", type=Path, help="folder to keep the virtual environments in")
-    parser.add_argument("--only", nargs="+", choices=[reader.name for reader in READERS], help="readers to check")
+    names = dict.fromkeys((*(reader.name for reader in READERS), *PACKAGES))
+    parser.add_argument("--only", nargs="+", choices=list(names), help="readers and examples to check")
     return parser.parse_args()
 
 
@@ -177,13 +198,20 @@ def main() -> None:
             sample(source, train_images=given.images, val_images=given.images // 4)
         truth = make_shards(source, scratch / "shards", given.images)
         checked = sum(check_labels(source, each) for each in truth.values())
+        environments = given.environments or scratch / "environments"
         rows: list[Row] = []
         used: list[str] = []
         for reader in READERS:
             if not given.only or reader.name in given.only:
                 print(f"{reader.name} ...", file=sys.stderr)
-                more, line = check(reader, given.environments or scratch / "environments", scratch / "shards", truth)
+                more, line = check(reader, environments, scratch / "shards", truth)
                 rows, used = rows + more, [*used, line]
+        (scratch / "examples").mkdir()
+        examples = [
+            check_snippet(name, code, environments, scratch / "examples", truth["jpg"])
+            for name, code in noted_snippets().items()
+            if not given.only or name in given.only
+        ]
 
     print(f"# check_readers, {datetime.datetime.now(datetime.UTC).date()}\n")
     where = "--source SOURCE " if given.source else ""
@@ -193,7 +221,10 @@ def main() -> None:
         print(f"- {encoding}: {sets}; {count_distinct(each)} images are different in the two methods")
     print(f"- labels that were checked against the source's class folders: {checked:,}\n")
     print("\n".join(report(rows, used)))
-    sys.exit(0 if all(row.is_right() for row in rows) else 1)
+    print("\n| example of docs/readers.md | samples read | right labels |\n|---|--:|---|")
+    print("\n".join(examples))
+    right = all(row.is_right() for row in rows) and all(row.endswith("| yes |") for row in examples)
+    sys.exit(0 if right else 1)
 
 
 if __name__ == "__main__":
