@@ -96,7 +96,13 @@ def run(command: list[str], cwd: Path | None = None, **variables: str) -> str:
     """Run a command without our `PYTHONPATH`, and return what it printed."""
     inherited = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(
-        command, capture_output=True, check=True, text=True, timeout=READER_TIMEOUT_S, cwd=cwd, env=inherited | variables
+        command,
+        capture_output=True,
+        check=True,
+        text=True,
+        timeout=READER_TIMEOUT_S,
+        cwd=cwd,
+        env=inherited | variables,
     )
     return done.stdout
 
@@ -198,7 +204,7 @@ def main() -> None:
             sample(source, train_images=given.images, val_images=given.images // 4)
         truth = make_shards(source, scratch / "shards", given.images)
         checked = sum(check_labels(source, each) for each in truth.values())
-        environments = given.environments or scratch / "environments"
+        environments = (given.environments or scratch / "environments").resolve()
         rows: list[Row] = []
         used: list[str] = []
         for reader in READERS:

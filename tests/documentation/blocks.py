@@ -9,9 +9,7 @@ ROOT = Path(__file__).parent.parent.parent
 DOCS = ROOT / "docs"
 # Pages with nothing to run, or whose blocks are for other programs.
 PAGES = tuple(sorted(path.stem for path in DOCS.glob("*.md")))
-_BLOCK = re.compile(
-    r"^(?:<!-- (?P<note>.+?) -->\n)?^```(?P<kind>\S*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL
-)
+_BLOCK = re.compile(r"^(?:<!-- (?P<note>.+?) -->\n)?^```(?P<kind>\S*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 NOTES = ("not run: ", "run by tools/check_readers.py: ")
 
 
