@@ -44,6 +44,9 @@ def test_every_block_is_run_or_says_why_not(page: str) -> None:
     for block in blocks_of(page):
         assert block.kind in KINDS, block
         assert not block.note or block.note.startswith(NOTES), block.note
+        assert all((ROOT / path).exists() for path in re.findall(r"(?:tests|tools)/[\w/]+\.\w+", block.note)), (
+            block.note
+        )
 
 
 @pytest.mark.parametrize("page", PAGES)
