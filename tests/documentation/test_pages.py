@@ -28,6 +28,17 @@ ONE_BY_ONE = {"readers"}
 TO_THE_LETTER = {"layouts", "methods"}
 # Installing is tested by .ci/run; here it is only compared with pyproject.toml.
 INSTALL = "pip install -e "
+# Options of torchrun, Slurm, timm, pytest and the tools, which pages name.
+OTHERS_OPTIONS = {
+    "--help",
+    "--nproc-per-node",
+    "--signal",
+    "--dataset",
+    "--data-dir",
+    "--train-split",
+    "--val-split",
+    "--seconds",
+}
 EXTRAS = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"])
 
 with_commands = pytest.mark.parametrize(
@@ -55,6 +66,14 @@ def test_options_and_extras_exist(page: str) -> None:
     text = (DOCS / f"{page}.md").read_text("utf-8")
     for extras in re.findall(r"\.\[([a-z,]+)\]", text):
         assert set(extras.split(",")) <= EXTRAS
+    nested = [command for group in cli.commands.values() for command in getattr(group, "commands", {}).values()]
+    known = {
+        option
+        for command in [cli, *cli.commands.values(), *nested]
+        for parameter in command.params
+        for option in [*parameter.opts, *parameter.secondary_opts]
+    }
+    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)) <= known | OTHERS_OPTIONS
     for block in blocks_of(page):
         for arguments in commands_of(block) if block.kind == "sh" else []:
             _parse(cli, arguments)
@@ -148,7 +167,7 @@ def _masked(text: str) -> str:
 
 def _parse(command: click.Command, arguments: list[str]) -> None:
     """Check names of commands and options, without values."""
-    context = click.Context(command, resilient_parsing=True)
+    context = click.Context(command)
     _, rest, _ = command.make_parser(context).parse_args(list(arguments))
     if isinstance(command, click.Group):
         name = rest[0]
