@@ -86,8 +86,6 @@ def main() -> None:
     print("|---|---|---|---|")
     for row in rows(list(variants), cells, found.pairs):
         print(row)
-    for name, options in variants.items():
-        print(f"\n{name}: {find_recipe(options)}")
 
 
 if __name__ == "__main__":
