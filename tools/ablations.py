@@ -22,8 +22,8 @@ import torch
 
 import alexnet_pipeline
 from alexnet_pipeline.alexnet.recipe import find_recipe
-from alexnet_pipeline.comparison.accuracy import summarise
-from alexnet_pipeline.comparison.records import ShiftCell, TrainedCell, TrainedPair
+from alexnet_pipeline.comparison.accuracy import paired_tests
+from alexnet_pipeline.comparison.records import TrainedCell, TrainedPair
 
 # Options of each variant, the first being what the others are compared with.
 GROUPS: dict[str, dict[str, dict[str, Any]]] = {
@@ -76,15 +76,14 @@ def main() -> None:
     torch.set_num_threads(given.threads)
     variants = {name: it for name, it in GROUPS[given.group].items() if given.only is None or name in given.only}
     cells = list(train_all(given, variants))
-    shifts = [ShiftCell(cell.train, cell.seed, 0, 0.0) for cell in cells]
-    found = summarise(given.group, 0, given.batch_size, 0, cells, shifts, planned=len(cells))
+    pairs = paired_tests(list(variants), given.seeds, cells)
     print(f"\n# ablations, {datetime.datetime.now(datetime.UTC).date()}\n")
     print(f"{platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}; ", end="")
     print(f"{given.epochs} epochs, batch {given.batch_size}, width {given.width}, seeds {given.seeds}, ", end="")
     print(f"{cells[0].total_images:,} validation images, centre crop\n")
     print(f"| variant | top-1 error, % | std. dev. over seeds | less {next(iter(variants))}, points (95 %) |")
     print("|---|---|---|---|")
-    for row in rows(list(variants), cells, found.pairs):
+    for row in rows(list(variants), cells, pairs):
         print(row)
 
 

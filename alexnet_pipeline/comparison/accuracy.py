@@ -35,7 +35,7 @@ def summarise(
     trained, methods = (list(dict.fromkeys(names)) for names in zip(*((c.train, c.test) for c in cells), strict=True))
     seeds = tuple(sorted({cell.seed for cell in cells}))
     whole = [seed for seed in seeds if {cell.train for cell in cells if cell.seed == seed} == {*methods}]
-    pairs = _pairs(methods, whole, cells)
+    pairs = paired_tests(methods, whole, cells)
     matrix = tuple(_entry(train, test, cells) for train in trained for test in methods)
     finding = _finding(pairs, len(whole), cells[0].total_images)
     if len(shifts) < planned:
@@ -65,7 +65,7 @@ def mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
     return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else 0.0
 
 
-def _pairs(methods: Sequence[str], seeds: Sequence[int], cells: Sequence[TrainedCell]) -> tuple[TrainedPair, ...]:
+def paired_tests(methods: Sequence[str], seeds: Sequence[int], cells: Sequence[TrainedCell]) -> tuple[TrainedPair, ...]:
     """Test every pair of methods, each trained and tested with itself; a single seed has no deviation and no tests.
 
     Seeds are blocks. The residuals, once the means of methods and of seeds are taken away, estimate the noise of all
