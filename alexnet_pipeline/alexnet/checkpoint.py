@@ -23,6 +23,7 @@ from torch import Tensor
 
 from alexnet_pipeline.alexnet.error_rates import ErrorRates
 from alexnet_pipeline.alexnet.identity import Identity
+from alexnet_pipeline.alexnet.precision import FIRST_SCALE, LossScale
 from alexnet_pipeline.alexnet.schedule import PlateauState
 from alexnet_pipeline.batches.loader import LoaderState
 from alexnet_pipeline.errors import PipelineError, RefusedError
@@ -68,6 +69,7 @@ class SavedState:
         size_px: side of the training images.
         identity: what a resumed run must have in common.
         validation: of these weights; None where they were not validated, or by a version that did not say.
+        loss_scale: of fp16.
     """
 
     step: int
@@ -78,6 +80,7 @@ class SavedState:
     size_px: int
     identity: Identity
     validation: Validation | None = None
+    loss_scale: LossScale = FIRST_SCALE
 
 
 @dataclass(frozen=True, slots=True)

@@ -161,6 +161,8 @@ class _Stack(nn.Module):
 
     def _normalise(self, layer: str, x: Tensor) -> Tensor:
         norm = getattr(self, f"{layer}_norm", nn.Identity())
+        if self._options.norm == "lrn" and x.dtype == torch.float16:  # which ends at 65,504, the square of 256
+            return cast(Tensor, norm(x.float()).half())
         return _batch_norm(norm, x) if self._options.norm == "batch" else cast(Tensor, norm(x))
 
     def _activate(self, x: Tensor) -> Tensor:

@@ -14,7 +14,9 @@ from alexnet_pipeline.alexnet.processes import Process
 from alexnet_pipeline.alexnet.recipe import Recipe
 
 
-def backward(scores: Tensor, labels: Tensor, count: int, process: Process, smoothing: float = 0.0) -> Tensor:
+def backward(
+    scores: Tensor, labels: Tensor, count: int, process: Process, smoothing: float = 0.0, scale: float = 1.0
+) -> Tensor:
     """Add this process's gradients of the mean loss over the images of a step.
 
     Args:
@@ -23,6 +25,7 @@ def backward(scores: Tensor, labels: Tensor, count: int, process: Process, smoot
         count: images of the step, over all networks.
         process: this one.
         smoothing: share of every label that is spread over all classes.
+        scale: factor on the gradients.
 
     Returns:
         The summed loss of this network's images, detached.
@@ -32,7 +35,7 @@ def backward(scores: Tensor, labels: Tensor, count: int, process: Process, smoot
     # Replicas' gradients are averaged, so each needs its share of the sum that many times; and where each tower's
     # process computes the same loss, the exchange adds up the gradients of both.
     share = process.replica_count / (TOWERS if process.towers == "distributed" else 1)
-    (loss * (share / count)).backward()  # type: ignore[no-untyped-call]
+    (loss * (scale * share / count)).backward()  # type: ignore[no-untyped-call]
     return loss.detach()
 
 

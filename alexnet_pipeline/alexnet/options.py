@@ -10,7 +10,7 @@ from alexnet_pipeline.options import MAX_SEED, option
 
 Towers = Literal["auto", "one", "local", "distributed"]
 Device = Literal["auto", "cpu", "cuda"]
-Precision = Literal["auto", "fp32", "tf32", "bf16"]
+Precision = Literal["auto", "fp32", "tf32", "bf16", "fp16"]
 Decode = Literal["auto", "cpu", "gpu"]
 Crops = Literal[1, 10]
 
@@ -24,8 +24,8 @@ NO_VAL = Path("none")
 
 DEVICE_HELP = "Device; auto takes GPUs where PyTorch finds any."
 PRECISION_HELP = (
-    "Precision of the arithmetic; weights stay float32. fp32 means all 24 bits, tf32 a GPU's 11 of them. auto is bf16 "
-    "on a GPU and fp32 on a CPU."
+    "Precision of the arithmetic; weights stay float32. fp32 means all 24 bits, tf32 a GPU's 11 of them; fp16, for "
+    "GPUs without bf16, scales the loss. auto is bf16 on a GPU and fp32 on a CPU."
 )
 TOWERS_HELP = (
     "Where the two towers run: side by side on one device (one), on two devices of this process (local), or in a "

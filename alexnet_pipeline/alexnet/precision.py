@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +13,42 @@ from alexnet_pipeline.alexnet.options import Precision
 from alexnet_pipeline.errors import RefusedError
 
 Forward = Callable[[Tensor], Tensor]
+
+HALF = {"bf16": torch.bfloat16, "fp16": torch.float16}
+# Steps without an overflow after which the loss is scaled by twice as much.
+GROWTH_STEPS = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class LossScale:
+    """The factor by which fp16 multiplies the loss, because gradients below 6e-8 would be 0.
+
+    Attributes:
+        factor: a power of 2; halved whenever a gradient overflows, and then the step is left out.
+        good_steps: since the factor changed.
+    """
+
+    factor: float = 1024.0
+    good_steps: int = 0
+
+    def after(self, *, finite: bool) -> LossScale:
+        """The scale of the next step."""
+        if not finite:
+            return LossScale(self.factor / 2)
+        if self.good_steps + 1 == GROWTH_STEPS:
+            return LossScale(self.factor * 2)
+        return LossScale(self.factor, self.good_steps + 1)
+
+
+# Of a run's first step.
+FIRST_SCALE = LossScale()
+
+
+def unscale(module: nn.Module, scale: LossScale) -> bool:
+    """Divide a network's gradients by the factor of the loss; whether all are finite, which waits for the device."""
+    gradients = [parameter.grad for parameter in module.parameters() if parameter.grad is not None]
+    torch._foreach_div_(gradients, scale.factor)
+    return all(bool(torch.isfinite(gradient.sum())) for gradient in gradients)
 
 
 def precision_on(device: torch.device, asked: Precision) -> Precision:
@@ -54,7 +91,7 @@ def forward_of(module: nn.Module, device: torch.device, precision: Precision, *,
     called: Forward = torch.compile(module, mode=mode) if compiled else module
 
     def forward(images: Tensor) -> Tensor:
-        with torch.autocast(device.type, torch.bfloat16) if precision == "bf16" else nullcontext():
+        with torch.autocast(device.type, HALF[precision]) if precision in HALF else nullcontext():
             return called(images)
 
     return forward

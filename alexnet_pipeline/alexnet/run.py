@@ -70,6 +70,11 @@ class Run:
     metrics: MetricsWriter | None
     report: Report
 
+    @property
+    def half(self) -> bool:
+        """Whether gradients may overflow, so that the loss is scaled."""
+        return self.identity.precision == "fp16"
+
     def is_full(self, step: int) -> bool:
         """Whether the batch of a step is full in every process: all are but the last of an epoch."""
         return (step + 1) % len(self.loader) != 0

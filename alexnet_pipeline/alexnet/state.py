@@ -11,6 +11,7 @@ from alexnet_pipeline.alexnet.identity import check_identity
 from alexnet_pipeline.alexnet.metrics import ChangeLine, StepSums
 from alexnet_pipeline.alexnet.network import is_shared
 from alexnet_pipeline.alexnet.optimizer import load_momentum, momentum
+from alexnet_pipeline.alexnet.precision import FIRST_SCALE, LossScale
 from alexnet_pipeline.alexnet.processes import Process
 from alexnet_pipeline.alexnet.randomness import gather_random, set_random
 from alexnet_pipeline.alexnet.run import Run
@@ -34,6 +35,7 @@ class TrainState:
         errors: of the last validation.
         validated_step: of the last validation.
         saved_step: of the last checkpoint; -1 where that does not hold the last validation, too.
+        loss_scale: of fp16.
     """
 
     step: int
@@ -45,6 +47,7 @@ class TrainState:
     errors: ErrorRates | None = None
     validated_step: int = -1
     saved_step: int = -1
+    loss_scale: LossScale = FIRST_SCALE
 
 
 def begin(run: Run) -> TrainState:
@@ -76,7 +79,11 @@ def restore(run: Run, checkpoint: Checkpoint, *, strict: bool = False) -> TrainS
     sums = StepSums.begin(process.device)
     # Another schedule's errors, which may be of another validation set, decided nothing and decide nothing now.
     plateau = saved.plateau if saved.identity.recipe.schedule == run.recipe.schedule else PlateauState()
-    state = TrainState(saved.step, saved.images, saved.learning_rate, plateau, sums, saved_step=saved.step)
+    state = TrainState(
+        *(saved.step, saved.images, saved.learning_rate, plateau, sums),
+        saved_step=saved.step,
+        loss_scale=saved.loss_scale,
+    )
     if saved.validation and run.val and saved.validation.shards == run.val.shards.manifest.digest:
         return replace(state, errors=saved.validation.errors, validated_step=saved.step)
     return state
@@ -109,6 +116,7 @@ def save(run: Run, state: TrainState) -> TrainState:
             size_px=run.loader.shards.manifest.options.size_px,
             identity=run.identity,
             validation=validation,
+            loss_scale=state.loss_scale,
         ),
     )
     name = find_not_finite(checkpoint)

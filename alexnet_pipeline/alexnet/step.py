@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from alexnet_pipeline.alexnet.optimizer import backward, set_learning_rate
+from alexnet_pipeline.alexnet.precision import unscale
 from alexnet_pipeline.alexnet.run import Run
 from alexnet_pipeline.alexnet.schedule import learning_rate, warmup_share
 from alexnet_pipeline.alexnet.state import TrainState
@@ -49,10 +50,17 @@ def take_step(run: Run, state: TrainState, images: Tensor, labels: Tensor, waite
     count = run.recipe.batch_images
     if not run.is_full(state.step):  # asking for the number waits for the device
         count = int(run.process.sum_over_replicas((labels >= 0).sum().double()))
-    loss_sum, scores = _add_gradients(run, images, labels, count)
-    run.optimizer.step()
+    scale = state.loss_scale
+    loss_sum, scores = _add_gradients(run, images, labels, count, scale.factor if run.half else 1.0)
+    finite = True
+    if run.half:  # processes that left out different steps would no longer have one network
+        finite = not run.process.any(not unscale(run.model, scale))
+        scale = scale.after(finite=finite)
+    if finite:
+        run.optimizer.step()
     return replace(
         state,
+        loss_scale=scale,
         step=state.step + 1,
         images=state.images + count,
         learning_rate=rate,
@@ -60,11 +68,14 @@ def take_step(run: Run, state: TrainState, images: Tensor, labels: Tensor, waite
     )
 
 
-def _add_gradients(run: Run, images: Tensor, labels: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Gradients of the mean loss over `count` images; the summed loss and the scores of this network's images.
+def _add_gradients(run: Run, images: Tensor, labels: Tensor, count: int, scale: float) -> tuple[Tensor, Tensor]:
+    """Gradients of the mean loss over `count` images, times `scale`.
 
     Replicas average their gradients in the last micro-batch only. So they may have different numbers of micro-batches,
     as in an epoch's last batch.
+
+    Returns:
+        The summed loss, and the scores, of this network's images.
     """
     size = run.micro_batch_images
     parts = [slice(first, first + size) for first in range(0, len(labels), size)]
@@ -76,6 +87,6 @@ def _add_gradients(run: Run, images: Tensor, labels: Tensor, count: int) -> tupl
     for part in parts:
         with nullcontext() if part == parts[-1] else run.unsynced():
             found = run.forward(images[part])
-            losses.append(backward(found, labels[part], count, run.process, run.recipe.label_smoothing))
+            losses.append(backward(found, labels[part], count, run.process, run.recipe.label_smoothing, scale))
         scores.append(found.detach().clone() if len(parts) > 1 else found.detach())
     return torch.stack(losses).sum(), torch.cat(scores)
