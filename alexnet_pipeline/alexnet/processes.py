@@ -24,7 +24,7 @@ Value = TypeVar("Value")
 
 # What gloo and NCCL say when another process is gone or silent. "store" or "timed out" alone do not count: they also
 # stand in paths, and in what a GPU says of its own kernels.
-LOST = re.compile(r"\bgloo\b|\bnccl|connection (closed|reset)|broken pipe", re.IGNORECASE)
+LOST = re.compile(r"\bgloo\b|\bnccl|pair closure|connection (closed|reset)|broken pipe", re.IGNORECASE)
 # Key in the store of the processes by which one says that it tells why the run ends, and the time that it has for that.
 FAILED, TOLD_S = "alexnet-pipeline-failed", 1.0
 

@@ -7,7 +7,7 @@ import torch
 
 from alexnet_pipeline import evaluate
 from alexnet_pipeline.alexnet.metrics import read_metrics
-from alexnet_pipeline.alexnet.processes import join
+from alexnet_pipeline.alexnet.processes import LOST, join
 from alexnet_pipeline.errors import RefusedError
 from tests.alexnet.made import FLAGS, await_checkpoint, finished, run, run_forked, started, weights
 
@@ -119,3 +119,19 @@ def test_only_training_is_shared(shards: Path, uninterrupted: Path, monkeypatch:
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(RefusedError, match="torchrun started 2 processes, but only training"):
         evaluate(uninterrupted, shards=shards / "val", device="cpu", progress=False)
+
+
+@pytest.mark.parametrize(
+    ("text", "lost"),
+    [
+        ("[gloo/transport/tcp/pair.cc:534] Connection closed by peer [127.0.0.1]:1", True),
+        ("[unbound_buffer.cc:81] Gloo: timed out waiting 10000ms for recv operation to complete", True),
+        ("Application timeout caused pair closure", True),
+        ("NCCL error: unhandled system error", True),
+        ("/mnt/store/train: no such file", False),
+        ("mat1 and mat2 shapes cannot be multiplied", False),
+    ],
+)
+def test_what_a_lost_process_looks_like(text: str, lost: bool) -> None:
+    """In the words of gloo and NCCL; other errors keep their own words."""
+    assert bool(LOST.search(text)) == lost
