@@ -16,7 +16,7 @@ _pread = types.ExternalFunction("pread", types.intp(types.intc, types.uintp, typ
 _posix_fadvise = types.ExternalFunction("posix_fadvise", types.intc(types.intc, types.int64, types.int64, types.intc))
 _WILLNEED = 3  # POSIX_FADV_WILLNEED
 # A `.npy` header of version 1 says its own length here; those of images of one size are equally long.
-_LENGTH_AT, _MAGIC_BYTES, NPY_HEADER_BYTES = 8, 10, 128
+NPY_LENGTH_AT, NPY_MAGIC_BYTES, NPY_HEADER_BYTES = 8, 10, 128
 
 
 @functools.cache
@@ -69,7 +69,7 @@ def gather(
             continue
         if _pread(files[image], data.ctypes.data, np.uintp(wanted), first) != wanted:
             continue
-        header = _MAGIC_BYTES + data[gap + _LENGTH_AT] + 256 * np.int64(data[gap + _LENGTH_AT + 1])
+        header = NPY_MAGIC_BYTES + data[gap + NPY_LENGTH_AT] + 256 * np.int64(data[gap + NPY_LENGTH_AT + 1])
         label = _number(data[:digits])
         if header != NPY_HEADER_BYTES or label >= classes:
             continue

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from alexnet_pipeline.batches.crops import Crops
-from alexnet_pipeline.batches.kernels import gather, read_ahead
+from alexnet_pipeline.batches.kernels import NPY_LENGTH_AT, NPY_MAGIC_BYTES, gather, read_ahead
 from alexnet_pipeline.batches.parts import Team
 from alexnet_pipeline.batches.requests import Batch, Request
 from alexnet_pipeline.dataset.open import ShardSet
@@ -138,10 +138,6 @@ class RawCrops:
             for tensor in (crops.pixels, crops.flips, crops.offsets, crops.labels):
                 tensor.record_stream(stream)  # its memory is not given to others while the caller's stream uses it
         return crops
-
-
-# A `.npy` header of version 1 says its own length here.
-NPY_LENGTH_AT, NPY_MAGIC_BYTES = 8, 10
 
 
 def raw_pixels(shards: ShardSet, sample: int, data: NDArray[np.uint8]) -> NDArray[np.uint8]:
