@@ -14,9 +14,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from alexnet_pipeline.alexnet.optimizer import backward, make_optimizer
+from alexnet_pipeline.alexnet.optimizer import backward, make_optimizer, update
 from alexnet_pipeline.alexnet.options import LoadOptions, Precision, StepOptions
-from alexnet_pipeline.alexnet.precision import LossScale, arithmetic, forward_of, precision_on, unscale
+from alexnet_pipeline.alexnet.precision import LossScale, arithmetic, forward_of, precision_on
 from alexnet_pipeline.alexnet.processes import Process, alone, join
 from alexnet_pipeline.alexnet.randomness import seeded
 from alexnet_pipeline.alexnet.recipe import PAPER, NetworkOptions, Recipe, RecipeChanges, crop_px_of, find_recipe
@@ -220,14 +220,14 @@ def _step(
     model = network_of(network, process, 0)
     optimizer = make_optimizer(model, recipe)
     forward = forward_of(model, process.device, precision, compiled=compiled)
-    half, scale = precision == "fp16", LossScale()
+    scale = LossScale() if precision == "fp16" else None
 
     def step(images: Tensor, labels: Tensor) -> None:
+        nonlocal scale
         optimizer.zero_grad(set_to_none=True)
-        factor = scale.factor if half else 1.0
+        factor = scale.factor if scale else 1.0
         backward(forward(images), labels, recipe.batch_images, process, recipe.label_smoothing, factor)
-        if not half or unscale(model, scale):
-            optimizer.step()
+        scale = update(model, optimizer, scale, process)
 
     return step
 

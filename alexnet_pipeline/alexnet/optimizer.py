@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from alexnet_pipeline.alexnet.exchange import TOWERS
 from alexnet_pipeline.alexnet.network import AlexNet, take_towers
+from alexnet_pipeline.alexnet.precision import LossScale, unscale
 from alexnet_pipeline.alexnet.processes import Process
 from alexnet_pipeline.alexnet.recipe import Recipe
 
@@ -54,6 +55,25 @@ def make_optimizer(model: AlexNet, recipe: Recipe) -> torch.optim.SGD:
         },
     ]
     return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=recipe.momentum, fused=True)
+
+
+def update(model: AlexNet, optimizer: torch.optim.SGD, scale: LossScale | None, process: Process) -> LossScale | None:
+    """Take a step with the gradients; all processes call this together.
+
+    Args:
+        model: whose gradients are ready.
+        optimizer: of its parameters.
+        scale: of the loss that they are of; None where it was not scaled. A step whose gradients overflowed is left out
+            in every process, or they would no longer have one network.
+        process: this one.
+
+    Returns:
+        The scale of the next step.
+    """
+    finite = scale is None or not process.any(not unscale(model, scale))
+    if finite:
+        optimizer.step()
+    return scale.after(finite=finite) if scale else None
 
 
 def set_learning_rate(optimizer: torch.optim.SGD, rate: float, warmup_share: float = 1.0) -> None:

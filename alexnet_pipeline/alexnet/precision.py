@@ -48,7 +48,8 @@ def unscale(module: nn.Module, scale: LossScale) -> bool:
     """Divide a network's gradients by the factor of the loss; whether all are finite, which waits for the device."""
     gradients = [parameter.grad for parameter in module.parameters() if parameter.grad is not None]
     torch._foreach_div_(gradients, scale.factor)
-    return all(bool(torch.isfinite(gradient.sum())) for gradient in gradients)
+    sums = [gradient.sum().to(gradients[0].device) for gradient in gradients]  # waited for once, not each
+    return bool(torch.stack(sums).isfinite().all())
 
 
 def precision_on(device: torch.device, asked: Precision) -> Precision:

@@ -8,8 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from alexnet_pipeline.alexnet.optimizer import backward, set_learning_rate
-from alexnet_pipeline.alexnet.precision import unscale
+from alexnet_pipeline.alexnet.optimizer import backward, set_learning_rate, update
 from alexnet_pipeline.alexnet.run import Run
 from alexnet_pipeline.alexnet.schedule import learning_rate, warmup_share
 from alexnet_pipeline.alexnet.state import TrainState
@@ -50,17 +49,12 @@ def take_step(run: Run, state: TrainState, images: Tensor, labels: Tensor, waite
     count = run.recipe.batch_images
     if not run.is_full(state.step):  # asking for the number waits for the device
         count = int(run.process.sum_over_replicas((labels >= 0).sum().double()))
-    scale = state.loss_scale
-    loss_sum, scores = _add_gradients(run, images, labels, count, scale.factor if run.half else 1.0)
-    finite = True
-    if run.half:  # processes that left out different steps would no longer have one network
-        finite = not run.process.any(not unscale(run.model, scale))
-        scale = scale.after(finite=finite)
-    if finite:
-        run.optimizer.step()
+    scale = state.loss_scale if run.half else None
+    loss_sum, scores = _add_gradients(run, images, labels, count, scale.factor if scale else 1.0)
+    scale = update(run.model, run.optimizer, scale, run.process)
     return replace(
         state,
-        loss_scale=scale,
+        loss_scale=scale or state.loss_scale,
         step=state.step + 1,
         images=state.images + count,
         learning_rate=rate,
