@@ -193,6 +193,8 @@ def _loaded(
         recipe.batch_images,
         crop_px=crop_px,
         lighting=recipe.lighting,
+        random_crops=recipe.random_crops,
+        random_flips=recipe.random_flips,
         mean=recipe.mean,
         channels_last=True,
         device=process.device,

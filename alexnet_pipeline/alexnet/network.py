@@ -6,6 +6,7 @@ last window overhangs the image by 3 pixels right and below, as in the 2012 sour
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
 from typing import Any, cast
@@ -22,7 +23,7 @@ from alexnet_pipeline.errors import RefusedError
 LAYERS = ("conv1", "conv2", "conv3", "conv4", "conv5", "fc6", "fc7", "fc8")
 # Output channels of one tower, section 3.5 and figure 2; fc8's follow from the classes.
 CHANNELS = {"conv1": 48, "conv2": 128, "conv3": 192, "conv4": 192, "conv5": 128, "fc6": 2048, "fc7": 2048}
-CONV1_PX, CONV1_STRIDE = 11, 4
+CONV1_PX = 11
 # Inputs of one output of each layer at full width and 224 pixels; the paper's deviations belong to these.
 PAPER_FAN_IN = {
     "conv1": 363, "conv2": 1200, "conv3": 2304, "conv4": 1728, "conv5": 1728, "fc6": 9216, "fc7": 4096, "fc8": 4096,
@@ -115,9 +116,9 @@ class _Stack(nn.Module):
         self._options = options
         self._groups = groups
         side_px = _sides_px(options)
-        self._overhang_px = (side_px["conv1"] - 1) * CONV1_STRIDE + CONV1_PX - options.crop_px
+        self._overhang_px = (side_px["conv1"] - 1) * options.conv1_stride + CONV1_PX - options.crop_px
         out = {layer: _channels(options, layer) * groups for layer in LAYERS}
-        self.conv1 = nn.Conv2d(3, out["conv1"], CONV1_PX, CONV1_STRIDE)
+        self.conv1 = nn.Conv2d(3, out["conv1"], CONV1_PX, options.conv1_stride)
         self.conv2 = self._convolution("conv2", "conv1", 5)
         self.conv3 = self._convolution("conv3", "conv2", 3)
         self.conv4 = self._convolution("conv4", "conv3", 3)
@@ -229,20 +230,32 @@ class _GroupedLinear(nn.Linear):
 
 def _channels(options: NetworkOptions, layer: str) -> int:
     """Outputs of one tower's layer; an odd number of classes leaves one score of fc8 unused."""
-    return -(-options.classes // TOWERS) if layer == "fc8" else max(4, round(CHANNELS[layer] * options.width))
+    if layer == "fc8":
+        return -(-options.classes // TOWERS)
+    width = options.width * (options.conv_width if layer in {"conv1", "conv2", "conv3", "conv4"} else 1)
+    return max(4, round(CHANNELS[layer] * width))
 
 
 def _sees_both(layer: str, options: NetworkOptions) -> bool:
-    return layer == "fc8" or (options.cross_links and layer in {"conv3", "fc6", "fc7"})
+    linked = layer == "fc8" or (options.cross_links and layer in {"conv3", "fc6", "fc7"})
+    return linked or (not options.grouped and layer != "conv1")
 
 
 def _sides_px(options: NetworkOptions) -> dict[str, int]:
     """Side of conv1's output, and of conv5's after its pooling."""
+    sides = _sides_of(options, options.crop_px)
+    if sides["conv5"] < 1:
+        least = next(crop_px for crop_px in itertools.count(CONV1_PX) if _sides_of(options, crop_px)["conv5"] > 0)
+        raise RefusedError(
+            f"crops of {options.crop_px} pixels are too small for a network whose conv1 has a stride of "
+            f"{options.conv1_stride}; expected {least} pixels or more, or a smaller `conv1_stride`"
+        )
+    return sides
+
+
+def _sides_of(options: NetworkOptions, crop_px: int) -> dict[str, int]:
     window = 2 if options.pooling == "plain" else 3
-    conv1 = 1 + -(-(options.crop_px - CONV1_PX) // CONV1_STRIDE)
-    side = conv1
+    conv1 = side = 1 + -(-(crop_px - CONV1_PX) // options.conv1_stride)
     for _ in range(3):
         side = (side - window) // 2 + 1
-    if options.crop_px < CONV1_PX or side < 1:
-        raise RefusedError(f"crops of {options.crop_px} pixels are too small for this network; expected 64 or more")
     return {"conv1": conv1, "conv5": side}

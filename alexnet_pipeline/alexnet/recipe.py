@@ -20,6 +20,8 @@ Mean = Literal["image", "channel"]
 Norm = Literal["lrn", "batch", "none"]
 Pooling = Literal["overlapping", "plain", "max+average", "blur"]
 Activation = Literal["relu", "tanh"]
+# Smallest crop of which conv1's stride of 4 and three poolings leave a pixel.
+STRIDE_4_LEAST_CROP_PX = 64
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class Architecture:
     """
 
     width: float = option(1.0, "Factor on every layer's number of channels.", above=0, most=16)
+    conv_width: float = option(1.0, "Factor on the channels of conv1 to conv4, beside the width.", above=0, most=16)
     norm: Norm = option("lrn", "Normalisation: local response (lrn), batch, or none.")
     lrn_alpha: float = 5e-4
     spatial_norm: bool = False
@@ -50,6 +53,9 @@ class Architecture:
     )
     activation: Activation = option("relu", "Activation of every layer but the last.")
     cross_links: bool = option(True, "Connect the towers at conv3, fc6 and fc7, or only at fc8.")
+    grouped: bool = option(
+        True, "Keep the towers apart elsewhere, or connect them at every layer, which makes one tower of them."
+    )
     dropout: float = option(0.5, "Share of the outputs of fc6 and fc7 that dropout zeroes.", least=0, below=1)
     weight_deviations: tuple[float, ...] = (0.01,) * 8
     biases: tuple[float, ...] = (0.0, 1.0, 0.0, 1.0, 1.0, 1.0, 1.0, 0.0)
@@ -62,10 +68,12 @@ class NetworkOptions(Architecture):
     Attributes:
         classes: number of classes.
         crop_px: side of the input images.
+        conv1_stride: pixels between conv1's windows.
     """
 
     classes: int = 1000
     crop_px: int = 224
+    conv1_stride: int = 4
 
 
 @dataclass(frozen=True)
@@ -90,7 +98,10 @@ class Recipe(Architecture):
         warmup_epochs: neither the paper nor the source has a warm-up.
         lighting: section 4.1: .1.
         mean: the paper and the source: `image`.
+        random_crops: section 4.1; otherwise training sees the centre.
+        random_flips: section 4.1; otherwise no image is mirrored in training.
         crop_px: side of the crops; section 4.1: 224 of 256. None is the same share of whatever the images' side is.
+        conv1_stride: section 3.5: 4. None is that, or 2 for crops of which 4 would leave nothing.
     """
 
     preset: Preset = "paper"
@@ -121,13 +132,23 @@ class Recipe(Architecture):
         most=1_000_000,
     )
     lighting: float = option(0.1, "Std. dev. of PCA lighting noise; 0 turns it off.", least=0)
+    random_crops: bool = option(True, "Crop training images at random, or from the centre.")
+    random_flips: bool = option(True, "Mirror half of the training images at random, or none.")
     mean: Mean = option("image", "What to subtract: the mean image, or the mean of each channel.")
     crop_px: int | None = None
+    conv1_stride: int | None = option(
+        None,
+        "Stride of conv1.",
+        least=1,
+        most=16,
+        default_text=f"4, or 2 for crops below {STRIDE_4_LEAST_CROP_PX} pixels",
+    )
 
     def network(self, classes: int, crop_px: int) -> NetworkOptions:
         """The network of this recipe."""
         shared = {field.name: getattr(self, field.name) for field in dataclasses.fields(Architecture)}
-        return NetworkOptions(**shared, classes=classes, crop_px=crop_px)
+        stride = self.conv1_stride or (4 if crop_px >= STRIDE_4_LEAST_CROP_PX else 2)
+        return NetworkOptions(**shared, classes=classes, crop_px=crop_px, conv1_stride=stride)
 
 
 PAPER = Recipe()

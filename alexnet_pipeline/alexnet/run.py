@@ -255,6 +255,8 @@ def _training_loader(shards: ShardSet, recipe: Recipe, crop_px: int, options: Tr
         train=True,
         crop_px=crop_px,
         lighting=recipe.lighting,
+        random_crops=recipe.random_crops,
+        random_flips=recipe.random_flips,
         mean=recipe.mean,
         channels_last=True,
         device=process.device,

@@ -53,6 +53,8 @@ class LoaderState:
         lighting: deviation of the lighting.
         shift_px: of evaluation's centre crop.
         mean: digest of what is subtracted; empty in a state of version 0.1.
+        random_crops: whether training's crops are anywhere in the image.
+        random_flips: whether training mirrors images.
     """
 
     epoch: int
@@ -65,6 +67,8 @@ class LoaderState:
     lighting: float
     shift_px: int
     mean: str = ""
+    random_crops: bool = True
+    random_flips: bool = True
 
 
 class Loader:
@@ -77,6 +81,8 @@ class Loader:
         shards: an opened data set, or its folder.
         batch_size: images of this process in a batch.
         train: shuffled, with random crops, flips and lighting; otherwise in order, from the centre.
+        random_crops: in training; otherwise from the centre.
+        random_flips: in training; otherwise no image is mirrored.
         crops: 10 gives corners, centre and their mirror images of each image; not in training.
         crop_px: side of the crops.
         shift_px: how far evaluation's centre crop is moved to the right.
@@ -102,6 +108,8 @@ class Loader:
         batch_size: int,
         *,
         train: bool = True,
+        random_crops: bool = True,
+        random_flips: bool = True,
         crops: Literal[1, 10] = 1,
         crop_px: int = 224,
         shift_px: int = 0,
@@ -132,6 +140,8 @@ class Loader:
             lighting=lighting if train else 0.0,
             shift_px=shift_px,
             mean=hashlib.sha256(np.ascontiguousarray(self.mean, np.float32).tobytes()).hexdigest(),
+            random_crops=random_crops,
+            random_flips=random_flips,
         )
         self._device, self._threads = torch.device(device), threads or core_count()
         self._decode_on_gpu = self._device.type == "cuda" and decode != "cpu"
@@ -238,7 +248,16 @@ class Loader:
     def _views(self, epoch: int) -> Views:
         images, side_px, state = self._share.total_images, self.shards.manifest.options.size_px, self._state
         if state.train:
-            return training_views(images, side_px, state.crop_px, state.lighting, state.seed, epoch)
+            return training_views(
+                images,
+                side_px,
+                state.crop_px,
+                state.lighting,
+                state.seed,
+                epoch,
+                crops=state.random_crops,
+                flips=state.random_flips,
+            )
         return centre_views(images, side_px, state.crop_px, state.shift_px)
 
     def _nothing(self) -> Crops:

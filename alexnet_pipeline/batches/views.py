@@ -33,13 +33,28 @@ class Views:
     alphas: NDArray[np.float64]
 
 
-def training_views(images: int, side_px: int, crop_px: int, lighting: float, seed: int, epoch: int) -> Views:
-    """One epoch: a permutation; uniform crops and flips; alphas ~ N(0, lighting). Source: section 4.1."""
+def training_views(
+    images: int,
+    side_px: int,
+    crop_px: int,
+    lighting: float,
+    seed: int,
+    epoch: int,
+    *,
+    crops: bool = True,
+    flips: bool = True,
+) -> Views:
+    """One epoch: a permutation; uniform crops and flips; alphas ~ N(0, lighting). Source: section 4.1.
+
+    Without `crops` or `flips` all of them are the centre or not mirrored; what is drawn otherwise stays the same.
+    """
     random = _generator(seed, epoch, VIEW_STREAM)
+    corner = random.integers(0, side_px - crop_px + 1, (images, 2))
+    flip = random.integers(0, 2, images, np.int32)
     return Views(
         order=_generator(seed, epoch, ORDER_STREAM).permutation(images),
-        corner=random.integers(0, side_px - crop_px + 1, (images, 2)),
-        flip=random.integers(0, 2, images, np.int32),
+        corner=corner if crops else np.full_like(corner, (side_px - crop_px) // 2),
+        flip=flip if flips else np.zeros_like(flip),
         alphas=random.normal(0.0, lighting, (images, 3)) if lighting else np.zeros((images, 3)),
     )
 

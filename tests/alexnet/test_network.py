@@ -74,9 +74,13 @@ def test_another_seed_gives_other_weights() -> None:
 
 
 def test_towers_meet_at_conv3_fc6_fc7_and_fc8_only() -> None:
-    """A change of tower b's conv1 reaches tower a's conv3, and without links only the scores."""
-    for links in (True, False):
-        model = AlexNet(dataclasses.replace(SMALL, cross_links=links, norm="lrn"), Local((CPU, CPU))).double()
+    """A change of tower b's conv1 reaches tower a's conv3, without links only the scores, ungrouped all from conv2."""
+    for change, reached in (
+        ({}, LAYERS[2:]),
+        ({"cross_links": False}, LAYERS[-1:]),
+        ({"grouped": False}, LAYERS[1:]),
+    ):
+        model = AlexNet(dataclasses.replace(SMALL, norm="lrn", **change), Local((CPU, CPU))).double()
         images = torch.randn(2, 3, 67, 67, dtype=torch.float64) * 50
         before = _activations(model, images)
         with torch.no_grad():
@@ -84,7 +88,25 @@ def test_towers_meet_at_conv3_fc6_fc7_and_fc8_only() -> None:
         changed = {
             layer for layer, value in _activations(model, images).items() if not torch.equal(value, before[layer])
         }
-        assert changed == ({"conv3", "conv4", "conv5", "fc6", "fc7", "fc8"} if links else {"fc8"})
+        assert changed == {*reached}
+
+
+def test_one_tower_of_half_the_kernels_is_section_3_2s() -> None:
+    """Conv1 to conv4 have half the kernels, each of which sees all of the layer before; conv5 keeps its 256."""
+    model = whole(dataclasses.replace(PAPER, grouped=False, conv_width=0.5).network(1000, 224))
+    shapes = [tuple(model.stacks[0].get_parameter(f"{layer}.weight").shape) for layer in LAYERS]
+    convolutions = [(48, 3, 11, 11), (128, 48, 5, 5), (192, 128, 3, 3), (192, 192, 3, 3), (256, 192, 3, 3)]
+    assert shapes == [*convolutions, (4096, 9216), (4096, 4096), (1000, 4096)]
+
+
+def test_small_crops_are_seen_at_a_stride_of_2() -> None:
+    """A stride of 4 needs 64 pixels; one of 2 gives crops of 56 what 112 have at 4."""
+    strides = {crop_px: PAPER.network(10, crop_px).conv1_stride for crop_px in (56, 63, 64, 224)}
+    assert strides == {56: 2, 63: 2, 64: 4, 224: 4}
+    assert dataclasses.replace(PAPER, conv1_stride=3).network(10, 224).conv1_stride == 3
+    small, large = (whole(dataclasses.replace(SMALL, crop_px=px, conv1_stride=px // 28)) for px in (56, 112))
+    assert small.stacks[0].fc6.weight.shape == large.stacks[0].fc6.weight.shape
+    assert small(torch.zeros(2, 3, 56, 56)).shape == (2, 6)
 
 
 def _activations(model: AlexNet, images: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -103,10 +125,10 @@ def _activations(model: AlexNet, images: torch.Tensor) -> dict[str, torch.Tensor
 
 
 @pytest.mark.parametrize("preset", PRESETS.values(), ids=lambda r: r.preset)
-@pytest.mark.parametrize("links", [True, False])
-def test_one_device_and_two_give_the_same(preset, links: bool) -> None:
+@pytest.mark.parametrize("change", [{}, {"cross_links": False}, {"grouped": False, "conv_width": 2.0}], ids=str)
+def test_one_device_and_two_give_the_same(preset, change: dict) -> None:
     """Scores of two stacks are those of one, in every preset."""
-    options = dataclasses.replace(preset.network(7, 67), width=0.05, cross_links=links)
+    options = dataclasses.replace(preset.network(7, 67), width=0.05, **change)
     images = torch.randn(3, 3, 67, 67, dtype=torch.float64) * 50
     one, two = whole(options).double().eval(), AlexNet(options, Local((CPU, CPU))).double().eval()
     scores = one(images)
@@ -124,6 +146,9 @@ def test_one_device_and_two_give_the_same(preset, links: bool) -> None:
         {"norm": "none"},
         {"spatial_norm": True},
         {"width": 0.1},
+        {"conv_width": 2.0},
+        {"grouped": False},
+        {"conv1_stride": 3},
     ],
     ids=str,
 )
@@ -186,7 +211,7 @@ def _blur_pooled(x: np.ndarray) -> np.ndarray:
 def test_too_small_a_crop_is_refused() -> None:
     """With what would do."""
     whole(dataclasses.replace(SMALL, crop_px=64))
-    with pytest.raises(RefusedError, match="too small"):
+    with pytest.raises(RefusedError, match=r"too small.* expected 64 pixels or more"):
         whole(dataclasses.replace(SMALL, crop_px=60))
 
 

@@ -444,7 +444,8 @@ def test_the_plateau_schedule_needs_a_validation_set(shards: Path, tmp_path: Pat
 
 def test_presets_train(shards: Path, tmp_path: Path) -> None:
     """Each takes a step, with every ablation."""
-    changes = {"pooling": "plain", "activation": "tanh", "cross_links": False, "lighting": 0, "mean": "image"}
+    changes = {"pooling": "plain", "activation": "tanh", "grouped": False, "lighting": 0, "mean": "image"}
+    changes |= {"random_crops": False, "random_flips": False, "conv1_stride": 3, "conv_width": 0.5}
     for preset in ("paper", "source2012", "batchnorm"):
         assert run(shards, tmp_path / preset, preset=preset, steps=1, **changes).loss > 0
 

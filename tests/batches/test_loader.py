@@ -78,6 +78,16 @@ def test_training_views_are_the_definitions(sample_set: ShardSet, mean: str, cha
     assert at == images
 
 
+def test_without_random_views_training_sees_the_centre(sample_set: ShardSet) -> None:
+    """The same as evaluation, in training's order."""
+    plain = Loader(sample_set, 8, train=False, crop_px=CROP)
+    seen = torch.cat([images for images, _ in plain])
+    how = {"crop_px": CROP, "lighting": 0, "random_crops": False, "random_flips": False}
+    trained = torch.cat([images for images, _ in Loader(sample_set, 8, seed=3, **how)])
+    order = training_views(len(seen), SIDE, CROP, 0, 3, 0).order
+    torch.testing.assert_close(trained, seen[torch.from_numpy(order)], rtol=0, atol=0)
+
+
 def test_ten_crops_are_corners_centre_and_flips(sample_set: ShardSet) -> None:
     """In this order, less the mean."""
     loader = Loader(sample_set, 8, train=False, crops=10, crop_px=CROP)
@@ -139,6 +149,8 @@ def test_state_goes_on_exactly(folder: Path, stop: int) -> None:
         ({"crop_px": 48}, "crop_px: 56, now 48"),
         ({"lighting": 0.2}, "lighting: 0.1, now 0.2"),
         ({"train": False}, "train: True, now False"),
+        ({"random_crops": False}, "random_crops: True, now False"),
+        ({"random_flips": False}, "random_flips: True, now False"),
     ],
 )
 def test_a_state_of_other_settings_is_refused(jpeg_folder: Path, change: dict, words: str) -> None:

@@ -53,6 +53,18 @@ def test_what_is_drawn_is_frozen() -> None:
     np.testing.assert_allclose(views.alphas[0], ALPHAS, rtol=1e-12)
 
 
+def test_crops_and_flips_can_be_left_out_singly() -> None:
+    """The centre, or no image mirrored; the rest is drawn as with them."""
+    full = training_views(50, 64, 56, 0.1, 1, 2)
+    centred = training_views(50, 64, 56, 0.1, 1, 2, crops=False)
+    unflipped = training_views(50, 64, 56, 0.1, 1, 2, flips=False)
+    assert (centred.corner == 4).all()
+    assert (centred.flip == full.flip).all()
+    assert not unflipped.flip.any()
+    assert (unflipped.corner == full.corner).all()
+    assert (unflipped.alphas == full.alphas).all()
+
+
 def test_without_lighting_nothing_is_added() -> None:
     """And the rest is drawn as with it."""
     unlit, lit = (training_views(50, 64, 56, lighting, 1, 2) for lighting in (0.0, 0.1))
