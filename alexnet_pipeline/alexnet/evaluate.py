@@ -19,7 +19,8 @@ from alexnet_pipeline.alexnet.predict import BATCH_IMAGES, Predictions, check_co
 from alexnet_pipeline.alexnet.processes import Process
 from alexnet_pipeline.alexnet.run_folder import utf8
 from alexnet_pipeline.batches.loader import Loader
-from alexnet_pipeline.dataset.cache import open_sets
+from alexnet_pipeline.dataset.cache import check_cache, open_sets
+from alexnet_pipeline.dataset.choose import choose_set
 from alexnet_pipeline.dataset.manifest import Manifest
 from alexnet_pipeline.dataset.open import ShardSet
 from alexnet_pipeline.errors import RefusedError
@@ -127,7 +128,8 @@ def evaluate(
 
     Args:
         runs: run folder, or several.
-        shards: the data set to evaluate on; a path, or a URL together with `cache`.
+        shards: the data set to evaluate on, or a folder above it that `shard` wrote, of which the validation set is
+            taken; a path, or a URL together with `cache`.
         progress: True shows a bar, False nothing; or a function that gets events.
         **options: see `EvaluateOptions`.
 
@@ -140,7 +142,9 @@ def evaluate(
     if not folders:
         raise RefusedError("`runs`: found none; expected at least one run folder")
     with reporting(progress) as report:
-        (opened,) = open_sets([locate(shards)], chosen.cache, report)
+        where = locate(shards)
+        check_cache([where], chosen.cache)  # before a store is asked
+        (opened,) = open_sets([choose_set(where, "val", "train")], chosen.cache, report)
         predictions = predict(
             folders,
             opened,

@@ -26,12 +26,12 @@ from alexnet_pipeline.alexnet.recipe import NetworkOptions, Recipe, crop_px_of
 from alexnet_pipeline.alexnet.run_folder import RunRecord, ShardsRecord, utf8
 from alexnet_pipeline.batches.loader import Loader
 from alexnet_pipeline.dataset.cache import Stop, check_cache, open_sets
+from alexnet_pipeline.dataset.choose import choose_set
 from alexnet_pipeline.dataset.manifest import is_finished
 from alexnet_pipeline.dataset.open import ShardSet
 from alexnet_pipeline.errors import RefusedError
 from alexnet_pipeline.progress import Report
 from alexnet_pipeline.storage.place import Location, locate
-from alexnet_pipeline.storage.reading import names_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,27 +156,16 @@ def check_schedule(recipe: Recipe, *, validated: bool) -> None:
 
 
 def find_splits(shards: Location, val: Location | None = None) -> tuple[Location, Location | None]:
-    """The folders of training and validation set: `shards` itself, or train/ and val/ in it.
+    """The folders of training and validation set: `shards` itself, or train/ and val/ in it or in its only method.
 
     Raises:
         RefusedError: `shards` holds several methods.
         PipelineError: a store cannot be asked.
     """
-    if is_finished(shards / "train"):
-        return shards / "train", val or (shards / "val" if is_finished(shards / "val") else None)
-    if is_finished(shards):
-        return shards, val
-    for name in _folders_in(shards):
-        if is_finished(shards / name / "train"):
-            raise RefusedError(f"{shards} holds a folder for each method; name one, like {shards / name}")
-    return shards, val
-
-
-def _folders_in(folder: Location) -> tuple[str, ...]:
-    try:
-        return names_in(folder)[0]
-    except OSError:  # `open_sets` says what is wrong with it
-        return ()
+    train = choose_set(shards, "train")
+    if train != shards and val is None and is_finished(train.parent / "val"):
+        return train, train.parent / "val"
+    return train, val
 
 
 @contextmanager

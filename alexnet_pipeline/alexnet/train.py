@@ -25,6 +25,7 @@ from alexnet_pipeline.alexnet.schedule import after_epoch, is_over
 from alexnet_pipeline.alexnet.state import TrainState, begin, check_finite, restore, save
 from alexnet_pipeline.alexnet.step import joined, take_step
 from alexnet_pipeline.alexnet.trackers import check_trackers, start_trackers
+from alexnet_pipeline.batches.loader import Loader
 from alexnet_pipeline.dataset.cache import Stop
 from alexnet_pipeline.errors import InterruptedRunError, RefusedError
 from alexnet_pipeline.files import locked
@@ -167,7 +168,10 @@ def _check_shared(folder: Path, checkpoint: Checkpoint | None, process: Process)
 def _train(run: Run, state: TrainState, stop: Stop) -> TrainSummary:
     total = run.identity.total_steps
     run.report(Stage("train", total=total, done=state.step, unit="steps"))
-    run.report(Message(f"training {counted(total, 'step')} on {_devices_text(run)}"))
+    epochs = total / len(run.loader)
+    steps = f"{counted(total, 'step')} ({epochs:.3g} {'epoch' if epochs == 1 else 'epochs'})"
+    run.report(Message(_data_text(run.loader)))
+    run.report(Message(f"training {steps} of preset {run.recipe.preset} on {_devices_text(run)}"))
     if run.val is None:
         why = "`val` is none" if run.options.val == NO_VAL else "found no validation set; name one with `val`"
         run.report(Message(f"no validation: {why}"))
@@ -273,6 +277,16 @@ def _heed(run: Run, state: TrainState, stop: Stop) -> None:
     raise InterruptedRunError(
         stop() or signal.SIGTERM,
         f"interrupted at step {state.step:,} of {run.identity.total_steps:,}; `resume='auto'` continues from there",
+    )
+
+
+def _data_text(loader: Loader) -> str:
+    """Like `shards/lanczos/train: 599 images in 10 classes, lanczos, 256 px, crops of 224 px`."""
+    manifest = loader.shards.manifest
+    images, classes = counted(len(loader.shards), "image"), counted(len(manifest.classes), "class")
+    options, crop_px = manifest.options, loader.state().crop_px
+    return (
+        f"{loader.shards.origin}: {images} in {classes}, {options.method}, {options.size_px} px, crops of {crop_px} px"
     )
 
 

@@ -56,6 +56,19 @@ def note(ctx: click.Context, line: str) -> None:
         say(line, err=True)
 
 
+def next_steps(ctx: click.Context, *commands: Sequence[object]) -> None:
+    """Print on stderr what a person may want to type next, unless quiet or for a program.
+
+    Args:
+        ctx: context of the command.
+        commands: the words of each, without the program's name.
+    """
+    if settings(ctx)["as_json"]:
+        return
+    for number, words in enumerate(commands):
+        note(ctx, f"{'     ' if number else 'next:'} {shlex.join(['alexnet-pipeline', *map(str, words)])}")
+
+
 def warn(line: str) -> None:
     """Print a warning on stderr, even when quiet."""
     say(f"warning: {printable(line)}", err=True)

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from alexnet_pipeline.cli.compare import comparison_lines
-from alexnet_pipeline.cli.console import note, print_result, reporting, size_text
+from alexnet_pipeline.cli.console import next_steps, note, print_result, reporting, size_text
 from alexnet_pipeline.cli.options import PATH, Command, given, options_of, settings
 from alexnet_pipeline.cli.shard import PROBLEMS_FOUND, set_lines, verification_lines
 from alexnet_pipeline.cli.train import evaluation_lines, need_train, train_lines
@@ -19,6 +19,13 @@ from alexnet_pipeline.synthetic.sample import SampleOptions
 DEMO_METHODS = ("nearest", "bilinear", "lanczos", "antialias")
 # Steps of the demo's training, and images of its comparison.
 DEMO_STEPS, DEMO_IMAGES = 300, 60
+# What to type next, for images of one's own.
+NEXT_STEPS = (
+    "With your own images in /data/images (leave out --dry-run to write the shards):",
+    "  alexnet-pipeline shard /data/images shards --method lanczos --dry-run",
+    "  alexnet-pipeline compare /data/images -o methods.html",
+    "  alexnet-pipeline train shards --preset modern --run-dir runs/a",
+)
 RUN_PAGE, COMPARISON_PAGE, CONTACT_SHEET = "run.html", "comparison.html", "lanczos.png"
 
 
@@ -38,6 +45,7 @@ def sample_command(ctx: click.Context, /, directory: Path, **options: Any) -> No
     done = sample(directory, **given(options))
     line = f"{done.directory}: {done.train_images} train and {done.val_images} val images, {size_text(done.size_bytes)}"
     print_result(ctx, done, [line])
+    next_steps(ctx, ["shard", directory, "shards", "--method", "lanczos"])
 
 
 @click.command("demo", cls=Command, short_help="Run the whole pipeline on the embedded sample.")
@@ -62,7 +70,8 @@ def demo_command(ctx: click.Context, directory: Path, restart: bool) -> None:
     result |= _train(ctx, directory, restart=restart) | _compare(ctx, directory)
     pages = [directory / name for name in (RUN_PAGE, COMPARISON_PAGE, CONTACT_SHEET)]
     result["pages"] = [str(page) for page in pages]
-    print_result(ctx, result, ["", f"Look at {', '.join(map(str, pages[:-1]))} and {pages[-1]}"])
+    look = f"Look at {', '.join(map(str, pages[:-1]))} and {pages[-1]}"
+    print_result(ctx, result, ["", look, "", *NEXT_STEPS])
 
 
 def _shard(ctx: click.Context, directory: Path, *, restart: bool) -> dict[str, Any]:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from alexnet_pipeline.cli.console import note, print_result, reporting, size_text, time_text
+from alexnet_pipeline.cli.console import next_steps, note, print_result, reporting, size_text, time_text
 from alexnet_pipeline.cli.options import LOCATION, Command, given, options_of
 from alexnet_pipeline.raw.options import SourceOptions
 from alexnet_pipeline.records import Reason, SetOptions
 from alexnet_pipeline.shards.options import InspectOptions, RunOptions, Selection, VerifyOptions
-from alexnet_pipeline.storage.place import Location
+from alexnet_pipeline.storage.place import Location, locate
 from alexnet_pipeline.text import counted, printable
 
 if TYPE_CHECKING:
@@ -132,6 +132,8 @@ def verify_command(ctx: click.Context, /, path: Location, **options: Any) -> Non
         verification = verify(path, progress=report, **given(options))
     print_result(ctx, verification, verification_lines(verification))
     if verification.problems:
+        note(ctx, "next: `reindex` rebuilds lost indexes, mean images and manifests from sound tars")
+        note(ctx, "      a damaged tar: remove it and the manifest.json beside it, and repeat the `shard` command")
         ctx.exit(PROBLEMS_FOUND)
 
 
@@ -174,6 +176,7 @@ def inspect_command(ctx: click.Context, /, path: Location, **options: Any) -> No
     from alexnet_pipeline.shards.inspect import inspect  # noqa: PLC0415
 
     samples = inspect(path, **given(options))
+    note(ctx, samples.title)
     rows = [_sample_row(sample) for sample in samples]
     print_result(ctx, rows, [_sample_line(sample) for sample in samples])
     if options["contact_sheet"]:
@@ -183,6 +186,9 @@ def inspect_command(ctx: click.Context, /, path: Location, **options: Any) -> No
 def print_sets(ctx: click.Context, summaries: Sequence[SetSummary], accept: Sequence[str]) -> None:
     """Print the result of a run; rejects that are not accepted give exit code 3."""
     print_result(ctx, summaries, set_lines(summaries))
+    if summaries and all(done.complete for done in summaries):
+        method = locate(summaries[0].folder).parent
+        next_steps(ctx, ["verify", method.parent], ["train", method, "--run-dir", "runs/a"])
     if any(reject.reason not in accept for summary in summaries for reject in summary.rejects):
         ctx.exit(COMPLETE_WITH_REJECTS)
 

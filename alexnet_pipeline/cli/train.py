@@ -11,7 +11,7 @@ import click
 
 from alexnet_pipeline.alexnet.options import EvaluateOptions, LoadOptions, StepOptions, TrainOptions
 from alexnet_pipeline.alexnet.recipe import RecipeChanges
-from alexnet_pipeline.cli.console import command_line, print_result, reporting
+from alexnet_pipeline.cli.console import command_line, next_steps, print_result, reporting
 from alexnet_pipeline.cli.options import LOCATION, PATH, Command, given, options_of
 from alexnet_pipeline.cli.signals import stopping
 from alexnet_pipeline.errors import RefusedError
@@ -48,6 +48,8 @@ def train_command(ctx: click.Context, /, shards: Location, run_dir: Path, **opti
         done = train(shards, run_dir=run_dir, progress=report, stop=stop, command=command_line(), **given(options))
     if leads:
         print_result(ctx, done, train_lines(done))
+        test = [["evaluate", run_dir, "--shards", shards, "--crops", 10]] if done.errors else []
+        next_steps(ctx, *test, ["report", run_dir], ["predict", run_dir, "PHOTO"])
 
 
 @click.command("evaluate", cls=Command)
@@ -68,6 +70,8 @@ def evaluate_command(ctx: click.Context, /, runs: tuple[Path, ...], shards: Loca
     with reporting(ctx) as report:
         evaluation = evaluate(runs, shards=shards, progress=report, **given(options))
     print_result(ctx, evaluation, evaluation_lines(evaluation))
+    if len(runs) == 1:
+        next_steps(ctx, ["report", runs[0]])
 
 
 @click.command("report", cls=Command)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 
-from alexnet_pipeline.dataset.manifest import Manifest, read_manifest
+from alexnet_pipeline.dataset.manifest import MANIFEST, Manifest, read_manifest
 from alexnet_pipeline.errors import ChangedInputError, InterruptedRunError, PipelineError
 from alexnet_pipeline.options import make, takes_options
 from alexnet_pipeline.pixels import compiled
@@ -30,6 +30,7 @@ from alexnet_pipeline.shards.stored import PlannedSource
 from alexnet_pipeline.shards.summary import SetSummaries, SetSummary, summary_of_part, summary_of_set
 from alexnet_pipeline.shards.workers import run_jobs, start_server
 from alexnet_pipeline.storage.place import Location, StrPath, locate, writable
+from alexnet_pipeline.storage.reading import names_in
 from alexnet_pipeline.storage.writing import delete
 from alexnet_pipeline.text import counted
 
@@ -252,10 +253,28 @@ class _RejectCount:
             )
 
 
+def _check_there(folder: Location, manifest: Manifest) -> None:
+    """Make sure that a finished set, of which nothing is left to write, still has its tars; `verify` checks the rest.
+
+    Raises:
+        PipelineError: one is gone.
+    """
+    there = set(names_in(folder)[1])
+    gone = [shard.tar.name for shard in manifest.shards if shard.tar and shard.tar.name not in there]
+    if gone:
+        more = f" and {counted(len(gone) - 1, 'more tar')}" if len(gone) > 1 else ""
+        raise PipelineError(
+            f"{folder / gone[0]}{more} of a finished data set is missing; remove {folder / MANIFEST} and run the same "
+            "command again to write what is missing"
+        )
+
+
 def _finished(planned: PlannedSet, run: RunOptions) -> SetSummary:
     state, record = planned.state, planned.record
     if state.finished:
-        return summary_of_set(state.folder, planned.manifest or read_manifest(state.folder))
+        manifest = planned.manifest or read_manifest(state.folder)
+        _check_there(state.folder, manifest)
+        return summary_of_set(state.folder, manifest)
     if run.writes_all:
         return summary_of_set(state.folder, finish(state, record))
     journal = state.journal()

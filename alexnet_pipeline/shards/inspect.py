@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from alexnet_pipeline.dataset.choose import choose_set
 from alexnet_pipeline.dataset.open import SampleRecord, ShardSet, open_shards
 from alexnet_pipeline.errors import PipelineError, RejectedImageError
 from alexnet_pipeline.files import make_folder, write_whole
@@ -55,9 +56,13 @@ class SampleView:
 
 
 class SampleViews(tuple[SampleView, ...]):
-    """Decoded samples, shown as a table in a notebook."""
+    """Decoded samples, shown as a table in a notebook.
 
-    __slots__ = ()
+    Attributes:
+        title: what they are, in words.
+    """
+
+    title: str = ""
 
     def _repr_html_(self) -> str:
         rows = [
@@ -72,7 +77,8 @@ def inspect(path: StrPath, **options: object) -> SampleViews:
     """Read the first samples of a data set, or of any WebDataset tar.
 
     Args:
-        path: folder of a data set, or a tar, on this machine or in an object store.
+        path: folder of a data set, or one above it that `shard` wrote, of which the training set is taken; or a tar.
+            On this machine or in an object store.
         **options: see below.
 
     Raises:
@@ -81,7 +87,7 @@ def inspect(path: StrPath, **options: object) -> SampleViews:
     """
     chosen, where = make(InspectOptions, options), locate(path)
     is_tar = where.is_file() if isinstance(where, Path) else where.name.endswith(".tar")
-    shards = None if is_tar else open_shards(where)
+    shards = None if is_tar else open_shards(choose_set(where, "train", "val"))
     samples = _of_set(shards) if shards else _of_tar(where)
     try:
         views = SampleViews(islice(samples, chosen.limit))
@@ -89,21 +95,25 @@ def inspect(path: StrPath, **options: object) -> SampleViews:
         raise PipelineError(f"{where}: a sample does not decode: {error}; run `verify`") from error
     finally:
         samples.close()  # type: ignore[attr-defined] # both are generators; closing one closes its tar
+    views.title = _title(shards, where, len(views))
     if chosen.contact_sheet:
         make_folder(chosen.contact_sheet.parent)
-        write_whole(chosen.contact_sheet, codec.encode_png(_sheet(views, shards, where.name)))
+        write_whole(chosen.contact_sheet, codec.encode_png(_sheet(views)))
     return views
 
 
-def _sheet(views: SampleViews, shards: ShardSet | None, name: str) -> NDArray[np.uint8]:
-    """The contact sheet of a set, or of the tar of a name."""
+def _title(shards: ShardSet | None, where: Location, count: int) -> str:
+    """What so many samples of a set, or of a tar, are."""
+    if shards is None:
+        return f"{where.name}: {counted(count, 'sample')}"
+    options, total = shards.manifest.options, counted(len(shards), "sample")
+    part = total if count == len(shards) else f"the first {count:,} of {total}"
+    return f"{options.name} {shards.manifest.split}, {options.method}, {options.size_px} px: {part}"
+
+
+def _sheet(views: SampleViews) -> NDArray[np.uint8]:
     pictures = [Picture(view.image, f"{view.label} {first_words(view.words)}", view.key) for view in views]
-    title = f"{name}: {counted(len(views), 'sample')}"
-    if shards:
-        options, total = shards.manifest.options, counted(len(shards), "sample")
-        part = total if len(views) == len(shards) else f"the first {len(views):,} of {total}"
-        title = f"{options.name} {shards.manifest.split}, {options.method}, {options.size_px} px: {part}"
-    return contact_sheet(pictures, title)
+    return contact_sheet(pictures, views.title)
 
 
 def _of_set(shards: ShardSet) -> Iterator[SampleView]:

@@ -381,9 +381,14 @@ def test_validation_can_be_turned_off(shards: Path, tmp_path: Path) -> None:
 
 
 def test_a_folder_of_several_methods_is_refused(shards: Path, tmp_path: Path) -> None:
-    """With one that would do."""
-    with pytest.raises(RefusedError, match=f"{shards.parent} holds a folder for each method; name one, like {shards}$"):
-        run(shards.parent, tmp_path)
+    """With one that would do; that of a single method stands for it."""
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "nearest").symlink_to(shards)
+    assert run(out, tmp_path / "run", steps=1).errors.total_images == 20
+    (out / "lanczos").symlink_to(shards)
+    with pytest.raises(RefusedError, match=rf"{out} holds several methods \(lanczos, nearest\); name one, like {out}"):
+        run(out, tmp_path / "other")
 
 
 def test_the_last_validation_is_the_last_networks(shards: Path, tmp_path: Path) -> None:

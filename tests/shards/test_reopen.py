@@ -10,7 +10,7 @@ import pytest
 
 import alexnet_pipeline as api
 from alexnet_pipeline.dataset.manifest import read_manifest
-from alexnet_pipeline.errors import RefusedError
+from alexnet_pipeline.errors import PipelineError, RefusedError
 from alexnet_pipeline.shards import sets
 
 OPTIONS = {"size": 64, "shard_size": 8, "split": ["train"], "methods": ["lanczos", "nearest"]}
@@ -122,3 +122,18 @@ def test_other_versions_are_refused_or_recorded(source, tmp_path, monkeypatch) -
     assert manifest.versions["opencv"] == "5.0.0 and 5.0.1"
     assert manifest.versions["simplejpeg"] == "1"
     assert not api.verify(tmp_path / "out").problems
+
+
+def test_a_finished_set_without_a_tar_is_not_taken_for_complete(source, tmp_path) -> None:
+    """The message says what writes it again, and that does."""
+    out = tmp_path / "out"
+    api.shard(source, out, **OPTIONS)
+    whole, folder = _tars(out), out / "lanczos" / "train"
+    tar = sorted(folder.glob("*.tar"))[1]
+    tar.unlink()
+    with pytest.raises(PipelineError, match=rf"{tar} of a finished data set is missing; remove \S+manifest.json and"):
+        api.shard(source, out, **OPTIONS)
+    (folder / "manifest.json").unlink()
+    api.shard(source, out, **OPTIONS)
+    assert _tars(out) == whole
+    assert not api.verify(out).problems
