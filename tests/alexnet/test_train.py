@@ -284,9 +284,10 @@ def test_progress_is_told_as_events(shards: Path, tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(importlib.import_module("alexnet_pipeline.alexnet.train"), "TELL_S", 1e9)
     events = []
     done = run(shards, tmp_path, epochs=2, progress=events.append, stop=None)
-    assert events[:2] == [
+    assert events[:3] == [
         Stage("train", total=10, done=0, unit="steps"),
-        Message("training 10 steps on CPU (one device)"),
+        Message(f"{shards}/train: 59 images in 10 classes, area, 80 px, crops of 70 px"),
+        Message("training 10 steps (2 epochs) of preset quarter on CPU (one device)"),
     ]
     told = [event for event in events if isinstance(event, Advance) and event.detail.startswith("loss ")]
     assert [event.done for event in told] == [2, 4, 5, 6, 8, 10]

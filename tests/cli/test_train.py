@@ -224,7 +224,8 @@ def test_a_signal_saves_and_says_so(shards: Path, uninterrupted: Path, tmp_path:
     command = [*PROGRAM, "train", str(shards), "--run-dir", str(tmp_path), *FLAGS, "--towers", "one"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=ONE_THREAD) as process:
         assert process.stderr
-        assert process.stderr.readline() == "training 50 steps on CPU (one device)\n"
+        assert process.stderr.readline() == f"{shards}/train: 59 images in 10 classes, area, 80 px, crops of 70 px\n"
+        assert process.stderr.readline() == "training 50 steps (10 epochs) of preset quarter on CPU (one device)\n"
         process.send_signal(number)
         process.send_signal(number)  # at once after the first: the same request
         text = process.stderr.read()
