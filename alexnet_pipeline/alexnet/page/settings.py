@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from alexnet_pipeline.alexnet.recipe import Architecture, NetworkOptions, Recipe
+from alexnet_pipeline.alexnet.recipe import NetworkOptions, Recipe
 from alexnet_pipeline.options import parameters_of
 
 # What a setting belongs to: it has no effect, and is left out, where that field has another value.
@@ -21,7 +21,7 @@ BELONGS_TO = {
     "drops": ("schedule", "plateau"),
 }
 # Of a recipe: what is in the network's settings, as it was there.
-OF_THE_NETWORK = frozenset(field.name for field in dataclasses.fields(Architecture)) | {"crop_px"}
+OF_THE_NETWORK = frozenset(field.name for field in dataclasses.fields(NetworkOptions))
 
 
 class Setting(NamedTuple):
