@@ -115,7 +115,7 @@ class _Stack(nn.Module):
         super().__init__()
         self._options = options
         self._groups = groups
-        side_px = _sides_px(options)
+        side_px = sides_px(options)
         self._overhang_px = (side_px["conv1"] - 1) * options.conv1_stride + CONV1_PX - options.crop_px
         out = {layer: _channels(options, layer) * groups for layer in LAYERS}
         self.conv1 = nn.Conv2d(3, out["conv1"], CONV1_PX, options.conv1_stride)
@@ -241,8 +241,12 @@ def _sees_both(layer: str, options: NetworkOptions) -> bool:
     return linked or (not options.grouped and layer != "conv1")
 
 
-def _sides_px(options: NetworkOptions) -> dict[str, int]:
-    """Side of conv1's output, and of conv5's after its pooling."""
+def sides_px(options: NetworkOptions) -> dict[str, int]:
+    """Side of conv1's output, and of conv5's after its pooling.
+
+    Raises:
+        RefusedError: nothing would be left of the crop.
+    """
     sides = _sides_of(options, options.crop_px)
     if sides["conv5"] < 1:
         least = next(crop_px for crop_px in itertools.count(CONV1_PX) if _sides_of(options, crop_px)["conv5"] > 0)

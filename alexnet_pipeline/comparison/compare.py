@@ -71,6 +71,8 @@ def compare(
         else:
             opened = open_source(locate(source), options=reading)
             networks = _import_networks(opened, source, training) if choices.train else None
+            if networks:
+                networks.check_size(training.preset, choices.size_px)
             report(Stage("listing the source"))
             images, rejects = sample_images(opened, choices)
             comparison, read = compare_methods(

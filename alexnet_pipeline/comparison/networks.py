@@ -10,8 +10,9 @@ from functools import partial
 from pathlib import Path
 
 from alexnet_pipeline.alexnet.evaluate import evaluate
+from alexnet_pipeline.alexnet.network import sides_px
 from alexnet_pipeline.alexnet.predict import predict
-from alexnet_pipeline.alexnet.recipe import Recipe, find_recipe
+from alexnet_pipeline.alexnet.recipe import Preset, Recipe, crop_px_of, find_recipe
 from alexnet_pipeline.alexnet.train import train
 from alexnet_pipeline.comparison.accuracy import summarise
 from alexnet_pipeline.comparison.options import CompareOptions, NetworkTraining
@@ -55,6 +56,16 @@ class _Task:
     tests: dict[str, ShardSet]
     method: str
     seed: int
+
+
+def check_size(preset: Preset, size_px: int) -> None:
+    """Make sure, before the work, that a preset's network can be trained on images of a side.
+
+    Raises:
+        RefusedError: they are too small.
+    """
+    recipe = find_recipe({"preset": preset})
+    sides_px(recipe.network(1, crop_px_of(recipe, size_px)))
 
 
 def add_networks(

@@ -177,3 +177,14 @@ def test_the_page_is_written_after_each_network(
     assert warnings == ["no space left; training goes on"]
     assert "networks are trained so far" not in output.read_text()
     assert len(writes) == 4
+
+
+def test_images_that_are_too_small_are_refused_before_the_work(raw_folders: Path, tmp_path: Path) -> None:
+    """44 pixels are the smallest side of which crops leave something; 64 are fine."""
+    events: list[object] = []
+    with pytest.raises(RefusedError, match=r"crops of 35 pixels .* expected 38 pixels or more"):
+        run(raw_folders, tmp_path / "work", size=40, progress=events.append)
+    assert not events
+    assert not (tmp_path / "work").exists()
+    small = run(raw_folders, tmp_path / "work", size=64, seeds=1)
+    assert len(small.training.cells) == 4
