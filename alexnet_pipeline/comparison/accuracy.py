@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
-from itertools import combinations
+from collections.abc import Iterator, Sequence
+from itertools import combinations, permutations
 
 import numpy as np
 from scipy import stats
@@ -37,7 +37,7 @@ def summarise(
     whole = [seed for seed in seeds if {cell.train for cell in cells if cell.seed == seed} == {*methods}]
     pairs = paired_tests(methods, whole, cells)
     matrix = tuple(_entry(train, test, cells) for train in trained for test in methods)
-    finding = _finding(pairs, len(whole), cells[0].total_images)
+    finding = " ".join([_finding(pairs, len(whole), cells[0].total_images), *_mismatch(methods, whole, cells)])
     if len(shifts) < planned:
         soon = f"{len(shifts)} of {planned} networks are trained so far; the same command trains the others."
         finding = f"{soon} {finding}" if pairs else soon
@@ -91,6 +91,34 @@ def paired_tests(methods: Sequence[str], seeds: Sequence[int], cells: Sequence[T
     return tuple(
         TrainedPair(methods[i], methods[j], difference, difference - half, difference + half, p_value, detectable)
         for (i, j), difference, p_value in zip(numbers, differences, p_values, strict=True)
+    )
+
+
+def _mismatch(methods: Sequence[str], seeds: Sequence[int], cells: Sequence[TrainedCell]) -> Iterator[str]:
+    """A sentence on networks that are tested with another method than they were trained with.
+
+    The same network is tested on both, so each seed gives a difference; their deviation is that of all pairs of methods
+    together, and p values are adjusted by Holm over these pairs.
+    """
+    if len(seeds) < 2 or len(methods) < 2:
+        return
+    errors = {(cell.train, cell.test, cell.seed): cell.top1_error for cell in cells}
+    pairs = list(permutations(methods, 2))
+    table = np.array([[errors[a, b, seed] - errors[a, a, seed] for seed in seeds] for a, b in pairs])
+    means, freedom = table.mean(axis=1), len(pairs) * (len(seeds) - 1)
+    one_image = 1 / min(cell.total_images for cell in cells) / math.sqrt(len(seeds))
+    error = max(one_image, math.sqrt(float(((table - means[:, None]) ** 2).sum()) / freedom / len(seeds)))
+    p_values = holm([float(2 * stats.t.sf(abs(mean) / error, freedom)) for mean in means])
+    worst = int(means.argmax())
+    if means[worst] <= 0 or p_values[worst] >= LEVEL:
+        yield "No network makes significantly more errors when it is tested with another method than its own."
+        return
+    half = float(stats.t.ppf(1 - LEVEL / 2, freedom)) * error
+    low, mean, high = (f"{100 * (means[worst] + side * half):.1f}" for side in (-1, 0, 1))
+    trained, tested = pairs[worst]
+    yield (
+        f"Tested with another method than in training, networks make up to {mean} points more errors ({low} to {high}; "
+        f"trained with {trained}, tested with {tested})."
     )
 
 

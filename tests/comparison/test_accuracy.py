@@ -1,5 +1,7 @@
 """What is said about trained networks follows from their cells."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -124,3 +126,33 @@ def test_an_unfinished_training_counts_whole_seeds() -> None:
 
 def _pairs_of(errors: dict[str, list[float]]):
     return summary(errors).pairs
+
+
+def test_what_another_method_in_testing_costs_is_said() -> None:
+    """The largest mean over seeds of the same networks' differences, and the interval of all differences' noise."""
+    own, other = np.array([0.40, 0.42, 0.41]), {"lanczos": [0.50, 0.53, 0.50], "nearest": [0.405, 0.415, 0.41]}
+    made = [
+        TrainedCell(train, test, seed, 4000, float(own[seed] if train == test else other[train][seed]), 0.1)
+        for train in other
+        for test in other
+        for seed in range(3)
+    ]
+    shifts = [ShiftCell(method, seed, 4000, 0.9) for method in other for seed in range(3)]
+    found = summarise("quarter", 10, 32, 1000, made, shifts, planned=6).finding
+    costs = np.array([np.array(other[method]) - own for method in other])
+    error = np.sqrt(costs.var(axis=1, ddof=1).mean() / 3)
+    low, high = stats.t.interval(0.95, 4, costs[0].mean(), error)
+    assert found.endswith(
+        f"make up to {100 * costs[0].mean():.1f} points more errors ({100 * low:.1f} to {100 * high:.1f}; trained with "
+        "lanczos, tested with nearest)."
+    )
+    noise = {"lanczos": [0.41, 0.40, 0.42], "nearest": [0.39, 0.42, 0.43]}
+    made = [cell if cell.train == cell.test else _with(cell, noise[cell.train][cell.seed]) for cell in made]
+    found = summarise("quarter", 10, 32, 1000, made, shifts, planned=6).finding
+    assert found.endswith(
+        "No network makes significantly more errors when it is tested with another method than its own."
+    )
+
+
+def _with(cell: TrainedCell, error: float) -> TrainedCell:
+    return dataclasses.replace(cell, top1_error=error)
