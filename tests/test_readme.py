@@ -45,7 +45,7 @@ def test_links_and_options_exist() -> None:
         for p in command.params
         for option in [*p.opts, *p.secondary_opts]
     }
-    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README)) <= known
+    assert set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", README)) <= known
 
 
 def test_the_format_page_describes_this_version() -> None:

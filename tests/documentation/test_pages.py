@@ -73,7 +73,7 @@ def test_options_and_extras_exist(page: str) -> None:
         for parameter in command.params
         for option in [*parameter.opts, *parameter.secondary_opts]
     }
-    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)) <= known | OTHERS_OPTIONS
+    assert set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", text)) <= known | OTHERS_OPTIONS
     for block in blocks_of(page):
         for arguments in commands_of(block) if block.kind == "sh" else []:
             _parse(cli, arguments)
