@@ -73,14 +73,16 @@ def train_all(given: argparse.Namespace) -> Iterator[Measured]:
     tasks = [(str(each), each, first) for each in given.shards] if len(given.shards) > 1 else []
     tasks = tasks or [(name, shards, options) for name, options in variants.items()]
     known = {measured.identity: measured for measured in read(given.results)}
+    digests = {
+        folder: [open_shards(folder / split).manifest.digest for split in ("train", "val")] for folder in given.shards
+    }
     for seed in given.seeds:
         for name, folder, options in tasks:
             preset = find_recipe(options)
             rate = preset.learning_rate * given.batch_size / preset.batch_images
             shared = {"epochs": given.epochs, "batch_size": given.batch_size, "width": given.width}
             chosen = options | shared | {"learning_rate": rate}
-            digests = [open_shards(folder / split).manifest.digest for split in ("train", "val")]
-            identity = fingerprint(dataclasses.asdict(find_recipe(chosen)), digests, seed, torch.__version__)
+            identity = fingerprint(dataclasses.asdict(find_recipe(chosen)), digests[folder], seed, torch.__version__)
             if identity not in known:
                 known[identity] = train(given, folder, chosen, seed, identity, name)
                 with given.results.open("ab") as file:

@@ -70,7 +70,7 @@ def paired_tests(methods: Sequence[str], seeds: Sequence[int], cells: Sequence[T
 
     Seeds are blocks. The residuals, once the means of methods and of seeds are taken away, estimate the noise of all
     methods together, which is steadier than an estimate from one pair of three seeds. With two methods this is the
-    paired t test. Errors count whole images, so the standard error is at least that of one image per network.
+    paired t test.
 
     Source: randomised block design, Fisher 1935.
     """
@@ -81,8 +81,7 @@ def paired_tests(methods: Sequence[str], seeds: Sequence[int], cells: Sequence[T
     means = table.mean(axis=1)
     residuals = table - means[:, None] - table.mean(axis=0) + table.mean()
     freedom = (len(methods) - 1) * (len(seeds) - 1)
-    one_image = 1 / min(cell.total_images for cell in cells) / math.sqrt(len(seeds))
-    error = max(one_image, math.sqrt(2 * float((residuals**2).sum()) / freedom / len(seeds)))
+    error = _standard_error(2 * float((residuals**2).sum()) / freedom, len(seeds), cells)
     numbers = list(combinations(range(len(methods)), 2))
     differences = [float(means[i] - means[j]) for i, j in numbers]
     p_values = holm([float(2 * stats.t.sf(abs(difference) / error, freedom)) for difference in differences])
@@ -92,6 +91,11 @@ def paired_tests(methods: Sequence[str], seeds: Sequence[int], cells: Sequence[T
         TrainedPair(methods[i], methods[j], difference, difference - half, difference + half, p_value, detectable)
         for (i, j), difference, p_value in zip(numbers, differences, p_values, strict=True)
     )
+
+
+def _standard_error(variance: float, seeds: int, cells: Sequence[TrainedCell]) -> float:
+    """Of a mean over seeds; as errors count whole images, it is at least that of one image per network."""
+    return max(1 / min(cell.total_images for cell in cells), math.sqrt(variance)) / math.sqrt(seeds)
 
 
 def _mismatch(methods: Sequence[str], seeds: Sequence[int], cells: Sequence[TrainedCell]) -> Iterator[str]:
@@ -106,8 +110,7 @@ def _mismatch(methods: Sequence[str], seeds: Sequence[int], cells: Sequence[Trai
     pairs = list(permutations(methods, 2))
     table = np.array([[errors[a, b, seed] - errors[a, a, seed] for seed in seeds] for a, b in pairs])
     means, freedom = table.mean(axis=1), len(pairs) * (len(seeds) - 1)
-    one_image = 1 / min(cell.total_images for cell in cells) / math.sqrt(len(seeds))
-    error = max(one_image, math.sqrt(float(((table - means[:, None]) ** 2).sum()) / freedom / len(seeds)))
+    error = _standard_error(float(((table - means[:, None]) ** 2).sum()) / freedom, len(seeds), cells)
     p_values = holm([float(2 * stats.t.sf(abs(mean) / error, freedom)) for mean in means])
     worst = int(means.argmax())
     if means[worst] <= 0 or p_values[worst] >= LEVEL:

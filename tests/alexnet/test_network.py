@@ -103,6 +103,7 @@ def test_small_crops_are_seen_at_a_stride_of_2() -> None:
     """A stride of 4 needs 64 pixels; one of 2 gives crops of 56 what 112 have at 4."""
     strides = {crop_px: PAPER.network(10, crop_px).conv1_stride for crop_px in (56, 63, 64, 224)}
     assert strides == {56: 2, 63: 2, 64: 4, 224: 4}
+    assert dataclasses.replace(PAPER, pooling="plain").network(10, 56).conv1_stride == 2
     assert dataclasses.replace(PAPER, conv1_stride=3).network(10, 224).conv1_stride == 3
     small, large = (whole(dataclasses.replace(SMALL, crop_px=px, conv1_stride=px // 28)) for px in (56, 112))
     assert small.stacks[0].fc6.weight.shape == large.stacks[0].fc6.weight.shape
