@@ -20,8 +20,8 @@ Mean = Literal["image", "channel"]
 Norm = Literal["lrn", "batch", "none"]
 Pooling = Literal["overlapping", "plain", "max+average", "blur"]
 Activation = Literal["relu", "tanh"]
-# Smallest crop of which conv1's stride of 4 and three overlapping poolings leave a pixel. Plain pooling needs fewer, but a
-# comparison of the two should not change the stride, too.
+# Smallest crop of which conv1's stride of 4 and three overlapping poolings leave a pixel. Plain pooling would do with
+# less, but a comparison of the two should not change the stride, too.
 STRIDE_4_LEAST_CROP_PX = 64
 
 
