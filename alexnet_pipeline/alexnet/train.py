@@ -38,6 +38,8 @@ from alexnet_pipeline.text import counted
 AGREE_STEPS = 10
 # Progress is reported this often where steps are shorter, and after each step where they are not.
 TELL_S = 1.0
+# The preset that trains in minutes without a GPU.
+FOR_CPUS = "quarter"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -172,9 +174,11 @@ def _train(run: Run, state: TrainState, stop: Stop) -> TrainSummary:
     steps = f"{counted(total, 'step')} ({epochs:.3g} {'epoch' if epochs == 1 else 'epochs'})"
     run.report(Message(_data_text(run.loader)))
     run.report(Message(f"training {steps} of preset {run.recipe.preset} on {_devices_text(run)}"))
+    if run.process.device.type == "cpu" and run.recipe.preset != FOR_CPUS:
+        run.report(Message(f"no GPU: this takes long for more than a trial; `preset` {FOR_CPUS} is made for CPUs"))
     if run.val is None:
         why = "`val` is none" if run.options.val == NO_VAL else "found no validation set; name one with `val`"
-        run.report(Message(f"no validation: {why}"))
+        run.report(Message(f"no validation while training: {why}"))
     while state.step < total and not is_over(run.recipe, state.plateau):
         state = _epoch(run, state, stop)
     if run.val and state.validated_step != state.step:

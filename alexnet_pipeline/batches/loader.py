@@ -294,7 +294,7 @@ def _check(
     if not 0 <= rank < world:
         raise RefusedError(f"`rank` {rank} is out of range; expected 0 to {world - 1}, since `world` is {world}")
     if not 1 <= crop_px <= side_px:
-        raise RefusedError(f"crops of {crop_px} pixels do not fit images of {side_px}")
+        raise RefusedError(f"crops of {crop_px} pixels do not fit images of {side_px}; `crop_px` chooses their side")
     if train and crops != 1:
         raise RefusedError("ten crops are for evaluation; leave out `crops` in training")
     if shift_px and (train or crops != 1 or not 0 <= middle_px + shift_px <= side_px - crop_px):

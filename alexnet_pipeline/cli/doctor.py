@@ -40,6 +40,8 @@ PARTS = (
     ("torch", "training", "train"),
     ("nvidia-dali-cuda130", "the data loader, on CPU and GPU", "train"),
     ("safetensors", "checkpoints", "train"),
+    ("onnx", "exporting ONNX files", "onnx"),
+    ("onnxscript", "exporting ONNX files", "onnx"),
     ("pyarrow", "reading Hugging Face's Parquet", "parquet"),
     ("obstore", "object stores: s3://, gs://, az://", "cloud"),
     ("huggingface_hub", "data sets on the Hugging Face Hub: hf://", "cloud"),

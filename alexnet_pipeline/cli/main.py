@@ -42,6 +42,9 @@ class Group(click.Group):
         """Run the command line; a usage error is printed as one line, too."""
         try:
             code = super().main(*arguments, **{**about, "standalone_mode": False})
+        except click.exceptions.NoArgsIsHelpError as error:
+            say(error.format_message(), err=True)
+            code = error.exit_code
         except click.ClickException as error:
             say(f"error: {printable(_usage_text(error))}", err=True)
             code = error.exit_code

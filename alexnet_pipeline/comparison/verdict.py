@@ -16,8 +16,7 @@ ERROR, SHIFT = "error_levels", "shift_error_levels"
 # Mean differences that come of rounding alone, as between the same method in two libraries.
 ROUNDING_LEVELS = 0.1
 UNTRAINED = (
-    "No networks were trained, so this report cannot say which method is more accurate. "
-    "The option `train` of `compare` measures it."
+    "No networks were trained, so this report cannot say which method is more accurate. `compare --train` measures it."
 )
 UNTRAINED_SHARDS = (
     "These are differences between stored images, encoding included. No networks were trained, so this report cannot "
@@ -47,10 +46,12 @@ def _advice(comparison: Comparison) -> str:
             "shifts. More images may tell them apart."
         )
     if both:
-        return (
-            f"Use {_join(both, 'or')}: no method is clearly closer to an ideal low-pass, and none changes clearly less "
-            f"when an image moves by one pixel.{_lead(comparison, both[0], faithful, stable, names)}"
-        )
+        shifted = "when an image moves by one pixel"
+        if faithful == stable == both[:1]:
+            why = f"it is clearly the closest to an ideal low-pass, and changes clearly the least {shifted}."
+        else:
+            why = f"no method is clearly closer to an ideal low-pass, and none changes clearly less {shifted}."
+        return f"Use {_join(both, 'or')}: {why}{_lead(comparison, both[0], faithful, stable, names)}"
     first, other = faithful[0], stable[0]
     fidelity, steadiness = _join(faithful, "or"), _join(stable, "or")
     error, shift = (_amount(_test_of(comparison, metric, first, other)) for metric in (ERROR, SHIFT))

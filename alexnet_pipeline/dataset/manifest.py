@@ -226,6 +226,6 @@ def _missing(folder: Location) -> str:
     if below:
         return f"{folder} holds several data sets; name one, like {below[0]}"
     return (
-        f"{folder} holds no finished data set: {MANIFEST} is missing; `shard` resumes an unfinished one, and `reindex` "
-        "rebuilds what a copy lost"
+        f"{folder} holds no finished data set: {MANIFEST} is missing; `shard` makes one of raw images or resumes an "
+        "unfinished one, and `reindex` rebuilds what a copy lost"
     )

@@ -44,6 +44,4 @@ class SourceOptions:
     columns: str | None = option(
         None, "Columns of Parquet files, as image=NAME,label=NAME.", default_text="image, label and the like"
     )
-    allow: tuple[Allowance, ...] = option(
-        (), "Go on in spite of this; the refusal names it. Repeatable.", default_text="none"
-    )
+    allow: tuple[Allowance, ...] = option((), "Go on in spite of this; the refusal names it.", default_text="none")

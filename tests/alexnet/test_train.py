@@ -374,7 +374,10 @@ def test_validation_can_be_turned_off(shards: Path, tmp_path: Path) -> None:
     run(shards / "train", tmp_path / "absent", steps=1, progress=events.append)
     run(shards, tmp_path / "on", steps=1, progress=events.append)
     told = [event.text for event in events if isinstance(event, Message) and event.text.startswith("no valid")]
-    assert told == ["no validation: `val` is none", "no validation: found no validation set; name one with `val`"]
+    assert told == [
+        "no validation while training: `val` is none",
+        "no validation while training: found no validation set; name one with `val`",
+    ]
     with pytest.raises(RefusedError, match="no checkpoint was validated"):
         evaluate(tmp_path / "off", shards=shards / "val", checkpoint="best", device="cpu", progress=False)
     again = run(shards, tmp_path / "off", steps=6, resume="auto")

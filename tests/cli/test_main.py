@@ -156,6 +156,15 @@ def test_demo(tmp_path, monkeypatch) -> None:
     assert set(json.loads(run("demo", folder, "--json").stdout)) >= {"datasets", "training", "evaluation", "verdict"}
 
 
+def test_without_a_command_the_help_is_printed_as_it_is() -> None:
+    """It is what a newcomer types first."""
+    for group in ([], ["bench"]):
+        done = run(*group)
+        assert (done.exit_code, done.stdout) == (2, "")
+        assert done.stderr.startswith("Usage:")
+        assert "\nCommands:\n" in done.stderr
+
+
 def test_every_command_has_help_with_an_example() -> None:
     """As the house asks."""
     for name in cli.commands:

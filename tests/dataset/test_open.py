@@ -119,7 +119,7 @@ def test_what_is_no_data_set_is_refused_with_the_next_step(made, tmp_path) -> No
     for place, words in (
         (next(made.glob("*.tar")), "name its folder"),
         (made.parents[1], "name one, like"),
-        (tmp_path, "`shard` resumes"),
+        (tmp_path, "`shard` makes one of raw images"),
         (tmp_path / "nowhere", "no such file"),
     ):
         with pytest.raises(RefusedError, match=words):
