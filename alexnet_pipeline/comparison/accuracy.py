@@ -37,7 +37,13 @@ def summarise(
     whole = [seed for seed in seeds if {cell.train for cell in cells if cell.seed == seed} == {*methods}]
     pairs = paired_tests(methods, whole, cells)
     matrix = tuple(_entry(train, test, cells) for train in trained for test in methods)
-    finding = " ".join([_finding(pairs, len(whole), cells[0].total_images), *_mismatch(methods, whole, cells)])
+    finding = " ".join(
+        [
+            _finding(pairs, len(whole), cells[0].total_images),
+            _own_errors([entry for entry in matrix if entry.train == entry.test]),
+            *_mismatch(methods, whole, cells),
+        ]
+    )
     if len(shifts) < planned:
         soon = f"{len(shifts)} of {planned} networks are trained so far; the same command trains the others."
         finding = f"{soon} {finding}" if pairs else soon
@@ -123,6 +129,12 @@ def _mismatch(methods: Sequence[str], seeds: Sequence[int], cells: Sequence[Trai
         f"Tested with another method than in training, networks make up to {mean} points more errors ({low} to {high}; "
         f"trained with {trained}, tested with {tested})."
     )
+
+
+def _own_errors(entries: Sequence[MatrixEntry]) -> str:
+    """A sentence with the mean error of each method, the lowest first."""
+    errors = [f"{each.train} {100 * each.top1_mean:.1f} %" for each in sorted(entries, key=lambda it: it.top1_mean)]
+    return f"Mean top-1 errors, tested with the method of training: {', '.join(errors)}."
 
 
 def _finding(pairs: Sequence[TrainedPair], seeds: int, val_images: int) -> str:

@@ -82,6 +82,9 @@ def test_a_real_difference_is_said_and_noise_is_not() -> None:
     assert same.finding.startswith("No two methods differ significantly in top-1 error.")
     least = max(pair.detectable for pair in same.pairs)
     assert f"could have detected is {100 * least:.1f} points" in same.finding
+    means = {row.train: 100 * row.top1_mean for row in results.matrix if row.train == row.test}
+    text = ", ".join(f"{name} {means[name]:.1f} %" for name in sorted(means, key=lambda name: means[name]))
+    assert f"Mean top-1 errors, tested with the method of training: {text}." in results.finding
 
 
 def test_one_image_is_no_finding() -> None:
