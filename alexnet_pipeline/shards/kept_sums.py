@@ -121,8 +121,12 @@ class KeptSums:
     def _sum(self, paths: list[Location]) -> Sums:
         total: Sums | None = None
         for start in range(0, len(paths), IN_FLIGHT):  # so that few are in memory
+            some = paths[start : start + IN_FLIGHT]
             with ThreadPoolExecutor(IN_FLIGHT) as pool:
-                for sums in pool.map(_read, paths[start : start + IN_FLIGHT]):
+                for path, data in zip(some, pool.map(_read, some), strict=True):
+                    # In this thread: NumPy reads a header by `ast`, which threads break for one another in some
+                    # versions of Python 3.11 and 3.12 (python/cpython#106905).
+                    sums = _parse(path, data)
                     if total is None:
                         total = sums
                     else:
@@ -171,14 +175,19 @@ def _members(match: re.Match[str]) -> frozenset[int]:
     return frozenset(first + bit for bit in range(GROUP_SHARDS) if bits >> bit & 1)
 
 
-def _read(path: Location) -> Sums:
+def _read(path: Location) -> bytes:
     try:
-        return Sums.from_bytes(read_whole(path))
+        return read_whole(path)
     except OSError as error:
         raise PipelineError(
             f"cannot read {path}: {error.strerror}; mend that, then run the same command again"
         ) from error
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+
+
+def _parse(path: Location, data: bytes) -> Sums:
+    try:
+        return Sums.from_bytes(data)
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         delete(path)
         raise PipelineError(
             f"{path} cannot be read ({error}); run the same command again, which writes its shards again"

@@ -2,6 +2,7 @@
 
 import math
 import shutil
+import threading
 
 import numpy as np
 import pytest
@@ -45,6 +46,19 @@ def test_a_joined_group_is_one_file(kept, tmp_path) -> None:
     assert {"sums-000016-ffff.npz", "sums-000000-800b.npz", "sums-000002.npz"} <= kept.files().keys()
     assert len(list((tmp_path / STATE).iterdir())) == 40 - 15 - 3
     assert_whole(kept)
+
+
+def test_arrays_are_parsed_in_one_thread(kept, monkeypatch) -> None:
+    """Several break each other's parsing in some versions of Python, which once ended a run; reading takes several."""
+    parsers, parse = set(), Sums.from_bytes
+
+    def recorded(data: bytes) -> Sums:
+        parsers.add(threading.get_ident())
+        return parse(data)
+
+    monkeypatch.setattr(Sums, "from_bytes", recorded)
+    assert_whole(kept)
+    assert parsers == {threading.get_ident()}
 
 
 def test_a_run_that_was_killed_while_joining_counts_nothing_twice(kept, tmp_path) -> None:
