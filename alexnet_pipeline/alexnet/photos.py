@@ -91,6 +91,8 @@ def _predict(network: TrainedNetwork, photo: Path | str, options: PredictOptions
         images = network.preprocess(photo, crops=options.crops).to(device)
     except RejectedImageError as error:
         return Prediction(str(photo), (), str(error))
+    except IsADirectoryError:
+        return Prediction(str(photo), (), f"is a folder; name its files, like {photo}/*.jpg")
     except OSError as error:
         return Prediction(str(photo), (), error.strerror or str(error))
     (probabilities,) = mean_probabilities([network], images[None])

@@ -60,6 +60,8 @@ def compare_command(ctx: click.Context, /, source: Location | None, accept: tupl
         comparison = compare(source, command=command_line(), stop=stop, progress=report, **chosen)
     print_result(ctx, comparison, comparison_lines(comparison))
     note(ctx, f"report: {output}")
+    if train:
+        note(ctx, f"{chosen['work_dir']} holds the shards and the networks; the same command goes on from there")
     if any(reject.reason not in accept for reject in comparison.rejects):
         ctx.exit(COMPLETE_WITH_REJECTS)
 

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import traceback
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -29,9 +30,7 @@ class Group(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find a command, or suggest the nearest."""
         if args and self.get_command(ctx, args[0]) is None and not args[0].startswith("-"):
-            close = difflib.get_close_matches(args[0], self.list_commands(ctx), n=1)
-            hint = f"did you mean {close[0]!r}?" if close else "see --help"
-            ctx.fail(f"there is no command {args[0]!r}; {hint}")
+            ctx.fail(_no_command(args[0], args[0], self.list_commands(ctx)))
         return super().resolve_command(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -92,9 +91,19 @@ def _interrupted(number: int, cause: BaseException) -> InterruptedRunError:
     return cause if isinstance(cause, InterruptedRunError) else InterruptedRunError(number, "Interrupted.")
 
 
+def _no_command(given: str, name: str, names: Sequence[str]) -> str:
+    """What is said of a command line whose word `name` is none of `names`."""
+    close = difflib.get_close_matches(name, names, n=1)
+    hint = f"did you mean {close[0]!r}?" if close else "see `alexnet-pipeline --help`"
+    return f"there is no command {given!r}; {hint}"
+
+
 def _usage_text(error: click.ClickException) -> str:
     """The message of a usage error in one line, with the flag and the command to run for help."""
     text = " ".join(error.format_message().split())
+    if isinstance(error, click.NoSuchOption) and error.possibilities:  # click lists them by the alphabet
+        (close,) = difflib.get_close_matches(error.option_name, error.possibilities, n=1, cutoff=0)
+        text = f"no such option {error.option_name!r}; did you mean {close!r}?"
     if (
         isinstance(error, click.BadParameter)
         and error.param is not None
@@ -104,7 +113,8 @@ def _usage_text(error: click.ClickException) -> str:
         text += " ".join(error.message.split())
     path = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else ""
     text = text[:1].lower() + text[1:] if text[:2].istitle() else text
-    return f"{text.rstrip('.')}; see `{path} --help`" if path and "--help" not in text else text
+    link = " See" if text.endswith("?") else "; see"
+    return f"{text.rstrip('.')}{link} `{path} --help`" if path and "--help" not in text else text
 
 
 def _print_version(ctx: click.Context, option: click.Parameter, value: bool) -> None:
@@ -149,7 +159,8 @@ def help_command(ctx: click.Context, command: tuple[str, ...]) -> None:
     for name in command:
         inner = shown.get_command(context, name) if isinstance(shown, click.Group) else None
         if inner is None:
-            raise RefusedError(f"there is no command {' '.join(command)!r}; see `alexnet-pipeline --help`")
+            names = shown.list_commands(context) if isinstance(shown, click.Group) else []
+            raise RefusedError(_no_command(" ".join(command), name, names))
         shown, context = inner, click.Context(inner, parent=context, info_name=name)
     say(shown.get_help(context))
 

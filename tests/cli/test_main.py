@@ -43,7 +43,9 @@ def test_a_run_from_end_to_end(raw_tars, tmp_path) -> None:
     ("arguments", "words"),
     [
         (["shardd"], "did you mean 'shard'"),
+        (["help", "shardd"], "did you mean 'shard'"),
         (["--bogus"], "no such option"),
+        (["shard", "a", "b", "--sise", "64"], "no such option '--sise'; did you mean '--size'? See"),
         (["shard", "a"], "missing argument 'OUT'"),
         (["shard", "/nowhere", "/tmp/x"], "no such file or directory"),
         (["shard", __file__, "/tmp/x"], "is a file"),
