@@ -95,6 +95,8 @@ def test_a_photo_that_cannot_be_read_does_not_stop_the_others(
     assert f"{broken}: " in shown.stderr
     assert "none.jpg: No such file" in shown.stderr
     assert "2 of 3 photos cannot be read" in shown.stderr
+    folder = CliRunner().invoke(cli, ["predict", str(uninterrupted), str(tmp_path)])
+    assert f"{tmp_path}: is a folder; name its files, like {tmp_path}/*.jpg" in folder.stderr
     found = json.loads(CliRunner().invoke(cli, [*arguments, "--json"]).stdout)
     assert [bool(each["error"]) for each in found] == [True, False, True]
 
