@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Collection, Mapping, Sequence
 
 from alexnet_pipeline.comparison.inference import LEVEL
@@ -15,6 +16,8 @@ NAMED_PAIRS = 3
 ERROR, SHIFT = "error_levels", "shift_error_levels"
 # Mean differences that come of rounding alone, as between the same method in two libraries.
 ROUNDING_LEVELS = 0.1
+# Below this relative difference of scales, what holds for one holds for the other.
+NEAR_SCALE = 0.1
 UNTRAINED = (
     "No networks were trained, so this report cannot say which method is more accurate. `compare --train` measures it."
 )
@@ -28,7 +31,8 @@ def verdict_of(comparison: Comparison) -> tuple[str, ...]:
     """Four paragraphs on a comparison that is complete but for its verdict: advice, and the numbers behind it."""
     if comparison.kind == "shards":
         return (_advice_on_sets(comparison), _differences(comparison), _file_sizes(comparison), UNTRAINED_SHARDS)
-    trade_off = _trade_off([method.responses[0] for method in comparison.methods])
+    responses = [method.responses[0] for method in comparison.methods]
+    trade_off = _trade_off(responses) + _other_scale(comparison, responses[0].scale)
     finding = comparison.training.finding if comparison.training else UNTRAINED
     return (_advice(comparison), trade_off, _errors(comparison), finding)
 
@@ -126,6 +130,20 @@ def _trade_off(responses: Sequence[Response]) -> str:
         f"{head}, {_join(worst)} {'alias' if len(worst) > 1 else 'aliases'} most ({most_text}) and {_join(best)} least "
         f"({least:.1f} dB, with {share} % of the pass band kept); {_join(sharpest)} "
         f"{'keep' if len(sharpest) > 1 else 'keeps'} most of the pass band, {highest} %."
+    )
+
+
+def _other_scale(comparison: Comparison, scale: float) -> str:
+    """A sentence where the images are shrunk by another factor than the responses are computed for."""
+    scales = [image.scale for image in comparison.images]
+    median, enlarged = statistics.median(scales), sum(each < 1 for each in scales)
+    if abs(median / scale - 1) < NEAR_SCALE:
+        return ""
+    note = f", and {enlarged:,} of {len(scales):,} are enlarged, so they say little about downsampling"
+    enlarging = note if median < 1 else ""
+    return (
+        f" This follows from the weights of the methods; the images of this comparison have {median:.3g} source pixels "
+        f"per output pixel (median){enlarging}."
     )
 
 

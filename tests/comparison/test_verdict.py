@@ -72,6 +72,22 @@ def test_it_says_which_way_methods_differ() -> None:
     assert "`compare --train`" in training
 
 
+def test_images_of_another_scale_are_no_surprise() -> None:
+    """The weights are judged at one scale; the images may be shrunk by another, or enlarged."""
+    found = compared(("a", "b"), ("nearest", "lanczos"), (BASE + 5, BASE))
+    for scales, words in (
+        ([1.5] * TOTAL, ""),
+        ([3.5] * TOTAL, " the images of this comparison have 3.5 source pixels per output pixel (median)."),
+        ([0.875] * TOTAL, f"0.875 source pixels per output pixel (median), and {TOTAL} of {TOTAL} are enlarged"),
+        ([1.5] * (TOTAL - 1) + [0.9], ""),
+    ):
+        pairs = zip(found.images, scales, strict=True)
+        images = tuple(dataclasses.replace(image, scale=scale) for image, scale in pairs)
+        analytic = verdict_of(dataclasses.replace(found, images=images))[1]
+        assert words in analytic
+        assert ("of this comparison" in analytic) == bool(words)
+
+
 def test_advice_names_a_method_for_each_purpose_and_the_price() -> None:
     """With the interval of the difference in either respect."""
     names = ("sharp", "middle", "soft")
