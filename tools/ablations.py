@@ -28,7 +28,7 @@ import alexnet_pipeline
 from alexnet_pipeline.alexnet.recipe import find_recipe
 from alexnet_pipeline.comparison.accuracy import paired_tests
 from alexnet_pipeline.comparison.records import TrainedCell, TrainedPair
-from alexnet_pipeline.dataset.open import open_shards
+from alexnet_pipeline.dataset.manifest import read_manifest
 from alexnet_pipeline.records import fingerprint, from_json, to_json
 
 PAPER: dict[str, Any] = {"preset": "paper", "schedule": "linear"}
@@ -73,9 +73,7 @@ def train_all(given: argparse.Namespace) -> Iterator[Measured]:
     tasks = [(str(each), each, first) for each in given.shards] if len(given.shards) > 1 else []
     tasks = tasks or [(name, shards, options) for name, options in variants.items()]
     known = {measured.identity: measured for measured in read(given.results)}
-    digests = {
-        folder: [open_shards(folder / split).manifest.digest for split in ("train", "val")] for folder in given.shards
-    }
+    digests = {folder: [read_manifest(folder / split).digest for split in ("train", "val")] for folder in given.shards}
     for seed in given.seeds:
         for name, folder, options in tasks:
             preset = find_recipe(options)
