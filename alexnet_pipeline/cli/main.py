@@ -157,10 +157,10 @@ def help_command(ctx: click.Context, command: tuple[str, ...]) -> None:
     shown: click.Command = cli
     context = ctx.find_root()
     for name in command:
-        inner = shown.get_command(context, name) if isinstance(shown, click.Group) else None
+        group = shown if isinstance(shown, click.Group) else click.Group()  # a command has no others below it
+        inner = group.get_command(context, name)
         if inner is None:
-            names = shown.list_commands(context) if isinstance(shown, click.Group) else []
-            raise RefusedError(_no_command(" ".join(command), name, names))
+            raise RefusedError(_no_command(" ".join(command), name, group.list_commands(context)))
         shown, context = inner, click.Context(inner, parent=context, info_name=name)
     say(shown.get_help(context))
 

@@ -136,15 +136,17 @@ def _trade_off(responses: Sequence[Response]) -> str:
 def _other_scale(comparison: Comparison, scale: float) -> str:
     """A sentence where the images are shrunk by another factor than the responses are computed for."""
     scales = [image.scale for image in comparison.images]
-    median, enlarged = statistics.median(scales), sum(each < 1 for each in scales)
+    median = statistics.median(scales)
     if abs(median / scale - 1) < NEAR_SCALE:
         return ""
-    note = f", and {enlarged:,} of {len(scales):,} are enlarged, so they say little about downsampling"
-    enlarging = note if median < 1 else ""
-    return (
+    text = (
         f" This follows from the weights of the methods; the images of this comparison have {median:.3g} source pixels "
-        f"per output pixel (median){enlarging}."
+        "per output pixel (median)"
     )
+    if median < 1:
+        enlarged = sum(each < 1 for each in scales)
+        text += f", and {enlarged:,} of {len(scales):,} are enlarged, so they say little about downsampling"
+    return f"{text}."
 
 
 def _errors(comparison: Comparison) -> str:
